@@ -34,7 +34,9 @@ def replaced_atomically(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         raise UserError(
-            f"to write {path}", f"{error.strerror or error}", "Free space or choose another --run_dir; nothing was half-written."
+            f"to write {path}",
+            f"{error.strerror or error}",
+            "Free space or choose another --run_dir; nothing was half-written.",
         ) from error
     finally:
         if temporary is not None:

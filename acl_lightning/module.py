@@ -1,0 +1,308 @@
+"""The LightningModule: manual optimisation, steps, logging. No mathematics, no plotting."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+
+from acl_lightning.encoders import EncoderConfig, exit_flops, full_depth_flops
+from acl_lightning.errors import UserError
+from acl_lightning.exits.runtime import AdaptiveRuntime, Decisions
+from acl_lightning.gradients import GradientRule, Sum
+from acl_lightning.metrics import build_metrics, predictions, quality
+from acl_lightning.objectives import Combined, Objective, SquaredError
+from acl_lightning.optimization import GradientStep, OptimizationConfig, StepReport, build_optimizer, count_steps
+from acl_lightning.outputs import ExitOutputs
+
+Batch = dict[str, Tensor]
+
+#: What every exit says, and what a validation step hands to the callbacks.
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+class ACLModule(LightningModule):
+    """Fine-tunes a multi-exit encoder on an objective of several terms, whose gradients a rule combines.
+
+    Every setting has its home in a constructor: the encoder's in `EncoderConfig`, the objective's in its class, the
+    optimiser's in `OptimizationConfig`. Label names, metrics and the task's name come from the DataModule.
+
+    Args:
+        encoder: backbone, exits and heads.
+        objective: terms to minimise; default: cross-entropy over all exits (squared error for regression).
+        gradient_rule: how the gradients of the terms are combined; default: their sum.
+        optimization: AdamW, its schedule, clipping and accumulation.
+        global_pool: with several processes, compute the terms over the batches of all of them. A contrastive term then
+            sees the same pool as one process with the whole batch; off, every process has a pool of its own.
+        label_names: names of the classes; empty for regression. Given by the DataModule.
+        metric_names: the task's metrics, the primary one first. Given by the DataModule.
+        task_name: for titles and records. Given by the DataModule.
+
+    Raises:
+        UserError: a setting out of range, or a contrastive term on a regression task.
+    """
+
+    def __init__(
+        self,
+        encoder: EncoderConfig = EncoderConfig(),  # noqa: B008 - frozen
+        objective: Objective | None = None,
+        gradient_rule: GradientRule | None = None,
+        optimization: OptimizationConfig = OptimizationConfig(),  # noqa: B008 - frozen
+        global_pool: bool = False,
+        label_names: list[str] | None = None,
+        metric_names: list[str] | None = None,
+        task_name: str = "task",
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self.automatic_optimization = False
+        optimization.check()
+        self.optimization = optimization
+        self.label_names = list(label_names or [])
+        self.metric_names = list(metric_names or (["accuracy"] if self.label_names else ["pearson"]))
+        self.task_name = task_name
+        self.global_pool = global_pool
+        self.num_labels = max(1, len(self.label_names))
+        self.objective = objective or (Combined() if self.label_names else Combined(protected=SquaredError()))
+        self.gradient_rule = gradient_rule or Sum()
+        self._check_regression()
+        self.encoder = encoder.build(self.num_labels)
+        self.validation_metrics = nn.ModuleDict()
+        self.step: GradientStep | None = None
+        self.runtime: AdaptiveRuntime | None = None
+        self.skipped_in_a_row = 0
+
+    # -- what the exits' callbacks read -----------------------------------------------------------------------------
+
+    @property
+    def exit_layers(self) -> tuple[int, ...]:
+        """Layer (1-based) behind each exit."""
+        return self.encoder.exit_layers
+
+    @property
+    def depth(self) -> int:
+        """Layers of the encoder."""
+        return self.encoder.depth
+
+    def exit_flops(self, num_tokens: int) -> tuple[float, ...]:
+        """FLOPs for one sample of `num_tokens` tokens to leave at each exit."""
+        return exit_flops(self.encoder, num_tokens)
+
+    def full_depth_flops(self, num_tokens: int) -> float:
+        """FLOPs of all layers and the last head alone."""
+        return full_depth_flops(self.encoder, num_tokens)
+
+    def quality(self, name: str, predictions_n: Tensor, labels_n: Tensor) -> float:
+        """A metric of the task, by name."""
+        return quality(name, predictions_n, labels_n, self.num_labels)
+
+    # -- training ---------------------------------------------------------------------------------------------------
+
+    def forward(self, batch: Batch) -> ExitOutputs:
+        """Outputs of every exit for a batch of token ids."""
+        return self.encoder(**_inputs(batch))  # type: ignore[no-any-return]
+
+    def on_fit_start(self) -> None:
+        """Prepare the gradient step over everything that is trained."""
+        self.step = GradientStep(self.gradient_rule, self._trained())
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """One micro-batch; the optimiser moves at the end of a group, and at the end of the epoch."""
+        assert self.step is not None
+        outputs, labels = self._pooled(self(batch), batch["labels"])
+        terms = self.objective(outputs, labels)
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        self.step.add([scaler.scale(term) if scaler else term for term in terms.values()])
+        report = None
+        if (batch_idx + 1) % self.optimization.accumulate == 0 or self.trainer.is_last_batch:
+            report = self._finish_step(scaled=scaler is not None)
+        losses = {name: term.detach() for name, term in terms.items()}
+        loss = torch.stack(list(losses.values())).sum()
+        self.log("train/loss", loss, prog_bar=True)
+        self.log_dict({f"train/{name}": value for name, value in losses.items()})
+        return {"loss": loss, "report": report, "outputs": _detached(outputs), "labels": labels}
+
+    def _finish_step(self, *, scaled: bool) -> StepReport:
+        assert self.step is not None
+        report = self.step.finish(average_ranks=self.trainer.world_size > 1, scaled=scaled)
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if report.skipped else 0
+        if self.skipped_in_a_row >= self.optimization.max_skipped_steps:
+            raise UserError(
+                f"a finite gradient of {next(iter(self._term_names()))}",
+                f"none in {self.skipped_in_a_row} steps in a row",
+                "Lower the learning rate, raise the temperature, or train in 32-true.",
+            )
+        if not report.skipped or scaled:
+            self.optimizers().step()  # type: ignore[union-attr, call-arg]
+        if not report.skipped:
+            self.lr_schedulers().step()  # type: ignore[union-attr, call-arg]
+        self.step.clear()
+        return report
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip here: the gradients are unscaled by now, also under a loss scaler."""
+        if self.optimization.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters(), self.optimization.max_grad_norm)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW and its linear schedule over the whole run."""
+        trainer = self.trainer
+        batches = trainer.datamodule.train_batches_per_epoch(trainer.world_size)  # type: ignore[attr-defined]
+        total = count_steps(
+            batches,
+            self.optimization.accumulate,
+            trainer.max_epochs,
+            trainer.max_steps,
+            trainer.limit_train_batches,
+        )
+        fused = getattr(trainer.precision_plugin, "scaler", None) is None
+        optimizer, scheduler = build_optimizer(self._trained(), self.optimization, total, fused=fused)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _trained(self) -> list[tuple[str, nn.Parameter]]:
+        """Names and parameters of the encoder and of terms that have some, `backbone.` first in the former."""
+        return [*self.encoder.named_parameters(), *self.objective.named_parameters(prefix="objective")]
+
+    def _term_names(self) -> list[str]:
+        return [term.name for term in self.objective.modules() if hasattr(term, "per_exit")]
+
+    def _pooled(self, outputs: ExitOutputs, labels_B: Tensor) -> tuple[ExitOutputs, Tensor]:
+        """Outputs and labels of all processes, gradients flowing back, if `global_pool` asks for it.
+
+        Every process then computes the whole loss; with the mean over ranks in `GradientStep` this is the exact
+        gradient of one process with the whole batch.
+        """
+        if not self.global_pool or self.trainer.world_size == 1:
+            return outputs, labels_B
+        embeddings = self._gathered(outputs.embeddings_EBD)
+        logits = self._gathered(outputs.logits_EBC)
+        labels = self.all_gather(labels_B)
+        assert isinstance(labels, Tensor)
+        return ExitOutputs(embeddings, logits, outputs.label_embeddings_ECD), labels.flatten(0, 1)
+
+    def _gathered(self, tensor_EB: Tensor) -> Tensor:
+        """(E, B, ...) of this process -> (E, world * B, ...)."""
+        gathered = self.all_gather(tensor_EB, sync_grads=True)
+        assert isinstance(gathered, Tensor)
+        return gathered.transpose(0, 1).flatten(1, 2)
+
+    # -- evaluation -------------------------------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        """A fresh collection per validation set and exit: sharing one would average over them."""
+        self._fresh_metrics(len(_as_list(self.trainer.val_dataloaders)))
+
+    def on_test_epoch_start(self) -> None:
+        """As for validation."""
+        self._fresh_metrics(len(_as_list(self.trainer.test_dataloaders)))
+
+    def _fresh_metrics(self, num_loaders: int) -> None:
+        keys = [f"{loader}_{layer}" for loader in range(num_loaders) for layer in self.exit_layers]
+        keys += [f"selection_{layer}" for layer in self.exit_layers]
+        fresh = {key: build_metrics(self.metric_names, self.num_labels) for key in keys}
+        self.validation_metrics = nn.ModuleDict(fresh).to(self.device)
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """Update the metrics of every exit; hand logits and bookkeeping to the callbacks."""
+        logits_EBC = self(batch).logits_EBC
+        self._update(logits_EBC, batch, dataloader_idx)
+        kept = {key: batch[key] for key in ("labels", "index", "selection", "difficulty") if key in batch}
+        return {"logits_EBC": logits_EBC.detach(), "num_tokens": batch["attention_mask"].sum(dim=1), **kept}
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Update the metrics of every exit."""
+        self._update(self(batch).logits_EBC, batch, dataloader_idx)
+
+    def _update(self, logits_EBC: Tensor, batch: Batch, dataloader_idx: int) -> None:
+        if "labels" not in batch:
+            raise UserError("labelled validation data", "no labels", "Evaluate on a split that has them.")
+        selection = batch.get("selection")
+        for layer, logits_BC in zip(self.exit_layers, logits_EBC, strict=True):
+            answers, labels = predictions(logits_BC.float()), batch["labels"]
+            self._metrics(f"{dataloader_idx}_{layer}").update(answers, labels)
+            if selection is not None and dataloader_idx == 0 and bool(selection.any()):
+                self._metrics(f"selection_{layer}").update(answers[selection], labels[selection])
+
+    def _metrics(self, key: str) -> MetricCollection:
+        metrics = self.validation_metrics[key]
+        assert isinstance(metrics, MetricCollection)
+        return metrics
+
+    def on_validation_epoch_end(self) -> None:
+        """Log every exit's metrics, and `val/selection`: the primary metric on the half that is chosen by."""
+        self._log_metrics("val")
+        primary = self.metric_names[0]
+        values = [self._metrics(f"selection_{layer}") for layer in self.exit_layers]
+        if all(collection[primary].update_called for collection in values):
+            mean = torch.stack([collection.compute()[primary] for collection in values]).mean()
+            self.log("val/selection", mean, prog_bar=True, sync_dist=False)
+
+    def on_test_epoch_end(self) -> None:
+        """Log every exit's metrics."""
+        self._log_metrics("test")
+
+    def _log_metrics(self, stage: str) -> None:
+        """`val/exit_3/accuracy` and, for the deepest exit, `val/accuracy`; a second loader logs under `val_1/`."""
+        for key in self.validation_metrics:
+            loader, _, layer = key.partition("_")
+            if loader == "selection" or not self._metrics(key)[self.metric_names[0]].update_called:
+                continue
+            prefix = stage if loader == "0" else f"{stage}_{loader}"
+            values = self._metrics(key).compute()
+            self.log_dict({f"{prefix}/exit_{layer}/{name}": value for name, value in values.items()})
+            if int(layer) == self.exit_layers[-1]:
+                self.log_dict({f"{prefix}/{name}": value for name, value in values.items()}, prog_bar=True)
+
+    # -- prediction -------------------------------------------------------------------------------------------------
+
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Decisions:
+        """Leave where the criterion says; the callback `AdaptivePrediction` sets it."""
+        if self.runtime is None:
+            raise UserError("an exit criterion", "none", "Add the callback AdaptivePrediction, or set module.runtime.")
+        return self.runtime(**_inputs(batch))
+
+    # -- checkpoints ------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep hyperparameters plain, so that checkpoints load with `weights_only=True`.
+
+        The command line records settings as plain values. A module built in Python with objects for settings leaves
+        those out; give them again to `load_from_checkpoint`.
+        """
+        given = checkpoint.get("hyper_parameters", {})
+        plain = {key: asdict(value) if is_dataclass(value) else value for key, value in given.items()}  # type: ignore[arg-type]
+        checkpoint["hyper_parameters"] = {key: value for key, value in plain.items() if _is_plain(value)}
+
+    def _check_regression(self) -> None:
+        if not self.label_names and self.objective.needs_classes:
+            raise UserError(
+                f"an objective for regression ({self.task_name} has values, not classes)",
+                "an objective that compares classes",
+                "Take the squared error alone: --config conf/objective/regression.yaml.",
+            )
+
+
+def _inputs(batch: Batch) -> Batch:
+    return {name: batch[name] for name in INPUTS if name in batch}
+
+
+def _detached(outputs: ExitOutputs) -> ExitOutputs:
+    return ExitOutputs(
+        outputs.embeddings_EBD.detach(), outputs.logits_EBC.detach(), outputs.label_embeddings_ECD.detach()
+    )
+
+
+def _as_list(loaders: Any) -> list[Any]:
+    return list(loaders) if isinstance(loaders, list | tuple) else [loaders]
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, bool | int | float | str)

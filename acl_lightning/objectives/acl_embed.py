@@ -1,0 +1,72 @@
+"""ACL-Embed: label embeddings as extra samples of a supervised contrastive loss (Li & Zhu, arXiv 2602.03563)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from acl_lightning.objectives.base import Term
+from acl_lightning.objectives.similarity import check_temperature, contrastive_loss
+from acl_lightning.outputs import ExitOutputs
+
+
+def acl_embed(
+    embeddings_EBD: Tensor, labels_B: Tensor, label_embeddings_ECD: Tensor, temperature: float, *, label_anchors: bool
+) -> Tensor:
+    """The supervised contrastive loss over the union of B samples and C label embeddings.
+
+    The label of label embedding c is c, so every sample has at least one positive: the embedding of its own label.
+    Our reading: the paper states the idea in words and gives no formula in what we could read.
+
+    Args:
+        embeddings_EBD: samples of every exit.
+        labels_B: their classes, 0 <= label < C.
+        label_embeddings_ECD: one vector per class and exit.
+        temperature: tau > 0.
+        label_anchors: whether the label embeddings are anchors too, or only compared with.
+
+    Returns:
+        (E,) in nats.
+    """
+    num_samples, num_classes = len(labels_B), label_embeddings_ECD.shape[1]
+    union_EUD = torch.cat([embeddings_EBD, label_embeddings_ECD.to(embeddings_EBD.dtype)], dim=1)
+    labels_U = torch.cat([labels_B, torch.arange(num_classes, device=labels_B.device, dtype=labels_B.dtype)])
+    num_anchors = num_samples + num_classes if label_anchors else num_samples
+    others_AU = ~torch.eye(num_anchors, num_samples + num_classes, dtype=torch.bool, device=labels_B.device)
+    same_AU = labels_U[:num_anchors].unsqueeze(1) == labels_U.unsqueeze(0)
+    return contrastive_loss(union_EUD[:, :num_anchors], union_EUD, same_AU & others_AU, others_AU, temperature)
+
+
+class ACLEmbed(Term):
+    """ACL-Embed at every exit; see `acl_embed` for the formula.
+
+    Whether the label embeddings are the classifier's weight rows ("tied") or a table of their own ("separate") is a
+    property of the encoder, which hands them over in `ExitOutputs`.
+
+    Args:
+        temperature: tau > 0.
+        anchors: "all": samples and label embeddings; "samples": samples only. The paper does not say; our default is
+            "all", the loss over the whole union.
+
+    Raises:
+        UserError: the temperature is not positive.
+    """
+
+    name = "acl_embed"
+
+    def __init__(self, temperature: float = 0.3, anchors: Literal["all", "samples"] = "all") -> None:
+        super().__init__()
+        self.temperature = check_temperature(temperature)
+        self.label_anchors = anchors == "all"
+
+    def per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> Tensor:
+        """(E,) in nats."""
+        return acl_embed(
+            outputs.embeddings_EBD,
+            labels_B,
+            outputs.label_embeddings_ECD,
+            self.temperature,
+            label_anchors=self.label_anchors,
+        )
