@@ -1,0 +1,46 @@
+"""A quality-speed curve: its useful points and its area."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from acl_lightning.errors import UserError
+from acl_lightning.exits.operating_point import OperatingPoint
+
+#: The speed-ups over which `area_under_curve` averages.
+SPEED_RANGE = (1.0, 3.0)
+
+
+def pareto_front(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
+    """The points that no other point beats in layer speed-up and quality (report half), from slow to fast.
+
+    Quality falls strictly along the front. Of points alike in both, the first; points without a quality (NaN), never.
+    """
+    front: list[OperatingPoint] = []
+    defined = (point for point in points if point.quality == point.quality)
+    for point in sorted(defined, key=lambda point: (-point.layer_speedup, -point.quality)):
+        if not front or point.quality > front[-1].quality:
+            front.append(point)
+    return front[::-1]
+
+
+def area_under_curve(points: Sequence[OperatingPoint], speed_range: tuple[float, float] = SPEED_RANGE) -> float:
+    """Mean over the layer speed-ups s in `speed_range` of the best quality to be had at s or faster (our reading).
+
+    `1/(b-a) * integral from a to b of max{ quality_i : layer_speedup_i >= s } ds`, exact for this step function. A speed
+    that no point reaches counts as quality 0, and so does a quality below 0 (Matthews and other correlations). In units
+    of the quality. Adding a point never lowers it.
+
+    Raises:
+        UserError: an empty range.
+    """
+    low, high = speed_range
+    if not low < high:
+        raise UserError("a speed range (low, high) with low < high", f"{speed_range}", "Give e.g. (1, 3).")
+    area, reached = 0.0, low
+    for point in pareto_front(points):
+        step = min(point.layer_speedup, high)
+        if step > reached:
+            area += (step - reached) * max(point.quality, 0.0)
+            reached = step
+    return area / (high - low)

@@ -1,0 +1,42 @@
+"""One criterion at one threshold: how good, how fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What a criterion does at one threshold, measured on validation data cut in two halves.
+
+    Thresholds are chosen by the `*_selection` figures and reported by the others, which are of the report half; no
+    sample is in both. Speed-ups are named in full, because five conventions exist in print.
+
+    Attributes:
+        criterion: name of the criterion.
+        threshold: its threshold.
+        quality: the task's primary metric (a fraction, not percent) on the report half; NaN where it is undefined.
+        mean_exit_layer: mean over the samples of the layer (counted from 1) at which they leave.
+        layer_speedup: depth / mean_exit_layer.
+        layer_saving: 1 - mean_exit_layer / depth.
+        flops_speedup: FLOPs of full depth / mean FLOPs of leaving where the samples leave, exit heads included.
+        shares_E: share of the samples that leave at each exit; sums to 1.
+        quality_selection: as `quality`, on the selection half.
+        layer_speedup_selection: as `layer_speedup`, on the selection half.
+    """
+
+    criterion: str
+    threshold: float
+    quality: float
+    mean_exit_layer: float
+    layer_speedup: float
+    layer_saving: float
+    flops_speedup: float
+    shares_E: tuple[float, ...]
+    quality_selection: float
+    layer_speedup_selection: float
+
+    @property
+    def leaves_early(self) -> bool:
+        """Whether any sample of the report half leaves before the last exit."""
+        return any(share > 0 for share in self.shares_E[:-1])
