@@ -27,8 +27,8 @@ def pareto_front(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
 def area_under_curve(points: Sequence[OperatingPoint], speed_range: tuple[float, float] = SPEED_RANGE) -> float:
     """Mean over the layer speed-ups s in `speed_range` of the best quality to be had at s or faster (our reading).
 
-    `1/(b-a) * integral from a to b of max{ quality_i : layer_speedup_i >= s } ds`, exact for this step function. A speed
-    that no point reaches counts as quality 0, and so does a quality below 0 (Matthews and other correlations). In units
+    `1/(b-a) * integral from a to b of max{ quality_i : layer_speedup_i >= s } ds`, exact for this step function. A
+    speed that no point reaches counts as quality 0, and so does a quality below 0 (a correlation). In units
     of the quality. Adding a point never lowers it.
 
     Raises:

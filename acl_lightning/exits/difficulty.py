@@ -9,7 +9,7 @@ from torch import Tensor
 def mean_layer_by_grade(layers_B: Tensor, difficulty_B: Tensor) -> dict[int, float]:
     """Mean exit layer of the samples of each difficulty grade (whole numbers, larger is harder), by ascending grade."""
     grades_B = difficulty_B.long()
-    return {int(grade): layers_B[grades_B == grade].double().mean().item() for grade in grades_B.unique(sorted=True)}
+    return {grade: layers_B[grades_B == grade].double().mean().item() for grade in sorted(set(grades_B.tolist()))}
 
 
 def spearman(first_B: Tensor, second_B: Tensor) -> float | None:
@@ -24,6 +24,7 @@ def spearman(first_B: Tensor, second_B: Tensor) -> float | None:
 
 
 def _ranks(values_B: Tensor) -> Tensor:
-    _, inverse_B, counts = values_B.unique(sorted=True, return_inverse=True, return_counts=True)
-    mean_rank = counts.cumsum(0).double() - (counts - 1) / 2
-    return mean_rank[inverse_B]
+    sorted_B = values_B.sort().values
+    below_B = torch.searchsorted(sorted_B, values_B, right=False)
+    not_above_B = torch.searchsorted(sorted_B, values_B, right=True)
+    return (below_B + 1 + not_above_B).double() / 2

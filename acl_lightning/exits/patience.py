@@ -66,9 +66,9 @@ class Patience(Criterion):
 
     def check_threshold(self, threshold: float) -> None:
         """Raise `UserError` unless `threshold` is a whole number of at least 1."""
-        if threshold < 1 or threshold != int(threshold):
+        if threshold < 1 or not float(threshold).is_integer():
             raise UserError(
                 "a patience that is a whole number, 1 or more",
                 f"{threshold}",
-                "Patience p leaves at exit p + 1 or later.",
+                "Patience p leaves at exit p + 1 on.",
             )

@@ -33,7 +33,5 @@ class Static(Criterion):
 
     def check_threshold(self, threshold: float) -> None:
         """Raise `UserError` unless `threshold` is a whole number of at least 1."""
-        if threshold < 1 or threshold != int(threshold):
-            raise UserError(
-                "the number of an exit, 1 or more", f"{threshold}", "Count the exits from 1, the shallowest."
-            )
+        if threshold < 1 or not float(threshold).is_integer():
+            raise UserError("the number of an exit, 1 or more", f"{threshold}", "Count exits from 1, the shallowest.")

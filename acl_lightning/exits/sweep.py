@@ -28,7 +28,7 @@ def exit_index(certainty_EB: Tensor, thresholds_T: Tensor) -> Tensor:
     num_exits, batch = certainty_EB.shape
     thresholds_T = thresholds_T.to(certainty_EB)
     chunks = []
-    for chunk_T in thresholds_T.split(max(1, CHUNK // max(1, num_exits * batch))):
+    for chunk_T in torch.split(thresholds_T, max(1, CHUNK // max(1, num_exits * batch))):
         leaves_TEB = certainty_EB >= chunk_T[:, None, None]
         leaves_TEB[:, -1] = True
         chunks.append(leaves_TEB.to(torch.uint8).argmax(dim=1))  # the first of the ones
