@@ -39,7 +39,7 @@ def _spearman(_: int) -> Metric:
 METRICS: dict[str, Callable[[int], Metric]] = {
     "accuracy": lambda num_labels: MulticlassAccuracy(num_labels, average="micro"),
     "f1": lambda _: BinaryF1Score(),
-    "matthews": lambda num_labels: MulticlassMatthewsCorrCoef(num_labels),
+    "matthews": MulticlassMatthewsCorrCoef,
     "pearson": lambda _: _DefinedPearson(),
     "spearman": _spearman,
 }

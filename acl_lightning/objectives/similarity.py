@@ -63,5 +63,6 @@ def contrastive_loss(
     log_share_EAP = similarity_EAP - masked_EAP.logsumexp(dim=-1, keepdim=True)
     num_positives_A = positives_AP.sum(dim=-1)
     has_positive_A = num_positives_A > 0
-    weight_AP = positives_AP / (num_positives_A.clamp(min=1) * has_positive_A.sum().clamp(min=1)).unsqueeze(-1)
+    share_A = (num_positives_A.clamp(min=1) * has_positive_A.sum().clamp(min=1)).unsqueeze(-1)
+    weight_AP = positives_AP.to(log_share_EAP.dtype) / share_A
     return -(log_share_EAP.masked_fill(~positives_AP, 0.0) * weight_AP).sum(dim=(-2, -1))

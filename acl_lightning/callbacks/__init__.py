@@ -1,0 +1,19 @@
+"""What watches a run and writes about it: sweep, telemetry, results, predictions, random state."""
+
+from acl_lightning.callbacks.adaptive_prediction import AdaptivePrediction
+from acl_lightning.callbacks.closing_table import ClosingTable
+from acl_lightning.callbacks.config_writer import ConfigWriter
+from acl_lightning.callbacks.exit_sweep import ExitSweep
+from acl_lightning.callbacks.gradient_conflict import GradientConflict
+from acl_lightning.callbacks.result_writer import ResultWriter
+from acl_lightning.callbacks.rng_state import RNGState
+
+__all__ = [
+    "AdaptivePrediction",
+    "ClosingTable",
+    "ConfigWriter",
+    "ExitSweep",
+    "GradientConflict",
+    "RNGState",
+    "ResultWriter",
+]

@@ -1,0 +1,120 @@
+"""Telemetry of the gradients: angles, conflict rate, discarded steps, losses per exit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from acl_lightning.errors import UserError
+from acl_lightning.gradients import products_with_protected
+from acl_lightning.gradients.collect import Row
+
+
+class GradientConflict(Callback):
+    """Records what the gradient step saw, without changing it.
+
+    Logged, with k the name of an auxiliary term:
+        - `gradient/cosine/k`, `gradient/angle/k` (degrees) against the protected term, over the parameters that both
+          reach, before clipping, every `every_n_steps`;
+        - `gradient/norm/<term>`: Euclidean norms over the same parameters;
+        - `gradient/conflict_rate/k`: share of all optimiser steps so far with an angle beyond 90 degrees;
+        - `gradient/discarded_steps`, `gradient/skipped_steps`: counts so far;
+        - `train/exit_<layer>/<term>`: unweighted losses.
+
+    A rule that needs one backward pass (`Sum`) has no separate gradients: only losses and skipped steps are logged.
+
+    Args:
+        every_n_steps: interval of all but the counts, in optimiser steps. One record costs two passes over the
+            gradients and no backward pass.
+
+    Raises:
+        UserError: the interval is not positive.
+    """
+
+    def __init__(self, every_n_steps: int = 10) -> None:
+        if every_n_steps < 1:
+            raise UserError("an interval >= 1", f"{every_n_steps}", "Set gradient_conflict.every_n_steps.")
+        self.every_n_steps = every_n_steps
+        self.steps = 0
+        self.conflicts: list[int] = []
+        self.discarded = 0
+        self.skipped = 0
+        self._cosines_K: Tensor | None = None
+        self._norms_K: Tensor | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Counts so far, so that a resumed run goes on counting."""
+        return {
+            "steps": self.steps,
+            "conflicts": list(self.conflicts),
+            "discarded": self.discarded,
+            "skipped": self.skipped,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the counts."""
+        self.steps, self.discarded, self.skipped = (state_dict[key] for key in ("steps", "discarded", "skipped"))
+        self.conflicts = list(state_dict["conflicts"])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Watch the gradient step."""
+        pl_module.step.observers.append(self._observe)  # type: ignore[union-attr, arg-type]
+
+    def _observe(self, rows: Sequence[Row]) -> None:
+        if self.steps % self.every_n_steps or len(rows) < 2:
+            return
+        products_K = products_with_protected(rows)
+        squares_K = torch.stack([_shared_square(rows, k) for k in range(len(rows))])
+        self._norms_K = squares_K.sqrt()
+        scale_K = (self._norms_K[0] * self._norms_K).clamp(min=torch.finfo(torch.float64).tiny)
+        self._cosines_K = (products_K / scale_K).clamp(-1, 1)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log what the finished step reported."""
+        report = outputs["report"]
+        if report is None:
+            return
+        products_K = report.products_K
+        if len(self.conflicts) != len(products_K) - 1:
+            self.conflicts = [0] * (len(products_K) - 1)
+        conflicting = (products_K[1:] < 0).tolist()
+        self.conflicts = [count + bool(now) for count, now in zip(self.conflicts, conflicting, strict=True)]
+        self.discarded += report.discarded
+        self.skipped += report.skipped
+        due = self.steps % self.every_n_steps == 0
+        self.steps += 1
+        if due:
+            self._log(pl_module, outputs)
+
+    def _log(self, pl_module: LightningModule, outputs: dict[str, Any]) -> None:
+        with torch.no_grad():
+            losses = pl_module.objective.losses_per_exit(outputs["outputs"], outputs["labels"])  # type: ignore[union-attr, operator]
+        values: dict[str, Any] = {
+            f"train/exit_{layer}/{name}": loss
+            for name, loss_E in losses.items()
+            for layer, loss in zip(pl_module.exit_layers, loss_E, strict=True)  # type: ignore[arg-type]
+        }
+        values["gradient/skipped_steps"] = float(self.skipped)
+        if self.conflicts:
+            values["gradient/discarded_steps"] = float(self.discarded)
+        for name, count in zip(list(losses)[1:], self.conflicts, strict=False):
+            values[f"gradient/conflict_rate/{name}"] = count / self.steps
+        if self._cosines_K is not None and self._norms_K is not None:
+            for name, cosine, norm in zip(losses, self._cosines_K, self._norms_K, strict=True):
+                values[f"gradient/norm/{name}"] = norm.float()
+                if name != next(iter(losses)):
+                    values[f"gradient/cosine/{name}"] = cosine.float()
+                    values[f"gradient/angle/{name}"] = torch.rad2deg(torch.acos(cosine)).float()
+        pl_module.log_dict(values)
+
+
+def _shared_square(rows: Sequence[Row], k: int) -> Tensor:
+    """Squared norm of row k over the parameters that all rows reach."""
+    shared = [i for i in range(len(rows[0])) if all(row[i] is not None for row in rows)]
+    return products_with_protected([[rows[k][i] for i in shared]])[0]

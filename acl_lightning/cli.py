@@ -1,0 +1,176 @@
+"""The command line: `fit`, `validate`, `test`, `predict` on LightningCLI, with short errors and a directory per run."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonargparse import Namespace, set_parsing_settings
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from omegaconf.errors import OmegaConfBaseException
+
+from acl_lightning.callbacks import (
+    AdaptivePrediction,
+    ClosingTable,
+    ConfigWriter,
+    ExitSweep,
+    GradientConflict,
+    ResultWriter,
+    RNGState,
+)
+from acl_lightning.data import GLUEDataModule
+from acl_lightning.errors import UserError
+from acl_lightning.module import ACLModule
+from acl_lightning.run_directory import CHECKPOINTS, choose_run_directory, config_hash, find_checkpoint
+
+# `${data.task}` in a file means the whole configuration's data.task, after every --config and override is merged in.
+set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+
+
+class Parser(LightningArgumentParser):
+    """LightningCLI's parser, answering a mistake with one line instead of the whole usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Exit with code 2; nested parsers, which rely on an exception, are left alone."""
+        if not self.exit_on_error:
+            super().error(message, ex)
+        print(f"error: {message}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+
+
+class CommandLine(LightningCLI):
+    """LightningCLI for `ACLModule` on `GLUEDataModule`; see the README for its keys."""
+
+    def __init__(self, args: Sequence[str] | None = None) -> None:
+        super().__init__(
+            model_class=ACLModule,
+            datamodule_class=GLUEDataModule,
+            save_config_callback=None,  # ConfigWriter writes before paths of this run are filled in
+            trainer_defaults={
+                "logger": {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": "runs"}},
+                "max_epochs": 3,
+                "num_sanity_val_steps": 0,
+            },
+            seed_everything_default=0,
+            parser_kwargs={name: {"parser_mode": "omegaconf+"} for name in self.subcommands()},
+            parser_class=Parser,
+            auto_configure_optimizers=False,
+            args=args,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Run directory, configurable callbacks, and what one section takes from another."""
+        parser.add_argument(
+            "--run_dir", type=str | None, default=None, help="Where the run writes (default: a new one under runs/)."
+        )
+        parser.add_lightning_class_args(ExitSweep, "exit_sweep")
+        parser.add_lightning_class_args(GradientConflict, "gradient_conflict")
+        parser.add_lightning_class_args(AdaptivePrediction, "exit")
+        for name, defaults in {
+            "best_checkpoint": {"monitor": "val/selection", "mode": "max", "filename": "best"},
+            "last_checkpoint": {"monitor": None, "filename": "last", "every_n_train_steps": 200},
+        }.items():
+            parser.add_lightning_class_args(ModelCheckpoint, name)
+            fixed: dict[str, Any] = {"enable_version_counter": False, "auto_insert_metric_name": False}
+            parser.set_defaults({f"{name}.{key}": value for key, value in (defaults | fixed).items()})
+        parser.link_arguments("model.encoder.backbone", "data.tokenizer")
+        parser.link_arguments("seed_everything", "data.shuffle_seed")
+        parser.link_arguments("data.task", "model.task_name")
+        parser.link_arguments("data.label_names", "model.label_names", apply_on="instantiate")
+        parser.link_arguments("data.metrics", "model.metric_names", apply_on="instantiate")
+
+    def _parse_ckpt_path(self) -> None:
+        """Do nothing: a given configuration always wins over what a checkpoint remembers."""
+
+    def before_instantiate_classes(self) -> None:
+        """Choose the run directory and point everything that writes at it; the saved configuration stays without it."""
+        command = str(self.subcommand)
+        config = self.config[command]
+        text = self._parser(command).dump(config, skip_none=False)
+        identity = config_hash(text)
+        config.ckpt_path = find_checkpoint(config.ckpt_path, config.run_dir)
+        directory = choose_run_directory(
+            config.run_dir, command, config.data.task, identity, resuming=config.ckpt_path is not None
+        )
+        self.own_callbacks = [
+            ConfigWriter(command, text),
+            RNGState(),
+            ResultWriter(config_hash=identity),
+            ClosingTable(),
+        ]
+        config.trainer.default_root_dir = str(directory)
+        for name in ("best_checkpoint", "last_checkpoint"):
+            config[name].dirpath = str(directory / CHECKPOINTS)
+        loggers = config.trainer.logger
+        for logger in loggers if isinstance(loggers, list) else [loggers]:
+            if isinstance(logger, Namespace):
+                _write_into(logger, directory)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Add the callbacks that are no matter of taste; progress bar and learning rate where they are wanted."""
+        settings = self.config[str(self.subcommand)].trainer
+        self.trainer_defaults["callbacks"] = list(self.own_callbacks)
+        if settings.enable_progress_bar is not False:
+            self.trainer_defaults["callbacks"].append(RichProgressBar())
+        if settings.logger not in (None, False):
+            self.trainer_defaults["callbacks"].append(LearningRateMonitor("step"))
+        return super().instantiate_trainer(**kwargs)
+
+    def after_fit(self) -> None:
+        """Measure the best checkpoint: sweep, curve, result and closing table are about it."""
+        if self.trainer.fast_dev_run or self.trainer.limit_val_batches == 0:
+            return
+        best = self.trainer.checkpoint_callback
+        path = best.best_model_path if isinstance(best, ModelCheckpoint) else ""
+        self.trainer.validate(self.model, datamodule=self.datamodule, ckpt_path=path or None, verbose=False)
+
+
+def _write_into(logger: Namespace, directory: Path) -> None:
+    """Let a logger write inside the run directory, in a fresh folder: CSVLogger empties one that it finds."""
+    settings = logger.init_args
+    kind = logger.class_path.rpartition(".")[2]
+    if "save_dir" in settings:
+        settings.save_dir = str(directory)
+    if kind == "WandbLogger":
+        settings.name = settings.name or directory.name
+    elif "version" in settings and "name" in settings:
+        base = {"CSVLogger": "logs", "TensorBoardLogger": "tensorboard"}.get(kind, kind)
+        taken = sum(1 for _ in directory.glob(f"{base}*"))
+        settings.name, settings.version = "", f"{base}-{taken}" if taken else base
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command. Returns 0, or 2 after one line about a user's mistake; defects keep their traceback.
+
+    Args:
+        args: as in `sys.argv[1:]`, which is the default.
+    """
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*checkpoint directory .* exists and is not empty.*")
+    try:
+        CommandLine(args)
+    except (UserError, MisconfigurationException, OmegaConfBaseException) as error:
+        return _refuse(str(error))
+    except pickle.UnpicklingError as error:
+        return _refuse(f"expected a checkpoint of plain values and tensors; found {str(error).splitlines()[0]}")
+    except RuntimeError as error:
+        if "loading state_dict" not in str(error):
+            raise
+        lines = str(error).splitlines()
+        return _refuse(
+            f"expected a checkpoint of this configuration's shape; found:{' '.join(lines[1:3])}. "
+            "Give the configuration it was trained with: --config RUN/config.yaml."
+        )
+    return 0
+
+
+def _refuse(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)  # noqa: T201
+    return 2

@@ -1,0 +1,101 @@
+"""Totals, exit weights, precision and bad input of the combined objective."""
+
+import pytest
+import torch
+from test_terms import outputs
+
+from acl_lightning.errors import UserError
+from acl_lightning.objectives import (
+    ACLEmbed,
+    Ascending,
+    Combined,
+    CrossEntropy,
+    Given,
+    SquaredError,
+    SupervisedContrastive,
+    Uniform,
+)
+from acl_lightning.outputs import ExitOutputs
+
+
+def test_additive_and_convex_totals():
+    out, labels = outputs()
+    w = Ascending()(3).double()
+    ce, acl = CrossEntropy().per_exit(out, labels) @ w, ACLEmbed(0.3).per_exit(out, labels) @ w
+    additive = Combined(ACLEmbed(0.3), weight=0.5)(out, labels)
+    assert list(additive) == ["cross_entropy", "acl_embed"]
+    torch.testing.assert_close(additive["cross_entropy"], ce)
+    torch.testing.assert_close(additive["acl_embed"], 0.5 * acl)
+    convex = Combined(ACLEmbed(0.3), weight=0.9, convex=True)(out, labels)
+    torch.testing.assert_close(sum(convex.values()), 0.1 * ce + 0.9 * acl)
+
+
+def test_several_terms_have_their_own_weights_and_exit_weights():
+    out, labels = outputs()
+    objective = Combined(
+        [ACLEmbed(), SupervisedContrastive()], weight=[0.2, 0.3], convex=True, auxiliary_exit_weights=Uniform()
+    )
+    terms = objective(out, labels)
+    torch.testing.assert_close(
+        terms["cross_entropy"], 0.5 * CrossEntropy().per_exit(out, labels) @ Ascending()(3).double()
+    )
+    torch.testing.assert_close(
+        terms["supervised_contrastive"], 0.3 * SupervisedContrastive().per_exit(out, labels).mean()
+    )
+
+
+@pytest.mark.parametrize("weights", [Ascending(), Uniform(), Given([1, 2, 0])])
+def test_exit_weights_sum_to_one(weights):
+    assert weights(3).sum().item() == pytest.approx(1)
+
+
+def test_pabees_weights_ascend_with_the_exit():
+    torch.testing.assert_close(Ascending()(3), torch.tensor([1, 2, 3]) / 6)
+    torch.testing.assert_close(Given([1, 1, 2])(3), torch.tensor([0.25, 0.25, 0.5]))
+
+
+def test_autocast_does_not_reach_the_similarities():
+    out, labels = outputs(dtype=torch.float32)
+    objective = Combined(ACLEmbed(0.05))
+    reference = objective(out, labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = objective(out, labels)
+    assert {k: v.item() for k, v in inside.items()} == {k: v.item() for k, v in reference.items()}
+    half = ExitOutputs(out.embeddings_EBD.bfloat16(), out.logits_EBC.bfloat16(), out.label_embeddings_ECD)
+    assert all(term.dtype == torch.float32 for term in objective(half, labels).values())
+
+
+def test_who_needs_classes():
+    assert Combined().needs_classes
+    assert Combined(ACLEmbed(), protected=SquaredError()).needs_classes
+    assert not Combined(protected=SquaredError()).needs_classes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"weight": -1.0}, r"weights \(lambda\) >= 0; found \[-1.0\]"),
+        ({"weight": float("nan")}, "lambda"),
+        ({"weight": [1.0, 2.0]}, "1 weights, one per auxiliary term; found 2"),
+        ({"weight": 1.0, "convex": True}, r"lambda in \[0, 1\); found 1.0"),
+    ],
+)
+def test_bad_weights_are_refused(arguments, message):
+    with pytest.raises(UserError, match=message):
+        Combined(ACLEmbed(), **arguments)
+
+
+def test_a_repeated_term_is_refused():
+    with pytest.raises(UserError, match="each auxiliary term once"):
+        Combined([ACLEmbed(), ACLEmbed()])
+
+
+@pytest.mark.parametrize("weights", [[], [-1.0, 2.0], [0.0, 0.0], [float("inf")]])
+def test_bad_exit_weights_are_refused(weights):
+    with pytest.raises(UserError, match="exit weights >= 0"):
+        Given(weights)
+
+
+def test_exit_weights_of_the_wrong_number_are_refused():
+    with pytest.raises(UserError, match="3 exit weights, one per exit; found 2"):
+        Given([1, 2])(3)

@@ -1,0 +1,41 @@
+"""Slow, literal float64 references: one loop per symbol of the formula."""
+
+from __future__ import annotations
+
+import math
+
+
+def contrastive_oracle(anchors, pool, positives, candidates, temperature):
+    """Loop over anchors, positives and candidates of one exit. Lists of float lists; sets of pool indices per anchor."""
+
+    def cosine(a, b):
+        length_a, length_b = math.sqrt(sum(x * x for x in a)), math.sqrt(sum(x * x for x in b))
+        if length_a <= 1e-12 or length_b <= 1e-12:
+            return 0.0
+        return sum(x * y for x, y in zip(a, b, strict=True)) / (length_a * length_b)
+
+    losses = []
+    for i, anchor in enumerate(anchors):
+        if not positives[i]:
+            continue
+        scores = {j: cosine(anchor, pool[j]) / temperature for j in candidates[i]}
+        peak = max(scores.values())
+        log_total = peak + math.log(sum(math.exp(s - peak) for s in scores.values()))
+        losses.append(-sum(scores[p] - log_total for p in positives[i]) / len(positives[i]))
+    return sum(losses) / len(losses) if losses else 0.0
+
+
+def supervised_contrastive_oracle(embeddings, labels, temperature):
+    """SCL of one exit."""
+    others = [{j for j in range(len(labels)) if j != i} for i in range(len(labels))]
+    positives = [{j for j in others[i] if labels[j] == labels[i]} for i in range(len(labels))]
+    return contrastive_oracle(embeddings, embeddings, positives, others, temperature)
+
+
+def acl_embed_oracle(embeddings, labels, label_embeddings, temperature, label_anchors):
+    """ACL-Embed of one exit: SCL over the union; with `label_anchors` off only samples are anchors."""
+    union, union_labels = embeddings + label_embeddings, list(labels) + list(range(len(label_embeddings)))
+    anchors = range(len(union) if label_anchors else len(embeddings))
+    others = [{j for j in range(len(union)) if j != i} for i in anchors]
+    positives = [{j for j in others[i] if union_labels[j] == union_labels[i]} for i in anchors]
+    return contrastive_oracle([union[i] for i in anchors], union, positives, others, temperature)
