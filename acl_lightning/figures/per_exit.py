@@ -31,7 +31,7 @@ def per_exit_figure(
     """
     assert len(layers) == len(shares)
     panels = 3 if mean_layer_by_grade else 2
-    figure = Figure(figsize=(3.6 * panels, 3.4), layout="constrained")
+    figure = Figure(figsize=(3.8 * panels, 3.4), layout="constrained")
     axes = figure.subplots(1, panels)
     _draw_qualities(axes[0], layers, qualities)
     _draw_shares(axes[1], layers, shares)

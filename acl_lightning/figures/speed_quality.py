@@ -56,7 +56,7 @@ def speed_quality_figure(
     axes.set_xlabel("layer speed-up (depth / mean exit layer)")
     axes.set_ylabel(f"{metric} (%)")
     axes.set_title(title, loc="left", fontsize=11, color=INK)
-    axes.margins(x=0.04, y=0.12)
+    axes.margins(x=0.04, y=0.18)
     plain(axes, grid="both")
     figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     return figure
@@ -69,34 +69,24 @@ def _draw_static(axes: Axes, static: Mapping[int, Point]) -> None:
         speeds, qualities, color=FAINT, linestyle="", marker="s", markersize=6, label="static exit (layer)", zorder=2
     )
     for layer, speed, quality in zip(static, speeds, qualities, strict=True):
-        axes.annotate(
-            f"{layer}",
-            (speed, quality),
-            (0, -7),
-            textcoords="offset points",
-            ha="center",
-            va="top",
-            fontsize=8,
-            color=FAINT,
-        )
+        _note(axes, f"{layer}", (speed, quality), offset=(0, -13), color=FAINT)
 
 
 def _draw_recommended(axes: Axes, recommended: Mapping[str, Point]) -> None:
     names_at: dict[Point, list[str]] = {}
-    for name, point in recommended.items():
-        names_at.setdefault(point, []).append(name)
-    for number, ((speed, quality), names) in enumerate(names_at.items()):
+    for name, (speed, quality) in recommended.items():
+        names_at.setdefault((speed, 100 * quality), []).append(name)
+    ring = {"markersize": 13, "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 1.4}
+    for number, (point, names) in enumerate(sorted(names_at.items())):
         label = "recommended" if number == 0 else None
-        axes.plot(
-            [speed], [100 * quality], "o", markersize=13, markerfacecolor="none", markeredgecolor=INK,
-            markeredgewidth=1.4, linestyle="", label=label, zorder=4,
-        )  # fmt: skip
-        axes.annotate(
-            ", ".join(names),
-            (speed, 100 * quality),
-            (7, 9),
-            textcoords="offset points",
-            fontsize=9,
-            color=INK,
-            zorder=5,
-        )
+        axes.plot(*point, "o", label=label, zorder=4, **ring)  # type: ignore[arg-type]
+        # Stairs down to the right: points that lie close together keep readable names.
+        _note(axes, ", ".join(names), point, offset=(30, 12 + 12 * (len(names_at) - 1 - number)), color=INK)
+
+
+def _note(axes: Axes, text: str, point: Point, *, offset: tuple[float, float], color: str) -> None:
+    leader = {"arrowstyle": "-", "color": FAINT, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 6} if offset[0] else None
+    axes.annotate(
+        text, point, offset, textcoords="offset points", ha="left" if leader else "center", fontsize=9, color=color,
+        arrowprops=leader, zorder=5,
+    )  # fmt: skip

@@ -1,0 +1,91 @@
+"""The end of a run in the terminal: exit by exit, and what the operating points buy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from acl_lightning.callbacks.exit_sweep import ExitSweep
+
+
+class ClosingTable(Callback):
+    """Prints, at the end of `validate`, what `ExitSweep` found. Must stand in the Trainer beside it.
+
+    Attributes:
+        console: where to print.
+    """
+
+    def __init__(self) -> None:
+        self.console = Console()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print on rank zero, after a `validate` in which a sweep took place."""
+        if trainer.state.fn != TrainerFn.VALIDATING or not trainer.is_global_zero:
+            return
+        sweep = next((one for one in trainer.callbacks if isinstance(one, ExitSweep)), None)  # type: ignore[attr-defined]
+        if sweep and sweep.summary:
+            task = str(getattr(pl_module, "task_name", "task"))
+            self.console.print(closing_tables(sweep.summary, task, Path(trainer.default_root_dir)))
+
+
+def closing_tables(summary: Mapping[str, Any], task: str, directory: Path) -> RenderableType:
+    """The tables for a summary of `ExitSweep`: every exit, every recommended point, and where the files are."""
+    samples = summary["samples"]
+    heading = (
+        f"{task}: report half of the validation data, n = {samples['report']}; "
+        f"thresholds were chosen on the other half, n = {samples['selection']}"
+    )
+    footer = f"Files: {directory}"
+    return Group(Text(heading, style="bold"), _exits(summary), _points(summary), *_silence(summary), Text(footer))
+
+
+def _exits(summary: Mapping[str, Any]) -> Table:
+    table = Table("exit layer", title="Every exit, were everybody to leave there", title_justify="left")
+    for metric in summary["metrics"]:
+        table.add_column(f"{metric} %", justify="right")
+    table.add_column(f"leave at {summary['highlighted']} %", justify="right")
+    shares = summary["recommended"][summary["highlighted"]]["shares"]
+    for row, share in zip(summary["per_exit"], shares, strict=True):
+        values = (f"{100 * row[metric]:.1f}" for metric in summary["metrics"])
+        table.add_row(str(row["layer"]), *values, f"{100 * share:.1f}")
+    return table
+
+
+def _points(summary: Mapping[str, Any]) -> Table:
+    table = Table("operating point", "criterion", title="Recommended operating points", title_justify="left")
+    columns = ("threshold", f"{summary['metric']} %", "loss in points", "layer speed-up", "FLOPs speed-up")
+    for column in columns:
+        table.add_column(column, justify="right")
+    full = summary["full_depth"][summary["metric"]]
+    table.add_row("full depth", "", "", f"{100 * full:.1f}", "", "", "")
+    for name, point in summary["recommended"].items():
+        speeds = (f"{point['layer_speedup']:.2f}x", f"{point['flops_speedup']:.2f}x")
+        if not point["leaves_early"]:
+            speeds = ("none leaves early", "")
+        table.add_row(
+            name,
+            point["criterion"],
+            f"{point['threshold']:g}",
+            f"{100 * point['quality']:.1f}",
+            f"{point['loss_points']:.1f}",
+            *speeds,
+        )
+    return table
+
+
+def _silence(summary: Mapping[str, Any]) -> list[Text]:
+    """A plain sentence where no recommended point is any faster than full depth."""
+    if any(point["leaves_early"] for point in summary["recommended"].values()):
+        return []
+    sentence = (
+        "No sample leaves early at any recommended point: within these losses early exit gains nothing here. "
+        "Train longer, or accept a larger loss (max_losses)."
+    )
+    return [Text(sentence, style="yellow")]

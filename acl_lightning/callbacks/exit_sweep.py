@@ -1,0 +1,190 @@
+"""After a run's validation: every criterion at every threshold, as a table, figures and recommended points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+from matplotlib.figure import Figure
+
+from acl_lightning.callbacks.logger_media import show_figure, show_table
+from acl_lightning.callbacks.sweep_summary import (
+    SweptModule,
+    csv_text,
+    difficulty_summary,
+    mean_tokens,
+    summarise,
+    table_rows,
+)
+from acl_lightning.callbacks.validation_record import Columns, columns_of, gathered, joined
+from acl_lightning.errors import UserError
+from acl_lightning.exits import (
+    Confidence,
+    Criterion,
+    Entropy,
+    ExitCosts,
+    OperatingPoint,
+    Patience,
+    Static,
+    loss_name,
+    recommend,
+    sweep,
+)
+from acl_lightning.figures import per_exit_figure, speed_quality_figure
+from acl_lightning.files import replaced_atomically, write_text_atomically
+
+
+class ExitSweep(Callback):
+    """Collects the exit logits of the first validation set and measures all exit criteria on them.
+
+    Runs in `validate` only (the command line validates the best checkpoint after `fit`), not in the validations during
+    training. Rank zero writes into the run directory (`trainer.default_root_dir`): `exit_sweep.csv` (a row per
+    criterion and threshold), `speed_quality.png` and `.svg`, `per_exit.png`; loggers that can show tables and figures
+    get them too. FLOPs are those of a sample of the mean number of tokens, rounded.
+
+    Attributes:
+        summary: what was found, in plain JSON types (see `summarise`), and `difficulty`; empty before a sweep, and on
+            other ranks than zero.
+    """
+
+    def __init__(
+        self, criteria: list[Criterion] | None = None, max_losses: tuple[float, ...] = (0.0, 1.0, 2.0)
+    ) -> None:
+        """Set what is swept and what is recommended.
+
+        Args:
+            criteria: criteria with different names; default: confidence, entropy, patience. Static exits are always
+                measured. For a regression, those that cannot read one are left out.
+            max_losses: acceptable losses against full depth, in points; each gives a recommended operating point.
+
+        Raises:
+            UserError: no loss, a loss below 0, or two criteria of one name.
+        """
+        self.criteria = criteria if criteria is not None else [Confidence(), Entropy(), Patience()]
+        self.max_losses = tuple(max_losses)
+        self.summary: dict[str, Any] = {}
+        self._batches: list[Columns] = []
+        names = [criterion.name for criterion in self.criteria]
+        if len(set(names)) < len(names):
+            raise UserError("exit criteria with different names", ", ".join(names), "Remove one from ExitSweep.")
+        if not self.max_losses or not all(loss >= 0 for loss in self.max_losses):
+            raise UserError("max_losses of 0 points or more", f"{list(self.max_losses)}", "Give e.g. [0, 1, 2].")
+
+    @property
+    def highlighted(self) -> str:
+        """Name of the operating point that figures and tables show exit by exit: the loss nearest to 1 point."""
+        return loss_name(min(self.max_losses, key=lambda loss: abs(loss - 1)))
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin a new record."""
+        self._batches = []
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep what the exits said about a batch of the first validation set."""
+        if trainer.state.fn == TrainerFn.VALIDATING and dataloader_idx == 0:
+            self._batches.append(columns_of(outputs))
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Sweep, write, show."""
+        if trainer.state.fn != TrainerFn.VALIDATING or trainer.sanity_checking or not self._batches:
+            return
+        columns = gathered(joined(self._batches), trainer.world_size)
+        self._batches = []
+        if not trainer.is_global_zero:
+            return
+        module = cast(SweptModule, pl_module)
+        criteria = self._criteria_for(columns)
+        points = _swept(columns, criteria, module)
+        recommended = recommend(points, self.max_losses)
+        chosen = recommended[self.highlighted]
+        criterion = next(one for one in (Static(), *criteria) if one.name == chosen.criterion)
+        difficulty = difficulty_summary(columns, criterion, chosen.threshold, module.exit_layers)
+        self.summary = {
+            **summarise(columns, points, recommended, module),
+            "highlighted": self.highlighted,
+            "difficulty": difficulty,
+        }
+        self._publish(trainer, module, points, recommended)
+
+    def _criteria_for(self, columns: Columns) -> list[Criterion]:
+        regression = columns["logits_BEC"].shape[-1] == 1
+        return [one for one in self.criteria if one.supports_regression or not regression]
+
+    def _publish(
+        self,
+        trainer: Trainer,
+        module: SweptModule,
+        points: list[OperatingPoint],
+        recommended: Mapping[str, OperatingPoint],
+    ) -> None:
+        directory = Path(trainer.default_root_dir)
+        header, rows = table_rows(points, module.exit_layers)
+        write_text_atomically(directory / "exit_sweep.csv", csv_text(header, rows))
+        title = f"{module.task_name}, report half of validation, n = {self.summary['samples']['report']}"
+        speed_quality = _speed_quality(points, recommended, module, title)
+        per_exit = _per_exit(self.summary, title)
+        _save(speed_quality, directory / "speed_quality.svg")
+        _save(speed_quality, directory / "speed_quality.png")
+        _save(per_exit, directory / "per_exit.png")
+        for logger in trainer.loggers:
+            show_table(logger, "exit_sweep", header, rows)
+            for name, figure in (("speed_quality", speed_quality), ("per_exit", per_exit)):
+                show_figure(logger, name, figure, directory / f"{name}.png", trainer.global_step)
+
+
+def _swept(columns: Columns, criteria: list[Criterion], module: SweptModule) -> list[OperatingPoint]:
+    num_tokens = round(mean_tokens(columns))
+    primary = module.metric_names[0]
+    return sweep(
+        columns["logits_BEC"].transpose(0, 1),
+        columns["labels"],
+        criteria,
+        quality=lambda predictions_n, labels_n: module.quality(primary, predictions_n, labels_n),
+        selection_B=columns["selection"],
+        costs=ExitCosts(
+            layers_E=tuple(module.exit_layers),
+            depth=module.depth,
+            flops_E=tuple(module.exit_flops(num_tokens)),
+            full_flops=module.full_depth_flops(num_tokens),
+        ),
+    )
+
+
+def _speed_quality(
+    points: list[OperatingPoint], recommended: Mapping[str, OperatingPoint], module: SweptModule, title: str
+) -> Figure:
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for point in points:
+        curves.setdefault(point.criterion, []).append((point.layer_speedup, point.quality))
+    static = dict(zip(module.exit_layers, curves.pop(Static.name), strict=True))
+    marked = {name: (point.layer_speedup, point.quality) for name, point in recommended.items()}
+    return speed_quality_figure(curves, static, marked, metric=module.metric_names[0], title=title)
+
+
+def _per_exit(summary: Mapping[str, Any], title: str) -> Figure:
+    point = summary["recommended"][summary["highlighted"]]
+    difficulty = summary["difficulty"]
+    return per_exit_figure(
+        summary["exit_layers"],
+        {name: [row[name] for row in summary["per_exit"]] for name in summary["metrics"]},
+        point["shares"],
+        {int(grade): layer for grade, layer in difficulty["mean_exit_layer"].items()} if difficulty else None,
+        operating_point=f"{summary['highlighted']} ({point['criterion']} {point['threshold']:g})",
+        title=title,
+    )
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replaced_atomically(path) as temporary:
+        figure.savefig(temporary, dpi=150)

@@ -1,0 +1,133 @@
+"""`result.json`: what a run is worth and where it comes from."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+
+from acl_lightning.callbacks.exit_sweep import ExitSweep
+from acl_lightning.callbacks.provenance import device_name, git_state, versions
+from acl_lightning.errors import UserError
+from acl_lightning.files import write_text_atomically
+
+FILE_NAME = "result.json"
+
+_log = logging.getLogger(__name__)
+
+
+class ResultWriter(Callback):
+    """Writes `result.json` into the run directory: at the end of `validate` as finished, on an exception as failed.
+
+    One JSON object: `status` ("finished" or "failed"), `error` (one line, or null), `task`, `metrics`
+    (`trainer.callback_metrics`), what `ExitSweep` found (`per_exit`, `full_depth`, `recommended`, ...; see `summarise`),
+    `checkpoint`, `config_hash`, `seed`, `precision`, `world_size`, `device`, `versions`, `git`, `started` and `finished`
+    (ISO 8601, UTC), `fit_seconds`, `validate_seconds` (null where this process did not do it). Numbers that are not
+    finite become null, so every JSON reader takes the file. Rank zero writes, atomically.
+
+    A finished result is only ever replaced by a finished one: a mistake in a later `validate` does not destroy it.
+
+    Attributes:
+        config_hash: identity of the run's whole configuration, set by the command line.
+    """
+
+    config_hash: str | None = None
+
+    def __init__(self) -> None:
+        self._started = datetime.now(UTC)
+        self._clock: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of the fit."""
+        self._started = datetime.now(UTC)
+        self._clock["fit"] = time.monotonic()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock of the fit."""
+        self._stop("fit")
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of `validate`; validations during the fit belong to the fit."""
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self._clock["validate"] = time.monotonic()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the finished result."""
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self._stop("validate")
+            self._write(trainer, pl_module, status="finished", error=None)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Write the failed result; failing at that must not hide the exception itself."""
+        if _is_finished(self._path(trainer)):
+            return
+        first_line = next(iter(str(exception).splitlines()), "")
+        try:
+            self._write(trainer, pl_module, status="failed", error=f"{type(exception).__name__}: {first_line}")
+        except UserError as error:
+            _log.warning("%s was not written: %s", FILE_NAME, error)
+
+    def _stop(self, phase: str) -> None:
+        if phase in self._clock:
+            self._seconds[phase] = time.monotonic() - self._clock.pop(phase)
+
+    def _path(self, trainer: Trainer) -> Path:
+        return Path(trainer.default_root_dir) / FILE_NAME
+
+    def _write(self, trainer: Trainer, pl_module: LightningModule, *, status: str, error: str | None) -> None:
+        if not trainer.is_global_zero:
+            return
+        sweep = next((one for one in trainer.callbacks if isinstance(one, ExitSweep)), None)  # type: ignore[attr-defined]
+        result = {
+            "status": status,
+            "error": error,
+            "task": getattr(pl_module, "task_name", None),
+            "metrics": {name: value.item() for name, value in trainer.callback_metrics.items()},
+            **(sweep.summary if sweep else {}),
+            "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
+            **self._provenance(trainer),
+        }
+        text = json.dumps(_finite(result), indent=2, allow_nan=False, ensure_ascii=False)
+        write_text_atomically(self._path(trainer), text + "\n")
+
+    def _provenance(self, trainer: Trainer) -> dict[str, Any]:
+        seed = os.environ.get("PL_GLOBAL_SEED")
+        return {
+            "config_hash": self.config_hash,
+            "seed": int(seed) if seed is not None else None,
+            "precision": str(trainer.precision),
+            "world_size": trainer.world_size,
+            "device": device_name(trainer.strategy.root_device),
+            "versions": versions(),
+            "git": git_state(),
+            "started": self._started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "fit_seconds": self._seconds.get("fit"),
+            "validate_seconds": self._seconds.get("validate"),
+        }
+
+
+def _is_finished(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("status") == "finished"
+
+
+def _finite(value: Any) -> Any:
+    """`value` with null for every number that JSON has no word for."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
