@@ -5,7 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from acl_lightning.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -14,22 +18,24 @@ class TokenState:
 
     Attributes:
         hidden_BSD: the tokens' vectors.
-        mask_BS: bool, True for tokens that may be read; False for padding.
+        mask_BS: bool, True for tokens that may be read, False for padding; None where nothing is padded.
     """
 
     hidden_BSD: Tensor
-    mask_BS: Tensor
+    mask_BS: Tensor | None
 
-    def select(self, rows: Tensor) -> TokenState:
-        """Keep the samples `rows` (bool or index over the batch), dropping columns that are padding in all of them."""
-        mask = self.mask_BS[rows]
-        length = int(mask.any(dim=0).nonzero().amax()) + 1 if mask.numel() else 0
-        return TokenState(self.hidden_BSD[rows, :length], mask[:, :length])
+    def select(self, rows: Tensor, length: int) -> TokenState:
+        """Keep the samples `rows` (indices or bools over the batch) and their first `length` tokens."""
+        mask = None if self.mask_BS is None else self.mask_BS[rows, :length]
+        return TokenState(self.hidden_BSD[rows, :length], mask)
 
     def mean_BD(self) -> Tensor:
-        """Masked mean of the tokens."""
-        weight = self.mask_BS.unsqueeze(-1).to(self.hidden_BSD.dtype)
-        return (self.hidden_BSD * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+        """Mean of the tokens that are not padding; zero for a sample that has none."""
+        if self.mask_BS is None:
+            return self.hidden_BSD.mean(dim=1)
+        weight_BS = self.mask_BS.to(self.hidden_BSD.dtype)
+        sum_BD = torch.bmm(weight_BS.unsqueeze(1), self.hidden_BSD).squeeze(1)  # no (B, S, D) product in memory
+        return sum_BD / weight_BS.sum(dim=1, keepdim=True).clamp(min=1)
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,10 @@ class KeysValues:
 
     keys_BHSd: Tensor
     values_BHSd: Tensor
+
+    def select(self, rows: Tensor, length: int) -> KeysValues:
+        """Keep the samples `rows` and their first `length` tokens, as `TokenState.select` does."""
+        return KeysValues(self.keys_BHSd[rows, :, :length], self.values_BHSd[rows, :, :length])
 
 
 class Backbone(nn.Module, ABC):
@@ -49,10 +59,18 @@ class Backbone(nn.Module, ABC):
 
     Decisive test for every family: stepping reproduces the Hugging Face model's hidden states to 1e-5, and dropping
     samples between layers does not change the others.
+
+    Attributes:
+        width: D, width of the tokens' vectors.
+        depth: L, number of layers that the pretrained model has; `cut` does not change it.
+        max_tokens: longest sequence that has position embeddings.
+        gradient_checkpointing: in training, keep only each layer's input and compute the rest again for the gradient.
     """
 
     width: int
     depth: int
+    max_tokens: int
+    gradient_checkpointing: bool = False
 
     @abstractmethod
     def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> TokenState:
@@ -63,14 +81,34 @@ class Backbone(nn.Module, ABC):
         """Project the tokens to the keys and values of layer `layer` (0-based)."""
 
     @abstractmethod
-    def rows(self, layer: int, query_BRD: Tensor, keys_values: KeysValues, mask_BS: Tensor) -> Tensor:
-        """Pass R rows per sample through layer `layer`: attention over the tokens, output, feed-forward. -> (B, R, D)."""
+    def rows(self, layer: int, query_BRD: Tensor, keys_values: KeysValues, mask_BS: Tensor | None) -> Tensor:
+        """Pass R rows per sample (B, R, D) through layer `layer`: attention over the tokens, output, feed-forward."""
 
     @abstractmethod
     def pooler(self) -> nn.Linear | None:
-        """The pretrained tanh pooler's linear map, where the checkpoint has one."""
+        """The pretrained tanh pooler's linear map, where the checkpoint has one; no parameter of this module."""
+
+    @abstractmethod
+    def cut(self, num_layers: int) -> None:
+        """Remove the layers above the first `num_layers`, so that layers no exit reads hold no parameters."""
+
+    def read(self, layer: int, query_BRD: Tensor, state: TokenState) -> Tensor:
+        """Pass R rows per sample through layer `layer`, reading the tokens of `state`. -> (B, R, D)."""
+        if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+            again: Tensor = checkpoint(self._read, layer, query_BRD, state, use_reentrant=False)
+            return again
+        return self._read(layer, query_BRD, state)
+
+    def _read(self, layer: int, query_BRD: Tensor, state: TokenState) -> Tensor:
+        return self.rows(layer, query_BRD, self.keys_values(layer, state), state.mask_BS)
 
     def layer(self, layer: int, state: TokenState) -> TokenState:
         """Pass all tokens through layer `layer`."""
-        hidden = self.rows(layer, state.hidden_BSD, self.keys_values(layer, state), state.mask_BS)
-        return TokenState(hidden, state.mask_BS)
+        return TokenState(self.read(layer, state.hidden_BSD, state), state.mask_BS)
+
+    def check_length(self, num_tokens: int) -> None:
+        """Raise `UserError` when there are no position embeddings for `num_tokens` tokens."""
+        if num_tokens > self.max_tokens:
+            raise UserError(
+                f"at most {self.max_tokens} tokens per sample", f"{num_tokens}", "Lower the DataModule's max_length."
+            )

@@ -1,0 +1,37 @@
+"""Pretrained encoders with exits.
+
+`EncoderConfig(...).build(num_labels)` loads a backbone and adds an exit row and a head at each chosen layer. The
+`MultiExitEncoder` it returns is stepped layer by layer, in training and in inference alike; `exit_flops` counts what
+leaving at each exit costs.
+"""
+
+from acl_lightning.encoders.backbone import Backbone, KeysValues, TokenState
+from acl_lightning.encoders.bert import BertFamily
+from acl_lightning.encoders.config import EncoderConfig
+from acl_lightning.encoders.exit_rows import EXIT_ROWS, ClsRow, ExitRow, MeanPool, MeanRow, ProbeRow, SideRow
+from acl_lightning.encoders.flops import exit_flops, full_depth_flops
+from acl_lightning.encoders.heads import ExitHead
+from acl_lightning.encoders.multi_exit import ExitStep, MultiExitEncoder
+from acl_lightning.encoders.registry import ADAPTERS, load_backbone
+
+__all__ = [
+    "ADAPTERS",
+    "EXIT_ROWS",
+    "Backbone",
+    "BertFamily",
+    "ClsRow",
+    "EncoderConfig",
+    "ExitHead",
+    "ExitRow",
+    "ExitStep",
+    "KeysValues",
+    "MeanPool",
+    "MeanRow",
+    "MultiExitEncoder",
+    "ProbeRow",
+    "SideRow",
+    "TokenState",
+    "exit_flops",
+    "full_depth_flops",
+    "load_backbone",
+]

@@ -1,0 +1,98 @@
+"""BERT, RoBERTa and ELECTRA: one layer, three names for it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from acl_lightning.encoders.backbone import Backbone, KeysValues, TokenState
+
+
+class BertFamily(Backbone):
+    """Drives the layers of a Hugging Face BERT, RoBERTa or ELECTRA model through their own submodules.
+
+    The three share one post-norm layer and one attribute layout; they differ in the embeddings (ELECTRA projects
+    narrow embeddings to the width, RoBERTa counts positions from the first token that is not padding) and in whether
+    there is a pooler. Attention is torch's fused kernel; the Hugging Face model's own attention setting is not used.
+
+    The model's pooler is taken out: it starts the exits' poolers, and would be dead weight here.
+
+    Args:
+        model: `BertModel`, `RobertaModel` or `ElectraModel`; it becomes the submodule `model` and is changed in place.
+        pooler_is_pretrained: whether the model's pooler came from the checkpoint and is worth starting from.
+        gradient_checkpointing: see `Backbone`.
+    """
+
+    #: Position embeddings that are never used, by `model_type`: RoBERTa's tables start at `pad_token_id + 1`.
+    _position_offset: ClassVar[dict[str, int]] = {"roberta": 1}
+
+    def __init__(
+        self, model: nn.Module, *, pooler_is_pretrained: bool = True, gradient_checkpointing: bool = False
+    ) -> None:
+        super().__init__()
+        config: Any = model.config
+        pooler: Any = getattr(model, "pooler", None)
+        if pooler is not None:
+            model.register_module("pooler", None)
+        # In a tuple it is no submodule: not in parameters(), not in checkpoints.
+        self._pretrained_pooler = (pooler.dense,) if pooler is not None and pooler_is_pretrained else ()
+        self.model: Any = model
+        self.width = config.hidden_size
+        self.depth = config.num_hidden_layers
+        offset = self._position_offset.get(config.model_type)
+        self.max_tokens = config.max_position_embeddings - (0 if offset is None else config.pad_token_id + offset)
+        self.gradient_checkpointing = gradient_checkpointing
+
+    def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> TokenState:
+        """Embed token ids (B, S).
+
+        On the CPU a batch without padding gets no mask, which is faster; on an accelerator the mask stays, since
+        looking at it would make the host wait for the device.
+
+        Raises:
+            UserError: more tokens than position embeddings.
+        """
+        self.check_length(input_ids.shape[1])
+        hidden_BSD = self.model.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
+        if hasattr(self.model, "embeddings_project"):
+            hidden_BSD = self.model.embeddings_project(hidden_BSD)
+        mask_BS = attention_mask.bool()
+        unpadded = mask_BS.device.type == "cpu" and bool(mask_BS.all())
+        return TokenState(hidden_BSD, None if unpadded else mask_BS)
+
+    def keys_values(self, layer: int, state: TokenState) -> KeysValues:
+        """Project the tokens to the keys and values of layer `layer` (0-based)."""
+        attention = self.model.encoder.layer[layer].attention.self
+        keys, values = attention.key(state.hidden_BSD), attention.value(state.hidden_BSD)
+        return KeysValues(_split(keys, attention), _split(values, attention))
+
+    def rows(self, layer: int, query_BRD: Tensor, keys_values: KeysValues, mask_BS: Tensor | None) -> Tensor:
+        """Pass R rows per sample (B, R, D) through layer `layer`: attention over the tokens, output, feed-forward."""
+        block = self.model.encoder.layer[layer]
+        attention = block.attention.self
+        context_BHRd = scaled_dot_product_attention(
+            _split(attention.query(query_BRD), attention),
+            keys_values.keys_BHSd,
+            keys_values.values_BHSd,
+            attn_mask=None if mask_BS is None else mask_BS[:, None, None, :],
+            dropout_p=attention.dropout.p if attention.training else 0.0,
+        )
+        attended_BRD = block.attention.output(context_BHRd.transpose(1, 2).flatten(2), query_BRD)
+        passed_BRD: Tensor = block.output(block.intermediate(attended_BRD), attended_BRD)
+        return passed_BRD
+
+    def pooler(self) -> nn.Linear | None:
+        """The pretrained pooler's linear map; None for ELECTRA and for checkpoints that lack it."""
+        return self._pretrained_pooler[0] if self._pretrained_pooler else None
+
+    def cut(self, num_layers: int) -> None:
+        """Remove the layers above the first `num_layers`."""
+        self.model.encoder.layer = self.model.encoder.layer[:num_layers]
+
+
+def _split(projected_BRD: Tensor, attention: Any) -> Tensor:
+    """(B, R, D) -> (B, heads, R, D / heads)."""
+    heads = (attention.num_attention_heads, attention.attention_head_size)
+    return projected_BRD.view(*projected_BRD.shape[:-1], *heads).transpose(1, 2)

@@ -1,0 +1,46 @@
+"""The head of an exit."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+#: Deviation of newly drawn weights, BERT's `initializer_range`.
+INITIAL_STD = 0.02
+
+
+class ExitHead(nn.Module):
+    """Optional tanh pooler, dropout, linear classifier: `h = dropout(tanh(P row + p))`, `logits = W h + w`.
+
+    The order is `BertForSequenceClassification`'s. Without the pooler, `h = dropout(row)`.
+
+    Args:
+        width: D of the exit row.
+        num_labels: C; 1 for regression.
+        pooler: whether there is a tanh pooler.
+        pretrained_pooler: where the pooler starts from (copied); None: drawn anew. Ignored without a pooler.
+        dropout: probability, in [0, 1).
+    """
+
+    def __init__(
+        self, width: int, num_labels: int, *, pooler: bool, pretrained_pooler: nn.Linear | None, dropout: float
+    ) -> None:
+        super().__init__()
+        self.pooler = _linear(width, width) if pooler else None
+        if self.pooler is not None and pretrained_pooler is not None:
+            self.pooler.load_state_dict(pretrained_pooler.state_dict())
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = _linear(width, num_labels)
+
+    def forward(self, row_BD: Tensor) -> tuple[Tensor, Tensor]:
+        """The vector (B, D) that the classifier sees, and the logits (B, C)."""
+        pooled_BD = row_BD if self.pooler is None else torch.tanh(self.pooler(row_BD))
+        embedding_BD = self.dropout(pooled_BD)
+        return embedding_BD, self.classifier(embedding_BD)
+
+
+def _linear(fan_in: int, fan_out: int) -> nn.Linear:
+    linear = nn.Linear(fan_in, fan_out)
+    nn.init.normal_(linear.weight, std=INITIAL_STD)
+    nn.init.zeros_(linear.bias)
+    return linear

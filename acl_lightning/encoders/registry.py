@@ -1,0 +1,105 @@
+"""From a backbone setting to a loaded backbone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModel
+from transformers.utils import logging as transformers_logging
+
+from acl_lightning.encoders.backbone import Backbone
+from acl_lightning.encoders.bert import BertFamily
+from acl_lightning.errors import UserError
+from acl_lightning.pretrained import is_hub_id, resolve_pretrained
+
+#: `model_type` of a Hugging Face configuration -> the adapter that drives it.
+ADAPTERS: dict[str, type[BertFamily]] = {"bert": BertFamily, "roberta": BertFamily, "electra": BertFamily}
+
+
+def load_backbone(source: str, *, gradient_checkpointing: bool = False, random_init: bool = False) -> Backbone:
+    """Load a pretrained encoder, in float32, without running code that its author wrote.
+
+    Args:
+        source: `package:MODULE/SUBDIR`, a directory, or a hub id; see `resolve_pretrained`.
+        gradient_checkpointing: see `Backbone`.
+        random_init: take the architecture alone, with weights drawn from torch's global generator.
+
+    Raises:
+        UserError: nothing is found behind `source`, its type has no adapter here, it is a decoder, or weights of the
+            encoder are missing or have other shapes. A missing pooler is fine.
+    """
+    path = resolve_pretrained(source)
+    config = _load_config(source, path)
+    adapter = _adapter(source, config)
+    if random_init:
+        model, missing = AutoModel.from_config(config, dtype=torch.float32), ["pooler"]
+    else:
+        model, missing = _load_weights(source, path, config)
+    lost = [name for name in missing if not name.startswith("pooler")]
+    if lost:
+        raise UserError(
+            f"all weights of the encoder in {source!r}",
+            f"{len(lost)} missing, {lost[0]!r} first",
+            "Save the model again with save_pretrained, or give another backbone.",
+        )
+    has_pooler = not any(name.startswith("pooler") for name in missing)
+    return adapter(model, pooler_is_pretrained=has_pooler, gradient_checkpointing=gradient_checkpointing)
+
+
+def _adapter(source: str, config: Any) -> type[BertFamily]:
+    if config.model_type not in ADAPTERS:
+        raise UserError(
+            f"a backbone of type {', '.join(ADAPTERS)}",
+            f"{config.model_type!r} in {source!r}",
+            "Give another backbone.",
+        )
+    if config.is_decoder:
+        raise UserError("an encoder", f"a decoder in {source!r}", "Set is_decoder to false in its config.json.")
+    return ADAPTERS[config.model_type]
+
+
+def _load_config(source: str, path: str) -> Any:
+    with _explained(source):
+        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+
+
+def _load_weights(source: str, path: str, config: Any) -> tuple[Any, list[str]]:
+    """The model, and the names of weights that the checkpoint lacks."""
+    with _explained(source), _quiet():
+        model, report = AutoModel.from_pretrained(
+            path, config=config, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+        )
+    return model, sorted(report["missing_keys"])
+
+
+@contextlib.contextmanager
+def _explained(source: str) -> Iterator[None]:
+    """Turn what transformers raises about files, connections and shapes into one message."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        remedy = "Give a directory written by save_pretrained, with config.json and model.safetensors."
+        if is_hub_id(source):
+            remedy = (
+                "Without a network, give a local directory or package:MODULE/SUBDIR, or download the model once into "
+                "the Hugging Face cache (HF_HOME) and set HF_HUB_OFFLINE=1."
+            )
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"to load the backbone {source!r}", reason, remedy) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no report on keys: `load_backbone` reads the report itself."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
