@@ -6,7 +6,7 @@ import math
 
 
 def contrastive_oracle(anchors, pool, positives, candidates, temperature):
-    """Loop over anchors, positives and candidates of one exit. Lists of float lists; sets of pool indices per anchor."""
+    """Loop over the anchors of one exit. Vectors as lists of floats; a set of pool indices per anchor."""
 
     def cosine(a, b):
         length_a, length_b = math.sqrt(sum(x * x for x in a)), math.sqrt(sum(x * x for x in b))
