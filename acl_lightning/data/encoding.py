@@ -1,0 +1,139 @@
+"""From texts to token ids, once and kept on disk; and from token ids to padded batches."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from datasets import Dataset
+from datasets.fingerprint import Hasher
+from torch import Tensor
+from transformers import AutoTokenizer
+
+from acl_lightning.errors import UserError
+from acl_lightning.pretrained import resolve_pretrained
+
+#: Part of the cache key: raise it when `_encode` changes what it stores.
+ENCODING_VERSION = 1
+#: Tokenising fewer rows than this is over before a progress bar could be read.
+QUIET_BELOW = 50_000
+
+Batch = dict[str, Tensor]
+
+
+def load_tokenizer(source: str, max_length: int) -> Any:
+    """Load a tokenizer that can pad and whose model reads `max_length` tokens. No code of the checkpoint is run.
+
+    Raises:
+        UserError: not found (or not reachable), no padding token, or `max_length` too large for it.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(resolve_pretrained(source), trust_remote_code=False)
+    except UserError:
+        raise
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"a tokenizer at --data.tokenizer {source!r}",
+            f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            "Give a directory with tokenizer files, package:MODULE/SUBDIR, or a hub id that is cached or reachable.",
+        ) from error
+    if tokenizer.pad_token_id is None:
+        raise UserError(f"a padding token in {source!r}", "none", "Use the tokenizer of an encoder of the BERT family.")
+    if max_length > tokenizer.model_max_length:
+        raise UserError(
+            f"--data.max_length up to {tokenizer.model_max_length} for {source!r}", f"{max_length}", "Lower it."
+        )
+    return tokenizer
+
+
+def tokenize(rows: Dataset, tokenizer: Any, text_columns: tuple[str, ...], max_length: int, cache_dir: Path) -> Dataset:
+    """Tokenise the text columns of `rows`, truncated to `max_length`; the second time, read them from the cache.
+
+    The cache file is named after the rows' content, the tokenizer and the settings. (`Dataset.map` alone would keep no
+    file for rows that are in memory.)
+
+    Returns:
+        Columns `input_ids` and, where the tokenizer has them, `token_type_ids`; same order as `rows`.
+    """
+    texts = rows.select_columns(list(text_columns))
+    key = Hasher.hash((texts._fingerprint, Hasher.hash(tokenizer), max_length, ENCODING_VERSION))
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    with _progress_bars(shown=len(texts) >= QUIET_BELOW):
+        return texts.map(
+            _encode,
+            batched=True,
+            remove_columns=list(text_columns),
+            fn_kwargs={"tokenizer": tokenizer, "text_columns": text_columns, "max_length": max_length},
+            cache_file_name=str(cache_dir / f"tokens-{key}.arrow"),
+            desc="Tokenising",
+        )
+
+
+def _encode(
+    rows: dict[str, list[str]], tokenizer: Any, text_columns: tuple[str, ...], max_length: int
+) -> dict[str, Any]:
+    texts = (rows[name] for name in text_columns)
+    encoded = tokenizer(*texts, truncation=True, max_length=max_length, return_attention_mask=False)
+    return {name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded}
+
+
+@contextlib.contextmanager
+def _progress_bars(shown: bool) -> Iterator[None]:
+    hidden_here = not shown and not datasets.are_progress_bars_disabled()
+    if hidden_here:
+        datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if hidden_here:
+            datasets.enable_progress_bars()
+
+
+class EncodedRows(torch.utils.data.Dataset[Batch]):
+    """Tokenised rows that hand out whole batches, padded on the right to their longest row.
+
+    All token ids lie in one flat tensor, so a batch is one gather and needs no loop over its rows.
+
+    Args:
+        tokens: columns of token ids per row, `input_ids` among them, as `tokenize` returns them.
+        padding: padding value of each of these columns.
+        columns: further values, one a row, that travel with the batch unchanged.
+    """
+
+    def __init__(self, tokens: Dataset, padding: dict[str, int], columns: dict[str, Tensor]) -> None:
+        flat: dict[str, Tensor] = {}
+        for name in tokens.column_names:
+            lists = tokens.data.column(name).combine_chunks()
+            flat[name] = torch.from_numpy(np.array(lists.flatten()))
+            lengths = torch.from_numpy(np.array(lists.value_lengths(), dtype=np.int64))
+        self._flat = flat
+        self._lengths = lengths
+        self._starts = lengths.cumsum(0) - lengths
+        self._padding = padding
+        self.columns = columns
+        assert all(len(column) == len(self) for column in columns.values())
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __getitem__(self, row: int) -> Batch:
+        """One row, without padding and without the batch dimension."""
+        return {name: column[0] for name, column in self.__getitems__([row]).items()}
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        """The batch of `rows`: tokens and `attention_mask` (B, S), long; every other column (B,)."""
+        chosen = torch.tensor(rows)
+        lengths = self._lengths[chosen]
+        steps = torch.arange(int(lengths.max()))
+        mask = steps < lengths.unsqueeze(1)
+        positions = torch.where(mask, self._starts[chosen].unsqueeze(1) + steps, 0)
+        batch = {
+            name: torch.where(mask, flat[positions].long(), self._padding[name]) for name, flat in self._flat.items()
+        }
+        batch["attention_mask"] = mask.long()
+        return batch | {name: column[chosen] for name, column in self.columns.items()}
