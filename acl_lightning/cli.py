@@ -13,7 +13,7 @@ from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import OmegaConfBaseException
 
 from acl_lightning.callbacks import (
@@ -32,6 +32,22 @@ from acl_lightning.run_directory import CHECKPOINTS, choose_run_directory, confi
 
 # `${data.task}` in a file means the whole configuration's data.task, after every --config and override is merged in.
 set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+
+#: Best by the half of the validation set that is chosen by; last every so often, so that a killed run loses little.
+CHECKPOINT_DEFAULTS: dict[str, dict[str, Any]] = {
+    "best_checkpoint": {
+        "filename": "best",
+        "monitor": "val/selection",
+        "mode": "max",
+        "enable_version_counter": False,
+    },
+    "last_checkpoint": {
+        "filename": "last",
+        "every_n_train_steps": 200,
+        "save_on_train_epoch_end": True,
+        "enable_version_counter": False,
+    },
+}
 
 
 class Parser(LightningArgumentParser):
@@ -57,12 +73,13 @@ class CommandLine(LightningCLI):
                 "logger": {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": "runs"}},
                 "max_epochs": 3,
                 "num_sanity_val_steps": 0,
+                "use_distributed_sampler": False,  # the DataModule shards by itself, the same batches for any world size
             },
             seed_everything_default=0,
             parser_kwargs={name: {"parser_mode": "omegaconf+"} for name in self.subcommands()},
             parser_class=Parser,
             auto_configure_optimizers=False,
-            args=args,
+            args=None if args is None else list(args),
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -73,13 +90,9 @@ class CommandLine(LightningCLI):
         parser.add_lightning_class_args(ExitSweep, "exit_sweep")
         parser.add_lightning_class_args(GradientConflict, "gradient_conflict")
         parser.add_lightning_class_args(AdaptivePrediction, "exit")
-        for name, defaults in {
-            "best_checkpoint": {"monitor": "val/selection", "mode": "max", "filename": "best"},
-            "last_checkpoint": {"monitor": None, "filename": "last", "every_n_train_steps": 200},
-        }.items():
+        for name, defaults in CHECKPOINT_DEFAULTS.items():
             parser.add_lightning_class_args(ModelCheckpoint, name)
-            fixed: dict[str, Any] = {"enable_version_counter": False, "auto_insert_metric_name": False}
-            parser.set_defaults({f"{name}.{key}": value for key, value in (defaults | fixed).items()})
+            parser.set_defaults({f"{name}.{key}": value for key, value in defaults.items()})
         parser.link_arguments("model.encoder.backbone", "data.tokenizer")
         parser.link_arguments("seed_everything", "data.shuffle_seed")
         parser.link_arguments("data.task", "model.task_name")
@@ -99,12 +112,9 @@ class CommandLine(LightningCLI):
         directory = choose_run_directory(
             config.run_dir, command, config.data.task, identity, resuming=config.ckpt_path is not None
         )
-        self.own_callbacks = [
-            ConfigWriter(command, text),
-            RNGState(),
-            ResultWriter(config_hash=identity),
-            ClosingTable(),
-        ]
+        result = ResultWriter()
+        result.config_hash = identity
+        self.own_callbacks = [ConfigWriter(command, text), RNGState(), result, ClosingTable()]
         config.trainer.default_root_dir = str(directory)
         for name in ("best_checkpoint", "last_checkpoint"):
             config[name].dirpath = str(directory / CHECKPOINTS)
@@ -125,7 +135,7 @@ class CommandLine(LightningCLI):
 
     def after_fit(self) -> None:
         """Measure the best checkpoint: sweep, curve, result and closing table are about it."""
-        if self.trainer.fast_dev_run or self.trainer.limit_val_batches == 0:
+        if self.config[str(self.subcommand)].trainer.fast_dev_run or self.trainer.limit_val_batches == 0:
             return
         best = self.trainer.checkpoint_callback
         path = best.best_model_path if isinstance(best, ModelCheckpoint) else ""

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
@@ -21,8 +22,9 @@ from acl_lightning.outputs import ExitOutputs
 
 Batch = dict[str, Tensor]
 
-#: What every exit says, and what a validation step hands to the callbacks.
+#: What the encoder takes from a batch, and what a validation step passes on from it to the callbacks.
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+KEPT = ("labels", "index", "selection", "difficulty")
 
 
 class ACLModule(LightningModule):
@@ -132,14 +134,14 @@ class ACLModule(LightningModule):
         self.skipped_in_a_row = self.skipped_in_a_row + 1 if report.skipped else 0
         if self.skipped_in_a_row >= self.optimization.max_skipped_steps:
             raise UserError(
-                f"a finite gradient of {next(iter(self._term_names()))}",
+                "a finite gradient of the protected term",
                 f"none in {self.skipped_in_a_row} steps in a row",
                 "Lower the learning rate, raise the temperature, or train in 32-true.",
             )
         if not report.skipped or scaled:
-            self.optimizers().step()  # type: ignore[union-attr, call-arg]
+            self.optimizers().step()  # type: ignore[union-attr]
         if not report.skipped:
-            self.lr_schedulers().step()  # type: ignore[union-attr, call-arg]
+            self.lr_schedulers().step()  # type: ignore[union-attr]
         self.step.clear()
         return report
 
@@ -148,7 +150,7 @@ class ACLModule(LightningModule):
         if self.optimization.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters(), self.optimization.max_grad_norm)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW and its linear schedule over the whole run."""
         trainer = self.trainer
         batches = trainer.datamodule.train_batches_per_epoch(trainer.world_size)  # type: ignore[attr-defined]
@@ -166,9 +168,6 @@ class ACLModule(LightningModule):
     def _trained(self) -> list[tuple[str, nn.Parameter]]:
         """Names and parameters of the encoder and of terms that have some, `backbone.` first in the former."""
         return [*self.encoder.named_parameters(), *self.objective.named_parameters(prefix="objective")]
-
-    def _term_names(self) -> list[str]:
-        return [term.name for term in self.objective.modules() if hasattr(term, "per_exit")]
 
     def _pooled(self, outputs: ExitOutputs, labels_B: Tensor) -> tuple[ExitOutputs, Tensor]:
         """Outputs and labels of all processes, gradients flowing back, if `global_pool` asks for it.
@@ -210,7 +209,7 @@ class ACLModule(LightningModule):
         """Update the metrics of every exit; hand logits and bookkeeping to the callbacks."""
         logits_EBC = self(batch).logits_EBC
         self._update(logits_EBC, batch, dataloader_idx)
-        kept = {key: batch[key] for key in ("labels", "index", "selection", "difficulty") if key in batch}
+        kept = {key: batch[key] for key in KEPT if key in batch}
         return {"logits_EBC": logits_EBC.detach(), "num_tokens": batch["attention_mask"].sum(dim=1), **kept}
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:

@@ -62,7 +62,7 @@ class GradientConflict(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Watch the gradient step."""
-        pl_module.step.observers.append(self._observe)  # type: ignore[union-attr, arg-type]
+        pl_module.step.observers.append(self._observe)  # type: ignore[union-attr, operator]
 
     def _observe(self, rows: Sequence[Row]) -> None:
         if self.steps % self.every_n_steps or len(rows) < 2:
