@@ -85,4 +85,5 @@ class EncoderConfig:
         ]
         rows = [EXIT_ROWS[self.exit_row](backbone.width) for _ in layers]
         separate = self.label_embeddings == "separate"
-        return MultiExitEncoder(backbone, layers, rows, heads, separate_label_embeddings=separate)
+        encoder = MultiExitEncoder(backbone, layers, rows, heads, separate_label_embeddings=separate)
+        return encoder.train()  # from_pretrained hands out a model in evaluation mode, without dropout

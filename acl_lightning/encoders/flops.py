@@ -10,26 +10,28 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from acl_lightning.encoders.backbone import TokenState
 from acl_lightning.encoders.multi_exit import MultiExitEncoder
 
 
 def exit_flops(encoder: MultiExitEncoder, num_tokens: int) -> tuple[float, ...]:
     """FLOPs for one sample of `num_tokens` tokens to leave at each exit.
 
-    All layers up to the exit, and all exit rows and heads on the way. Matrix products alone are counted, a
-    multiplication with its addition as 2. Counted while the encoder steps, so nothing is estimated.
+    All layers before the exit's, all exit rows and heads on the way, and of the exit's own layer what its exit row
+    needs: what `AdaptiveRuntime` computes. Matrix products alone are counted, a multiplication with its addition as 2.
+    Counted while the encoder steps, so nothing is estimated.
     """
     flops = []
     with _counting(encoder) as counter:
-        state: TokenState | None = encoder.embed(*_sample(encoder, num_tokens))
-        for layer in range(encoder.num_layers):
-            assert state is not None
-            step = encoder.advance(layer, state)
-            state = step.following
-            if step.logits_BC is not None:
+        state = encoder.embed(*_sample(encoder, num_tokens))
+        for layer in range(encoder.num_layers - 1):
+            if encoder.has_exit(layer):
+                _, half = encoder.exit_first(layer, state)
                 flops.append(float(counter.get_total_flops()))
-    return tuple(flops)
+                state = encoder.finish(half)
+            else:
+                state = encoder.backbone.layer(layer, state)
+        encoder.advance(encoder.num_layers - 1, state)
+        return (*flops, float(counter.get_total_flops()))
 
 
 def full_depth_flops(encoder: MultiExitEncoder, num_tokens: int) -> float:

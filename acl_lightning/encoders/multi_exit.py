@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from acl_lightning.encoders.backbone import Backbone, TokenState
+from acl_lightning.encoders.backbone import Backbone, KeysValues, TokenState
 from acl_lightning.encoders.exit_rows import ExitRow
 from acl_lightning.encoders.heads import INITIAL_STD, ExitHead
 from acl_lightning.outputs import ExitOutputs
@@ -27,12 +28,32 @@ class ExitStep(NamedTuple):
     following: TokenState | None
 
 
+@dataclass(frozen=True)
+class HalfLayer:
+    """A layer whose exit has been read and whose tokens have not been passed through yet.
+
+    Attributes:
+        layer: the layer, from 0.
+        state: the tokens that enter the layer; the tokens after it, where `keys_values` is None.
+        keys_values: what of the layer is computed already; None where the exit row needed the whole layer.
+    """
+
+    layer: int
+    state: TokenState
+    keys_values: KeysValues | None
+
+    def select(self, rows: Tensor, length: int) -> HalfLayer:
+        """Keep the samples `rows` and their first `length` tokens."""
+        keys_values = None if self.keys_values is None else self.keys_values.select(rows, length)
+        return HalfLayer(self.layer, self.state.select(rows, length), keys_values)
+
+
 class MultiExitEncoder(nn.Module):
     """A backbone with an exit row and a head at each of some layers.
 
-    Training, validation and the adaptive runtime go through the same `embed` and `advance`. Layers above the deepest
-    exit are removed, and the layer of the deepest exit computes only what that exit reads. One exit at the last layer
-    is ordinary fine-tuning.
+    Training, validation and the adaptive runtime step through the same `embed` and `advance`; the runtime splits the
+    layers that have an exit into `exit_first` and `finish`. Layers above the deepest exit are removed, and the layer of
+    the deepest exit computes only what that exit reads. One exit at the last layer is ordinary fine-tuning.
 
     Names of parameters start with `backbone.`, `exit_rows.`, `heads.` or are `label_embeddings`; so an optimiser can
     tell what was pretrained.
@@ -79,6 +100,10 @@ class MultiExitEncoder(nn.Module):
             self.label_embeddings = nn.Parameter(torch.empty(shape).normal_(std=INITIAL_STD))
         self._exit_at = {layer - 1: exit_ for exit_, layer in enumerate(exit_layers)}
 
+    def has_exit(self, layer: int) -> bool:
+        """Whether layer `layer` (0-based) has an exit."""
+        return layer in self._exit_at
+
     @property
     def num_layers(self) -> int:
         """Layers that are computed: up to the deepest exit."""
@@ -118,6 +143,32 @@ class MultiExitEncoder(nn.Module):
         row_BD, following = self._exit_row(exit_).read(self.backbone, layer, state, advance=layer + 1 < self.num_layers)
         embedding_BD, logits_BC = self._head(exit_)(row_BD)
         return ExitStep(embedding_BD, logits_BC, following)
+
+    def exit_first(self, layer: int, state: TokenState) -> tuple[Tensor, HalfLayer]:
+        """Read the exit of layer `layer` (0-based) before the rest of the layer: logits (B, C), and what remains.
+
+        For inference: the samples that leave here never pay for the rest. `finish` computes it for the others, with the
+        same keys and values; the result is that of `advance`.
+        """
+        exit_ = self._exit_at[layer]
+        query_B1D = self._exit_row(exit_).query(state)
+        if query_B1D is None:
+            _, logits_BC, following = self.advance(layer, state)
+            assert logits_BC is not None
+            assert following is not None
+            return logits_BC, HalfLayer(layer, following, None)
+        keys_values = self.backbone.keys_values(layer, state)
+        row_B1D = self.backbone.rows(layer, query_B1D, keys_values, state.mask_BS)
+        _, logits_BC = self._head(exit_)(row_B1D[:, 0])
+        return logits_BC, HalfLayer(layer, state, keys_values)
+
+    def finish(self, half: HalfLayer) -> TokenState:
+        """Pass the tokens through the rest of a layer that `exit_first` began."""
+        if half.keys_values is None:
+            return half.state
+        state = half.state
+        hidden_BSD = self.backbone.rows(half.layer, state.hidden_BSD, half.keys_values, state.mask_BS)
+        return TokenState(hidden_BSD, state.mask_BS)
 
     def _exit_row(self, exit_: int) -> ExitRow:
         row = self.exit_rows[exit_]
