@@ -39,3 +39,38 @@ def acl_embed_oracle(embeddings, labels, label_embeddings, temperature, label_an
     others = [{j for j in range(len(union)) if j != i} for i in anchors]
     positives = [{j for j in others[i] if union_labels[j] == union_labels[i]} for i in anchors]
     return contrastive_oracle([union[i] for i in anchors], union, positives, others, temperature)
+
+
+def confidence_exit(logits_EC, bound):
+    """Index of the exit at which one sample leaves: the first whose largest probability reaches `bound`."""
+    for exit_, logits_C in enumerate(logits_EC):
+        if max(_softmax(logits_C)) >= bound:
+            return exit_
+    return len(logits_EC) - 1
+
+
+def entropy_exit(logits_EC, bound):
+    """DeeBERT's loop: the first exit whose entropy in nats is at most `bound`."""
+    for exit_, logits_C in enumerate(logits_EC):
+        if -sum(p * math.log(p) for p in _softmax(logits_C) if p > 0) <= bound:
+            return exit_
+    return len(logits_EC) - 1
+
+
+def patience_exit(logits_EC, patience, delta=None):
+    """PABEE's counter: leave as soon as `patience` exits in a row have agreed with the one before them."""
+    counter, previous = 0, None
+    for exit_, logits_C in enumerate(logits_EC):
+        answer = logits_C[0] if len(logits_C) == 1 else logits_C.index(max(logits_C))
+        if previous is not None:
+            agrees = answer == previous if delta is None else abs(answer - previous) < delta
+            counter = counter + 1 if agrees else 0
+        previous = answer
+        if counter == patience:
+            return exit_
+    return len(logits_EC) - 1
+
+
+def _softmax(logits_C):
+    exponentials = [math.exp(logit - max(logits_C)) for logit in logits_C]
+    return [exponential / sum(exponentials) for exponential in exponentials]

@@ -48,12 +48,12 @@ def closing_tables(summary: Mapping[str, Any], task: str, directory: Path) -> Re
 
 def _exits(summary: Mapping[str, Any]) -> Table:
     table = Table("exit layer", title="Every exit, were everybody to leave there", title_justify="left")
-    for metric in summary["metrics"]:
+    for metric in summary["metric_names"]:
         table.add_column(f"{metric} %", justify="right")
     table.add_column(f"leave at {summary['highlighted']} %", justify="right")
     shares = summary["recommended"][summary["highlighted"]]["shares"]
     for row, share in zip(summary["per_exit"], shares, strict=True):
-        values = (f"{100 * row[metric]:.1f}" for metric in summary["metrics"])
+        values = (f"{100 * row[metric]:.1f}" for metric in summary["metric_names"])
         table.add_row(str(row["layer"]), *values, f"{100 * share:.1f}")
     return table
 

@@ -177,7 +177,7 @@ def _per_exit(summary: Mapping[str, Any], title: str) -> Figure:
     difficulty = summary["difficulty"]
     return per_exit_figure(
         summary["exit_layers"],
-        {name: [row[name] for row in summary["per_exit"]] for name in summary["metrics"]},
+        {name: [row[name] for row in summary["per_exit"]] for name in summary["metric_names"]},
         point["shares"],
         {int(grade): layer for grade, layer in difficulty["mean_exit_layer"].items()} if difficulty else None,
         operating_point=f"{summary['highlighted']} ({point['criterion']} {point['threshold']:g})",

@@ -11,6 +11,9 @@ import torch
 
 import acl_lightning
 
+#: Top of the checkout, if this package lies in one.
+CHECKOUT = Path(__file__).resolve().parents[2]
+
 PACKAGES = ("torch", "lightning", "transformers")
 
 
@@ -25,7 +28,7 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def git_state(directory: Path = Path(__file__).resolve().parents[2]) -> dict[str, str | bool] | None:
+def git_state(directory: Path = CHECKOUT) -> dict[str, str | bool] | None:
     """Commit of the checkout whose top is `directory`, and whether tracked files differ from it (`dirty`).
 
     None where `directory` is not the top of a checkout: an installed package inside another repository must not claim

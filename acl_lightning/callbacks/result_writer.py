@@ -28,8 +28,8 @@ class ResultWriter(Callback):
     """Writes `result.json` into the run directory: at the end of `validate` as finished, on an exception as failed.
 
     One JSON object: `status` ("finished" or "failed"), `error` (one line, or null), `task`, `metrics`
-    (`trainer.callback_metrics`), what `ExitSweep` found (`per_exit`, `full_depth`, `recommended`, ...; see `summarise`),
-    `checkpoint`, `config_hash`, `seed`, `precision`, `world_size`, `device`, `versions`, `git`, `started` and `finished`
+    (`trainer.callback_metrics`), what `ExitSweep` found (`per_exit`, `full_depth`, `recommended`, ... of `summarise`),
+    `checkpoint`, `config_hash`, `seed`, `precision`, `world_size`, `device`, `versions`, `git`, `started`, `finished`
     (ISO 8601, UTC), `fit_seconds`, `validate_seconds` (null where this process did not do it). Numbers that are not
     finite become null, so every JSON reader takes the file. Rank zero writes, atomically.
 

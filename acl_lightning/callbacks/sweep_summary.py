@@ -63,7 +63,7 @@ def summarise(
 ) -> dict[str, Any]:
     """Everything a reader of the run asks about its exits, measured on the report half unless it says `selection`.
 
-    Keys: `metric` (the primary one), `metrics`, `exit_layers`, `depth`, `samples` (n of both halves),
+    Keys: `metric` (the primary one), `metric_names`, `exit_layers`, `depth`, `samples` (n of both halves),
     `mean_num_tokens`, `full_depth` (metric -> value of the deepest exit), `per_exit` (a list of `layer` and the metrics
     were everybody to leave there), `area_under_curve` (criterion -> area), `recommended` (name -> operating point).
     """
@@ -77,7 +77,7 @@ def summarise(
     criteria = dict.fromkeys(point.criterion for point in points)
     return {
         "metric": module.metric_names[0],
-        "metrics": list(module.metric_names),
+        "metric_names": list(module.metric_names),
         "exit_layers": list(module.exit_layers),
         "depth": module.depth,
         "samples": {"selection": int((~report_B).sum()), "report": int(report_B.sum())},

@@ -88,5 +88,5 @@ def _note(axes: Axes, text: str, point: Point, *, offset: tuple[float, float], c
     leader = {"arrowstyle": "-", "color": FAINT, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 6} if offset[0] else None
     axes.annotate(
         text, point, offset, textcoords="offset points", ha="left" if leader else "center", fontsize=9, color=color,
-        arrowprops=leader, zorder=5,
+        arrowprops=leader, zorder=5, bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"},
     )  # fmt: skip

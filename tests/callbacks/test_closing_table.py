@@ -1,0 +1,75 @@
+"""The closing table, rendered into a recording console."""
+
+from __future__ import annotations
+
+import io
+
+import torch
+from fake_module import QUIET_TRAINER, FakeModule, loader, trainer_for
+from rich.console import Console
+
+from acl_lightning.callbacks.closing_table import ClosingTable, closing_tables
+from acl_lightning.callbacks.exit_sweep import ExitSweep
+
+pytestmark = QUIET_TRAINER
+
+
+class Flat(FakeModule):
+    """Every exit but the last knows nothing, and no two agree."""
+
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):
+        outputs = super().validation_step(batch, batch_idx, dataloader_idx)
+        logits_EBC = outputs["logits_EBC"].clone()
+        wrong_BC = -logits_EBC[-1]
+        logits_EBC[:-1] = 100 * wrong_BC
+        return {**outputs, "logits_EBC": logits_EBC}
+
+
+def printed(directory, module: FakeModule, *callbacks) -> str:
+    table = ClosingTable()
+    table.console = Console(record=True, width=120, file=io.StringIO())
+    trainer_for(directory, *callbacks, table).validate(module, loader(), verbose=False)
+    return table.console.export_text()
+
+
+def cells(text: str, start: str) -> list[str]:
+    line = next(line for line in text.splitlines() if line.strip(" │┃").startswith(start))
+    return [cell.strip() for cell in line.strip("│┃").split("│")]
+
+
+def test_it_names_the_half_the_numbers_and_the_files(tmp_path):
+    text = printed(tmp_path, FakeModule(), ExitSweep())
+    assert "fake: report half of the validation data, n = 16" in text
+    assert "chosen on the other half, n = 24" in text
+    assert str(tmp_path) in text.replace("\n", "")
+    assert cells(text, "4") == ["4", "75.0", "37.5", "25.0"]
+    assert cells(text, "full depth")[3] == "100.0"
+    assert cells(text, "loss1")[0:2] == ["loss1", "confidence"]
+    assert cells(text, "loss1")[3:] == ["100.0", "0.0", "1.85x", "1.66x"]
+    assert "No sample leaves early" not in text
+
+
+def test_it_says_plainly_that_nothing_leaves_early(tmp_path):
+    text = printed(tmp_path, Flat(), ExitSweep())
+    assert "No sample leaves early at any recommended point" in text
+    assert cells(text, "loss2")[5] == "none leaves early"
+    assert "1.00x" not in text
+
+
+def test_without_a_sweep_nothing_is_printed(tmp_path):
+    assert printed(tmp_path, FakeModule()) == ""
+    table = ClosingTable()
+    table.console = Console(record=True, width=120, file=io.StringIO())
+    trainer_for(tmp_path, ExitSweep(), table, log_every_n_steps=1).fit(FakeModule(), loader(), loader())
+    assert table.console.export_text() == ""
+
+
+def test_a_metric_that_is_undefined_is_shown_as_such(tmp_path):
+    class Undefined(FakeModule):
+        def quality(self, name, predictions_n, labels_n):
+            return torch.nan
+
+    sweep = ExitSweep()
+    text = printed(tmp_path, Undefined(), sweep)
+    assert "nan" in text
+    assert closing_tables(sweep.summary, "fake", tmp_path)

@@ -1,0 +1,189 @@
+"""The sweep driven by a real Trainer on the CPU, and its gathering over processes by parts."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import xml.etree.ElementTree as ET
+
+import pytest
+import torch
+from fake_module import EXITS, QUIET_TRAINER, SAMPLES, FakeModule, Rows, loader, trainer_for
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+
+from acl_lightning.callbacks.exit_sweep import ExitSweep
+from acl_lightning.callbacks.validation_record import columns_of, distinct, gathered, joined
+from acl_lightning.errors import UserError
+from acl_lightning.exits import Confidence, Patience
+
+pytestmark = QUIET_TRAINER
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """One validation: the run directory, the callback, the module."""
+    directory = tmp_path_factory.mktemp("run")
+    callback, module = ExitSweep(), FakeModule()
+    trainer_for(directory, callback).validate(module, loader(), verbose=False)
+    return directory, callback, module
+
+
+def rows_of(directory):
+    return list(csv.DictReader((directory / "exit_sweep.csv").read_text().splitlines()))
+
+
+def test_the_csv_holds_a_row_per_criterion_and_threshold(swept):
+    directory, _, _ = swept
+    rows = rows_of(directory)
+    assert list(rows[0]) == [
+        *("criterion", "threshold", "quality", "quality_selection", "mean_exit_layer", "layer_speedup"),
+        *("layer_saving", "flops_speedup", "share_exit_1", "share_exit_2", "share_exit_4", "share_exit_6"),
+    ]
+    count = {name: sum(row["criterion"] == name for row in rows) for name in ("static", "confidence", "patience")}
+    assert count == {"static": EXITS, "confidence": len(Confidence().thresholds(EXITS)), "patience": EXITS - 1}
+    assert rows[0] | {"threshold": "1.0", "quality": "0.25", "mean_exit_layer": "1.0"} == rows[0]
+
+
+def test_figures_are_readable_files(swept):
+    directory, _, _ = swept
+    for name in ("speed_quality.png", "per_exit.png"):
+        assert (directory / name).read_bytes().startswith(b"\x89PNG")
+    assert ET.parse(directory / "speed_quality.svg").getroot().tag.endswith("svg")
+    names = {path.name for path in directory.iterdir()}
+    assert names == {"exit_sweep.csv", "speed_quality.png", "speed_quality.svg", "per_exit.png"}
+
+
+def test_the_summary_is_what_the_samples_were_built_to_give(swept):
+    _, callback, module = swept
+    summary = callback.summary
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert summary["samples"] == {"selection": 24, "report": 16}
+    assert summary["mean_num_tokens"] == pytest.approx(10 + sum(row % 3 for row in range(SAMPLES)) / SAMPLES)
+    assert module.asked_tokens == {11}
+    # Grade g is answered rightly from exit g on: a quarter more of the samples at each exit.
+    assert [row["layer"] for row in summary["per_exit"]] == [1, 2, 4, 6]
+    assert [row["accuracy"] for row in summary["per_exit"]] == [0.25, 0.5, 0.75, 1.0]
+    assert [row["f1"] for row in summary["per_exit"]] == [0.125, 0.25, 0.375, 0.5]
+    assert summary["full_depth"] == {"accuracy": 1.0, "f1": 0.5}
+    point = summary["recommended"]["loss0"]
+    assert point["criterion"] == "confidence"
+    assert point["quality"] == 1.0
+    assert point["loss_points"] == 0.0
+    assert point["shares"] == [0.25] * 4
+    assert point["mean_exit_layer"] == 3.25
+    assert point["layer_speedup"] == pytest.approx(6 / 3.25)
+    assert point["flops_speedup"] == pytest.approx(540 / 325)
+    assert point["leaves_early"] is True
+    assert list(summary["recommended"]) == ["loss0", "loss1", "loss2"]
+    assert summary["highlighted"] == "loss1"
+
+
+def test_difficulty_is_followed_where_it_is_known(swept, tmp_path):
+    _, callback, _ = swept
+    assert callback.summary["difficulty"]["mean_exit_layer"] == {"0": 1.0, "1": 2.0, "2": 4.0, "3": 6.0}
+    assert callback.summary["difficulty"]["spearman"] == pytest.approx(1.0)
+    unknown = ExitSweep()
+    trainer_for(tmp_path, unknown).validate(FakeModule(), loader(without=("difficulty",)), verbose=False)
+    assert unknown.summary["difficulty"] is None
+
+
+def test_a_regression_is_swept_with_the_criteria_that_can(tmp_path):
+    callback = ExitSweep([Confidence(), Patience(delta=0.3)], max_losses=(2, 4))
+    trainer_for(tmp_path, callback).validate(FakeModule(("pearson",)), loader(regression=True), verbose=False)
+    assert {row["criterion"] for row in rows_of(tmp_path)} == {"static", "patience"}
+    assert callback.summary["full_depth"]["pearson"] == pytest.approx(1.0)
+    assert callback.highlighted == "loss2"
+
+
+def test_only_validate_sweeps_and_only_the_first_set(tmp_path):
+    callback = ExitSweep()
+    trainer_for(tmp_path, callback, log_every_n_steps=1).fit(FakeModule(), loader(), loader())
+    assert callback.summary == {}
+    assert not (tmp_path / "exit_sweep.csv").exists()
+    other = loader(without=("selection",))
+    trainer_for(tmp_path, callback).validate(FakeModule(), [loader(), other], verbose=False)
+    assert callback.summary["samples"] == {"selection": 24, "report": 16}
+
+
+@pytest.mark.parametrize("missing", ["labels", "selection"])
+def test_data_that_cannot_be_swept_say_what_is_missing(tmp_path, missing):
+    with pytest.raises(UserError, match=f"labels and halves for the exit sweep; found no {missing}"):
+        trainer_for(tmp_path, ExitSweep()).validate(FakeModule(), loader(without=(missing,)), verbose=False)
+    with pytest.raises(UserError, match="found no logits_EBC, labels"):
+        columns_of(None)
+
+
+def test_half_precision_and_saturated_logits_are_swept(tmp_path):
+    class Saturated(FakeModule):
+        def validation_step(self, batch, batch_idx, dataloader_idx=0):
+            outputs = super().validation_step(batch, batch_idx, dataloader_idx)
+            return {**outputs, "logits_EBC": (1e4 * outputs["logits_EBC"]).bfloat16()}
+
+    callback = ExitSweep()
+    trainer_for(tmp_path, callback).validate(Saturated(), loader(), verbose=False)
+    assert all(math.isfinite(point["quality"]) for point in callback.summary["recommended"].values())
+
+
+def batches() -> list[dict[str, torch.Tensor]]:
+    columns = Rows().columns
+    outputs = {name: values for name, values in columns.items() if name != "logits"}
+    whole = columns_of({"logits_EBC": columns["logits"].transpose(0, 1), **outputs})
+    return [{name: values[start : start + 8] for name, values in whole.items()} for start in range(0, SAMPLES, 8)]
+
+
+def test_ranks_and_repeated_samples_leave_the_record_of_one_process(monkeypatch):
+    parts = batches()
+    alone = gathered(joined(parts), world_size=1)
+    # Two ranks; the sampler pads the second with the first batch again.
+    ranks = [joined(parts[0::2]), joined([*parts[1::2], parts[0]])]
+
+    def all_gather_object(gathered_parts, mine):
+        gathered_parts[:] = ranks
+
+    monkeypatch.setattr(torch.distributed, "all_gather_object", all_gather_object)
+    together = gathered(ranks[1], world_size=2)
+    assert together.keys() == alone.keys()
+    for name, values in alone.items():
+        assert torch.equal(together[name], values), name
+
+
+def test_distinct_keeps_the_first_of_each_index_in_the_order_of_the_split():
+    columns = {"index": torch.tensor([7, 2, 7, 5]), "labels": torch.tensor([1, 0, 9, 1])}
+    kept = distinct(columns)
+    assert kept["index"].tolist() == [2, 5, 7]
+    assert kept["labels"].tolist() == [0, 1, 1]
+
+
+def test_tensorboard_gets_the_figures(tmp_path):
+    logger = TensorBoardLogger(tmp_path / "tensorboard")
+    trainer_for(tmp_path, ExitSweep(), logger=[logger, CSVLogger(tmp_path / "csv")]).validate(
+        FakeModule(), loader(), verbose=False
+    )
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(logger.log_dir).Reload()
+    assert set(events.Tags()["images"]) == {"speed_quality", "per_exit"}
+
+
+def test_wandb_gets_the_table_and_the_figures(tmp_path, monkeypatch):
+    calls = {}
+    monkeypatch.setattr(WandbLogger, "log_table", lambda self, key, columns, data: calls.update({key: (columns, data)}))
+    monkeypatch.setattr(WandbLogger, "log_image", lambda self, key, images: calls.update({key: images}))
+    monkeypatch.setattr(WandbLogger, "log_metrics", lambda self, metrics, step=None: None)
+    monkeypatch.setattr(WandbLogger, "experiment", None)
+    logger = WandbLogger(save_dir=tmp_path, offline=True)
+    trainer_for(tmp_path, ExitSweep(), logger=logger).validate(FakeModule(), loader(), verbose=False)
+    columns, data = calls["exit_sweep"]
+    assert columns[:2] == ["criterion", "threshold"]
+    assert all(len(row) == len(columns) for row in data)
+    assert calls["per_exit"] == [str(tmp_path / "per_exit.png")]
+
+
+def test_settings_are_checked():
+    with pytest.raises(UserError, match="different names; found confidence, confidence"):
+        ExitSweep([Confidence(), Confidence()])
+    with pytest.raises(UserError, match=r"max_losses of 0 points or more; found \[-1\]"):
+        ExitSweep(max_losses=(-1,))
+    with pytest.raises(UserError, match=r"max_losses of 0 points or more; found \[\]"):
+        ExitSweep(max_losses=())

@@ -1,0 +1,164 @@
+"""Every criterion against the published counter loops, on hostile logits, and at its thresholds' ends."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles import confidence_exit, entropy_exit, patience_exit
+from torch import Tensor
+
+from acl_lightning.errors import UserError
+from acl_lightning.exits import Confidence, Criterion, Entropy, Patience, Static, exit_index
+
+CRITERIA = [Confidence(), Entropy(), Patience(), Static()]
+shapes = st.tuples(st.integers(1, 7), st.integers(1, 9), st.integers(2, 5))
+
+
+def random_logits(shape: tuple[int, ...], seed: int, scale: float = 3.0) -> Tensor:
+    return scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def samples(logits_EBC: Tensor) -> list[list[list[float]]]:
+    return logits_EBC.transpose(0, 1).tolist()
+
+
+def leave(criterion: Criterion, logits_EBC: Tensor, threshold: float) -> list[int]:
+    exits: list[int] = exit_index(criterion.certainty(logits_EBC), torch.tensor([threshold]))[0].tolist()
+    return exits
+
+
+@given(shapes, st.integers(0, 2**16), st.floats(0.02, 0.98))
+def test_confidence_and_entropy_leave_where_the_published_loops_do(shape, seed, threshold):
+    logits_EBC = random_logits(shape, seed).double()
+    # DeeBERT's scale: nats.
+    bound = (1 - threshold) * math.log(shape[-1])
+    assert leave(Confidence(), logits_EBC, threshold) == [
+        confidence_exit(one, threshold) for one in samples(logits_EBC)
+    ]
+    assert leave(Entropy(), logits_EBC, threshold) == [entropy_exit(one, bound) for one in samples(logits_EBC)]
+
+
+@given(shapes, st.integers(0, 2**16), st.integers(1, 6))
+def test_patience_leaves_where_pabees_counter_does(shape, seed, patience):
+    logits_EBC = random_logits(shape, seed)
+    assert leave(Patience(), logits_EBC, patience) == [
+        patience_exit(one, patience) for one in logits_EBC.transpose(0, 1).tolist()
+    ]
+
+
+@given(st.integers(1, 7), st.integers(1, 9), st.integers(0, 2**16), st.integers(1, 6), st.floats(0.05, 2.0))
+def test_patience_on_a_regression_compares_values(exits, batch, seed, patience, delta):
+    logits_EBC = random_logits((exits, batch, 1), seed, scale=1.0)
+    expected = [patience_exit(one, patience, delta=delta) for one in samples(logits_EBC)]
+    assert leave(Patience(delta=delta), logits_EBC, patience) == expected
+
+
+def test_entropy_is_zero_at_the_uniform_and_near_one_at_a_one_hot_distribution():
+    certainty = Entropy().certainty(torch.tensor([[[0.0, 0.0, 0.0], [50.0, 0.0, 0.0]]]))
+    torch.testing.assert_close(certainty, torch.tensor([[0.0, 1.0]]), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("criterion", [Confidence(), Entropy()], ids=lambda criterion: criterion.name)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("scale", [0.0, 1e-3, 1.0, 1e2, 6e4])
+def test_certainty_is_float32_within_its_range_whatever_the_scale(criterion, dtype, scale):
+    certainty = criterion.certainty((scale * torch.randn(4, 16, 3).clamp(-1, 1)).to(dtype))
+    assert certainty.dtype == torch.float32
+    assert ((certainty >= 0) & (certainty < 1)).all()
+
+
+@pytest.mark.parametrize("criterion", CRITERIA[:3], ids=lambda criterion: criterion.name)
+@pytest.mark.parametrize("poison", [math.nan, math.inf, -math.inf])
+def test_nobody_leaves_early_on_logits_that_are_not_finite(criterion, poison):
+    logits_EBC = torch.zeros(5, 2, 3)
+    logits_EBC[..., 0] = 40.0
+    logits_EBC[:4, 0, 1] = poison
+    certainty_EB = criterion.certainty(logits_EBC)
+    assert not certainty_EB.isnan().any()
+    assert (certainty_EB[:4, 0] == -math.inf).all()
+    threshold = criterion.thresholds(5)[0]
+    assert leave(criterion, logits_EBC, threshold)[0] == 4
+    assert leave(criterion, logits_EBC, threshold)[1] < 4
+
+
+def test_patience_counts_anew_after_an_exit_that_is_not_finite():
+    logits_EBC = torch.tensor([[1.0, 0], [1, 0], [math.nan, 0], [1, 0], [1, 0]]).unsqueeze(1)
+    assert Patience().certainty(logits_EBC).flatten().tolist() == [0, 1, -math.inf, 0, 1]
+
+
+@pytest.mark.parametrize("criterion", CRITERIA, ids=lambda criterion: criterion.name)
+@given(shape=shapes, seed=st.integers(0, 2**16))
+def test_later_exits_never_change_an_earlier_certainty(criterion, shape, seed):
+    logits_EBC = random_logits(shape, seed)
+    whole = criterion.certainty(logits_EBC)
+    for exits in range(1, shape[0] + 1):
+        torch.testing.assert_close(criterion.certainty(logits_EBC[:exits]), whole[:exits], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("criterion", CRITERIA, ids=lambda criterion: criterion.name)
+@pytest.mark.parametrize("num_exits", [1, 2, 6, 12])
+def test_the_grid_ascends_within_range_from_the_earliest_exit_to_never(criterion, num_exits):
+    grid = criterion.thresholds(num_exits)
+    assert grid == sorted(set(grid))
+    for threshold in grid:
+        criterion.check_threshold(threshold)
+    # Alike and saturated at every exit: the surest that logits can be.
+    sure = torch.tensor([1e4, 0.0]).expand(num_exits, 3, 2)
+    earliest = min(1 if criterion.name == "patience" else 0, num_exits - 1)
+    assert leave(criterion, sure, grid[0]) == [earliest] * 3
+    assert leave(criterion, sure, grid[-1]) == [num_exits - 1] * 3
+
+
+def test_continuous_grids_have_about_a_hundred_points_and_are_dense_near_one():
+    for criterion in (Confidence(), Entropy()):
+        grid = criterion.thresholds(6)
+        assert 90 <= len(grid) <= 110
+        assert sum(0.99 < threshold < 1 for threshold in grid) >= 30
+
+
+@pytest.mark.parametrize("criterion", CRITERIA, ids=lambda criterion: criterion.name)
+@given(shape=shapes, seed=st.integers(0, 2**16))
+def test_a_higher_threshold_never_makes_anybody_leave_earlier(criterion, shape, seed):
+    logits_EBC = random_logits(shape, seed)
+    grid = torch.tensor(criterion.thresholds(shape[0]), dtype=torch.float64)
+    exits_TB = exit_index(criterion.certainty(logits_EBC), grid)
+    assert (exits_TB.diff(dim=0) >= 0).all()
+
+
+@given(shapes, st.integers(0, 2**16))
+def test_static_leaves_everybody_at_its_exit(shape, seed):
+    logits_EBC = random_logits(shape, seed)
+    for number in range(1, shape[0] + 1):
+        assert leave(Static(), logits_EBC, number) == [number - 1] * shape[1]
+
+
+@pytest.mark.parametrize("criterion", [Confidence(), Entropy()], ids=lambda criterion: criterion.name)
+def test_a_regression_is_sent_to_patience(criterion):
+    with pytest.raises(UserError, match=rf"expected at least 2 classes for the criterion '{criterion.name}'.*patience"):
+        criterion.certainty(torch.zeros(3, 2, 1))
+    assert not criterion.supports_regression
+
+
+@pytest.mark.parametrize("threshold", [-0.01, 1.01, math.nan, math.inf])
+@pytest.mark.parametrize("criterion", [Confidence(), Entropy()], ids=lambda criterion: criterion.name)
+def test_a_share_threshold_out_of_range_names_the_range(criterion, threshold):
+    with pytest.raises(UserError, match=rf"a threshold of {criterion.name} between 0 .* and 1 .*; found {threshold}"):
+        criterion.check_threshold(threshold)
+
+
+@pytest.mark.parametrize("threshold", [0, -1, 1.5, math.nan, math.inf])
+def test_a_patience_is_a_whole_number(threshold):
+    with pytest.raises(UserError, match=f"whole number, 1 or more; found {threshold}"):
+        Patience().check_threshold(threshold)
+    with pytest.raises(UserError, match=f"number of an exit, 1 or more; found {threshold}"):
+        Static().check_threshold(threshold)
+
+
+@pytest.mark.parametrize("delta", [0.0, -1.0, math.nan])
+def test_delta_is_positive(delta):
+    with pytest.raises(UserError, match=f"a positive delta of patience; found {delta}"):
+        Patience(delta=delta)

@@ -1,0 +1,106 @@
+"""Thresholds are chosen by the selection half alone; every tie has an answer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acl_lightning.errors import UserError
+from acl_lightning.exits import OperatingPoint, full_depth, loss_name, recommend
+
+
+def point(criterion: str, threshold: float, quality_selection: float, speed_selection: float) -> OperatingPoint:
+    """A point whose report half says nothing that the selection half says."""
+    return OperatingPoint(criterion, threshold, -1.0, 6.0, 1.0, 0.0, 1.0, (1.0,), quality_selection, speed_selection)
+
+
+STATIC = [point("static", 1, 0.60, 6.0), point("static", 2, 0.85, 3.0), point("static", 3, 0.90, 1.0)]
+ADAPTIVE = [
+    point("confidence", 0.5, 0.60, 6.0),
+    point("confidence", 0.8, 0.885, 2.5),
+    point("confidence", 0.9, 0.895, 2.0),
+    point("confidence", 0.95, 0.90, 1.5),
+    point("confidence", 1.0, 0.90, 1.0),
+]
+
+
+def test_the_fastest_within_each_loss_is_recommended():
+    chosen = recommend([*STATIC, *ADAPTIVE], (0, 1, 2, 5, 0.5))
+    found = {name: (one.criterion, one.threshold) for name, one in chosen.items()}
+    assert found == {
+        "loss0": ("confidence", 0.95),
+        "loss1": ("confidence", 0.9),
+        "loss2": ("confidence", 0.8),
+        "loss5": ("static", 2),
+        "loss0.5": ("confidence", 0.9),
+    }
+
+
+def test_the_report_half_does_not_take_part():
+    points = [*STATIC, *ADAPTIVE]
+    altered = [replace(one, quality=0.1 * number, layer_speedup=9.0 - number) for number, one in enumerate(points)]
+    for name, chosen in recommend(altered).items():
+        expected = recommend(points)[name]
+        assert (chosen.criterion, chosen.threshold) == (expected.criterion, expected.threshold)
+
+
+def test_rounding_does_not_cost_a_point():
+    # 0.83 - 0.01 is 0.82 less one bit in floating point the other way round.
+    points = [point("static", 3, 0.83, 1.0), point("confidence", 0.9, 0.83 - 0.01 - 1e-12, 2.0)]
+    assert recommend(points, (1,))["loss1"].threshold == 0.9
+
+
+def test_ties_go_to_quality_then_static_then_first_swept_then_highest_threshold():
+    full = point("static", 3, 0.9, 1.0)
+    better = [full, point("confidence", 0.9, 0.9, 2.0), point("entropy", 0.3, 0.92, 2.0)]
+    assert recommend(better, (0,))["loss0"].criterion == "entropy"
+    simpler = [point("static", 2, 0.9, 2.0), full, point("confidence", 0.9, 0.9, 2.0)]
+    assert recommend(simpler, (0,))["loss0"].criterion == "static"
+    first = [full, point("patience", 1, 0.9, 2.0), point("confidence", 0.9, 0.9, 2.0)]
+    assert recommend(first, (0,))["loss0"].criterion == "patience"
+    cautious = [full, point("confidence", 0.8, 0.9, 2.0), point("confidence", 0.9, 0.9, 2.0)]
+    assert recommend(cautious, (0,))["loss0"].threshold == 0.9
+
+
+def test_full_depth_is_the_answer_when_nothing_is_good_enough_and_when_nothing_is_faster():
+    full = point("static", 2, 0.9, 1.0)
+    hopeless = [point("static", 1, 0.5, 2.0), full, point("confidence", 0.9, 0.7, 1.5)]
+    assert set(recommend(hopeless).values()) == {full}
+    assert recommend([full, point("confidence", 1.0, 0.9, 1.0)], (0,))["loss0"] is full
+
+
+def test_an_undefined_quality_leaves_full_depth():
+    full = point("static", 2, math.nan, 1.0)
+    assert recommend([full, point("patience", 1, 0.7, 1.5)], (0,))["loss0"] is full
+    defined = point("static", 2, 0.9, 1.0)
+    assert recommend([defined, point("patience", 1, math.nan, 1.5)], (2,))["loss2"] is defined
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(1, 6)), max_size=8), st.floats(0, 1))
+def test_an_answer_always_exists_keeps_its_bound_and_is_no_slower_for_a_larger_loss(others, quality):
+    points = [point("static", 1, quality, 1.0)]
+    points += [point("confidence", number, *one) for number, one in enumerate(others)]
+    chosen = list(recommend(points, (0, 1, 2)).values())
+    for loss, one in zip((0, 1, 2), chosen, strict=True):
+        assert one.quality_selection >= quality - loss / 100 - 1e-8
+    speeds = [one.layer_speedup_selection for one in chosen]
+    assert speeds == sorted(speeds)
+
+
+def test_full_depth_is_the_deepest_static_exit():
+    assert full_depth([*ADAPTIVE, *STATIC]) == STATIC[-1]
+
+
+@pytest.mark.parametrize(("loss", "name"), [(0, "loss0"), (1.0, "loss1"), (0.5, "loss0.5")])
+def test_names(loss, name):
+    assert loss_name(loss) == name
+
+
+@pytest.mark.parametrize("loss", [-1.0, math.nan])
+def test_a_negative_loss_is_a_mistake(loss):
+    with pytest.raises(UserError, match=f"losses of 0 points or more; found {loss}"):
+        recommend(STATIC, (loss,))

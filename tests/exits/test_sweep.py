@@ -1,0 +1,181 @@
+"""The vectorised sweep against a loop over samples, its extremes, its cost and its demands."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from acl_lightning.errors import UserError
+from acl_lightning.exits import Confidence, Entropy, ExitCosts, Patience, Static, exit_index, predictions, sweep
+
+CRITERIA = [Confidence(), Entropy(), Patience()]
+
+
+def accuracy(predictions_n: Tensor, labels_n: Tensor) -> float:
+    return (predictions_n == labels_n).double().mean().item()
+
+
+def costs_of(num_exits: int) -> ExitCosts:
+    """Exits at every second layer of an encoder one layer deeper than the last; heads cost half a layer."""
+    layers = tuple(2 * number for number in range(1, num_exits + 1))
+    flops = tuple(layer + 0.5 * number for number, layer in enumerate(layers, start=1))
+    return ExitCosts(layers, depth=layers[-1] + 1, flops_E=flops, full_flops=layers[-1] + 1.5)
+
+
+def data(seed: int, num_exits: int = 4, batch: int = 24, classes: int = 3) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    logits_EBC = 3 * torch.randn(num_exits, batch, classes, generator=generator)
+    labels_B = torch.randint(classes, (batch,), generator=generator)
+    selection_B = torch.arange(batch) % 3 == 0
+    return logits_EBC, labels_B, selection_B
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 2**16), st.integers(1, 5))
+def test_sweep_equals_a_loop_over_thresholds_and_samples(seed, num_exits):
+    logits_EBC, labels_B, selection_B = data(seed, num_exits)
+    costs = costs_of(num_exits)
+    points = sweep(logits_EBC, labels_B, CRITERIA, quality=accuracy, selection_B=selection_B, costs=costs)
+    expected = [(one, threshold) for one in (Static(), *CRITERIA) for threshold in one.thresholds(num_exits)]
+    assert [(point.criterion, point.threshold) for point in points] == [(one.name, t) for one, t in expected]
+    for point, (criterion, threshold) in zip(points, expected, strict=True):
+        certainty_EB = criterion.certainty(logits_EBC)
+        halves = {True: [], False: []}
+        for sample in range(len(labels_B)):
+            column = certainty_EB[:, sample]
+            reached = [e for e in range(num_exits) if column[e] >= threshold] or [num_exits - 1]
+            hit = int(logits_EBC[reached[0], sample].argmax()) == int(labels_B[sample])
+            halves[bool(selection_B[sample])].append((reached[0], hit))
+        report = halves[False]
+        layers = sum(costs.layers_E[e] for e, _ in report) / len(report)
+        flops = sum(costs.flops_E[e] for e, _ in report) / len(report)
+        selection_layers = sum(costs.layers_E[e] for e, _ in halves[True]) / len(halves[True])
+        assert point.quality == pytest.approx(sum(hit for _, hit in report) / len(report))
+        assert point.quality_selection == pytest.approx(sum(hit for _, hit in halves[True]) / len(halves[True]))
+        assert point.mean_exit_layer == pytest.approx(layers)
+        assert point.layer_speedup == pytest.approx(costs.depth / layers)
+        assert point.layer_saving == pytest.approx(1 - layers / costs.depth)
+        assert point.flops_speedup == pytest.approx(costs.full_flops / flops)
+        assert point.layer_speedup_selection == pytest.approx(costs.depth / selection_layers)
+        shares = [sum(e == exit_ for e, _ in report) / len(report) for exit_ in range(num_exits)]
+        assert point.shares_E == pytest.approx(shares)
+        assert point.leaves_early == any(e < num_exits - 1 for e, _ in report)
+
+
+@given(st.integers(0, 2**16), st.integers(1, 6))
+def test_speed_falls_with_the_threshold_and_shares_sum_to_one(seed, num_exits):
+    logits_EBC, labels_B, selection_B = data(seed, num_exits)
+    points = sweep(logits_EBC, labels_B, CRITERIA, quality=accuracy, selection_B=selection_B, costs=costs_of(num_exits))
+    for point in points:
+        assert sum(point.shares_E) == pytest.approx(1.0)
+    for before, after in itertools.pairwise(points):
+        if before.criterion == after.criterion:
+            assert after.mean_exit_layer >= before.mean_exit_layer - 1e-12
+
+
+def test_the_grid_ends_are_the_first_exit_and_full_depth():
+    logits_EBC, labels_B, selection_B = data(0)
+    points = sweep(logits_EBC, labels_B, CRITERIA, quality=accuracy, selection_B=selection_B, costs=costs_of(4))
+    full = points[3]
+    for name in ("static", "confidence", "entropy"):
+        mine = [point for point in points if point.criterion == name]
+        assert mine[0].shares_E == (1.0, 0.0, 0.0, 0.0)
+        assert mine[-1].shares_E == (0.0, 0.0, 0.0, 1.0)
+        assert mine[-1].quality == full.quality
+        assert not mine[-1].leaves_early
+    assert not points[-1].leaves_early
+    assert points[-1].criterion == "patience"
+
+
+def test_quality_is_asked_once_for_thresholds_with_the_same_exits():
+    logits_EBC, labels_B, selection_B = data(0)
+    calls = []
+
+    def counting(predictions_n: Tensor, labels_n: Tensor) -> float:
+        calls.append(len(labels_n))
+        return 0.0
+
+    sweep(logits_EBC, labels_B, [Confidence()], quality=counting, selection_B=selection_B, costs=costs_of(4))
+    grid = torch.tensor(Confidence().thresholds(4), dtype=torch.float64)
+    distinct = 0
+    for half in (selection_B, ~selection_B):
+        distinct += len({tuple(row) for row in exit_index(Confidence().certainty(logits_EBC[:, half]), grid).tolist()})
+    assert len(calls) == distinct + 2 * 4  # and the static exits
+
+
+def test_a_sweep_of_sst2s_size_is_cheap():
+    logits_EBC, labels_B, selection_B = data(0, num_exits=6, batch=872, classes=2)
+    arguments = {"quality": accuracy, "selection_B": selection_B, "costs": costs_of(6)}
+    sweep(logits_EBC, labels_B, CRITERIA, **arguments)
+    start = time.process_time()
+    sweep(logits_EBC, labels_B, CRITERIA, **arguments)
+    assert time.process_time() - start < 0.6  # 0.04 s on one idle core; room for a busy machine
+
+
+def test_chunks_change_nothing(monkeypatch):
+    certainty_EB = torch.rand(5, 40)
+    thresholds_T = torch.linspace(0, 1, 33)
+    whole = exit_index(certainty_EB, thresholds_T)
+    monkeypatch.setattr(sys.modules["acl_lightning.exits.sweep"], "CHUNK", 1)
+    assert torch.equal(exit_index(certainty_EB, thresholds_T), whole)
+
+
+def test_a_threshold_is_reached_by_equality_and_never_by_nan():
+    certainty_EB = torch.tensor([[0.5, torch.nan], [0.4, torch.nan], [0.9, torch.nan]])
+    assert exit_index(certainty_EB, torch.tensor([0.5, 0.6])).tolist() == [[0, 2], [2, 2]]
+
+
+def test_predictions_of_classes_and_of_values():
+    assert predictions(torch.tensor([[[0.1, 0.9]], [[0.8, 0.2]]])).tolist() == [[1], [0]]
+    assert predictions(torch.tensor([[2.5], [0.5]])).tolist() == [2.5, 0.5]
+
+
+def test_a_regression_is_swept_with_patience():
+    logits_EBC = torch.tensor([[1.0, 4.0], [1.1, 2.0], [1.1, 2.05]]).unsqueeze(-1)
+
+    def closeness(predictions_n: Tensor, labels_n: Tensor) -> float:
+        return -(predictions_n - labels_n).abs().mean().item()
+
+    points = sweep(
+        logits_EBC.repeat(1, 2, 1),
+        torch.tensor([1.1, 2.0] * 2),
+        [Patience(delta=0.2)],
+        quality=closeness,
+        selection_B=torch.tensor([True, True, False, False]),
+        costs=costs_of(3),
+    )
+    patience1 = next(point for point in points if point.criterion == "patience")
+    assert patience1.shares_E == (0.0, 0.5, 0.5)
+    assert patience1.quality == pytest.approx(-0.025)
+
+
+@pytest.mark.parametrize(("fill", "half"), [(True, "report"), (False, "selection")])
+def test_an_empty_half_is_named(fill, half):
+    logits_EBC, labels_B, selection_B = data(0)
+    with pytest.raises(UserError, match=f"expected samples in the {half} half .*; found none among 24"):
+        sweep(
+            logits_EBC,
+            labels_B,
+            CRITERIA,
+            quality=accuracy,
+            selection_B=torch.full_like(selection_B, fill),
+            costs=costs_of(4),
+        )
+
+
+@pytest.mark.parametrize("layers", [(), (2, 2), (3, 1), (0, 2), (1, 5)])
+def test_exit_layers_ascend_within_the_depth(layers):
+    with pytest.raises(UserError, match=r"exit layers that ascend within 1 \.\.\. 4; found"):
+        ExitCosts(layers, depth=4, flops_E=(1.0,) * len(layers), full_flops=4.0)
+
+
+def test_every_exit_has_its_flops():
+    with pytest.raises(UserError, match="FLOPs of 2 exits; found 1 values"):
+        ExitCosts((1, 2), depth=2, flops_E=(1.0,), full_flops=2.0)
