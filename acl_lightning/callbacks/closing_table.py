@@ -8,6 +8,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -19,11 +20,10 @@ class ClosingTable(Callback):
     """Prints, at the end of `validate`, what `ExitSweep` found. Must stand in the Trainer beside it.
 
     Attributes:
-        console: where to print.
+        console: where to print; None: the terminal, as it is when the table is due.
     """
 
-    def __init__(self) -> None:
-        self.console = Console()
+    console: Console | None = None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print on rank zero, after a `validate` in which a sweep took place."""
@@ -32,7 +32,7 @@ class ClosingTable(Callback):
         sweep = next((one for one in trainer.callbacks if isinstance(one, ExitSweep)), None)  # type: ignore[attr-defined]
         if sweep and sweep.summary:
             task = str(getattr(pl_module, "task_name", "task"))
-            self.console.print(closing_tables(sweep.summary, task, Path(trainer.default_root_dir)))
+            (self.console or Console()).print(closing_tables(sweep.summary, task, Path(trainer.default_root_dir)))
 
 
 def closing_tables(summary: Mapping[str, Any], task: str, directory: Path) -> RenderableType:
@@ -47,7 +47,8 @@ def closing_tables(summary: Mapping[str, Any], task: str, directory: Path) -> Re
 
 
 def _exits(summary: Mapping[str, Any]) -> Table:
-    table = Table("exit layer", title="Every exit, were everybody to leave there", title_justify="left")
+    table = _table("Every exit, were everybody to leave there")
+    table.add_column("exit layer")
     for metric in summary["metric_names"]:
         table.add_column(f"{metric} %", justify="right")
     table.add_column(f"leave at {summary['highlighted']} %", justify="right")
@@ -59,9 +60,11 @@ def _exits(summary: Mapping[str, Any]) -> Table:
 
 
 def _points(summary: Mapping[str, Any]) -> Table:
-    table = Table("operating point", "criterion", title="Recommended operating points", title_justify="left")
-    columns = ("threshold", f"{summary['metric']} %", "loss in points", "layer speed-up", "FLOPs speed-up")
-    for column in columns:
+    table = _table("Recommended operating points")
+    table.add_column("point", no_wrap=True)
+    table.add_column("criterion", no_wrap=True)
+    table.add_column("threshold", justify="right", no_wrap=True)
+    for column in (f"{summary['metric']} %", "loss in points", "layer speed-up", "FLOPs speed-up"):
         table.add_column(column, justify="right")
     full = summary["full_depth"][summary["metric"]]
     table.add_row("full depth", "", "", f"{100 * full:.1f}", "", "", "")
@@ -78,6 +81,12 @@ def _points(summary: Mapping[str, Any]) -> Table:
             *speeds,
         )
     return table
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False
+    )
 
 
 def _silence(summary: Mapping[str, Any]) -> list[Text]:

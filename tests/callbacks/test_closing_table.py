@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import pickle
+import re
+from pathlib import Path
 
 import torch
 from fake_module import QUIET_TRAINER, FakeModule, loader, trainer_for
@@ -33,8 +36,8 @@ def printed(directory, module: FakeModule, *callbacks) -> str:
 
 
 def cells(text: str, start: str) -> list[str]:
-    line = next(line for line in text.splitlines() if line.strip(" │┃").startswith(start))
-    return [cell.strip() for cell in line.strip("│┃").split("│")]
+    line = next(line for line in text.splitlines() if line.startswith(start))
+    return re.split(r"\s{2,}", line.strip())
 
 
 def test_it_names_the_half_the_numbers_and_the_files(tmp_path):
@@ -43,7 +46,7 @@ def test_it_names_the_half_the_numbers_and_the_files(tmp_path):
     assert "chosen on the other half, n = 24" in text
     assert str(tmp_path) in text.replace("\n", "")
     assert cells(text, "4") == ["4", "75.0", "37.5", "25.0"]
-    assert cells(text, "full depth")[3] == "100.0"
+    assert cells(text, "full depth") == ["full depth", "100.0"]
     assert cells(text, "loss1")[0:2] == ["loss1", "confidence"]
     assert cells(text, "loss1")[3:] == ["100.0", "0.0", "1.85x", "1.66x"]
     assert "No sample leaves early" not in text
@@ -52,8 +55,20 @@ def test_it_names_the_half_the_numbers_and_the_files(tmp_path):
 def test_it_says_plainly_that_nothing_leaves_early(tmp_path):
     text = printed(tmp_path, Flat(), ExitSweep())
     assert "No sample leaves early at any recommended point" in text
-    assert cells(text, "loss2")[5] == "none leaves early"
+    assert "none leaves early" in cells(text, "loss2")
     assert "1.00x" not in text
+
+
+def test_it_fits_a_terminal_of_80_columns(tmp_path):
+    sweep = ExitSweep()
+    printed(tmp_path, FakeModule(), sweep)
+    console = Console(record=True, width=80, file=io.StringIO())
+    console.print(closing_tables(sweep.summary, "fake", Path("runs/fake")))
+    assert "…" not in console.export_text()
+
+
+def test_it_travels_to_spawned_processes():
+    assert pickle.loads(pickle.dumps(ClosingTable())).console is None
 
 
 def test_without_a_sweep_nothing_is_printed(tmp_path):
