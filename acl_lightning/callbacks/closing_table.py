@@ -42,8 +42,9 @@ def closing_tables(summary: Mapping[str, Any], task: str, directory: Path) -> Re
         f"{task}: report half of the validation data, n = {samples['report']}; "
         f"thresholds were chosen on the other half, n = {samples['selection']}"
     )
-    footer = f"Files: {directory}"
-    return Group(Text(heading, style="bold"), _exits(summary), _points(summary), *_silence(summary), Text(footer))
+    parts: list[RenderableType] = [Text(heading, style="bold"), _exits(summary), _points(summary), *_silence(summary)]
+    spaced = [line for part in parts for line in (part, "")]
+    return Group("", *spaced, f"Files: {directory}")
 
 
 def _exits(summary: Mapping[str, Any]) -> Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import math
 
 import pytest
@@ -162,3 +164,10 @@ def test_a_patience_is_a_whole_number(threshold):
 def test_delta_is_positive(delta):
     with pytest.raises(UserError, match=f"a positive delta of patience; found {delta}"):
         Patience(delta=delta)
+
+
+@pytest.mark.parametrize("name", ["confidence", "entropy", "patience"])
+def test_the_examples_in_the_docstrings_hold(name):
+    results = doctest.testmod(importlib.import_module(f"acl_lightning.exits.{name}"))
+    assert results.attempted > 0
+    assert results.failed == 0
