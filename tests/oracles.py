@@ -74,3 +74,35 @@ def patience_exit(logits_EC, patience, delta=None):
 def _softmax(logits_C):
     exponentials = [math.exp(logit - max(logits_C)) for logit in logits_C]
     return [exponential / sum(exponentials) for exponential in exponentials]
+
+
+def bert_row_oracle(layer, query, tokens):
+    """One row of one sample through a post-norm BERT layer, reading `tokens`: literal, one head at a time, float64.
+
+    `layer` is a Hugging Face layer; `query` a list of D floats, `tokens` a list of such lists.
+    """
+
+    def linear(module, vector):
+        weight, bias = module.weight.double().tolist(), module.bias.double().tolist()
+        return [sum(w * x for w, x in zip(row, vector, strict=True)) + b for row, b in zip(weight, bias, strict=True)]
+
+    def norm(module, vector):
+        mean = sum(vector) / len(vector)
+        deviation = math.sqrt(sum((x - mean) ** 2 for x in vector) / len(vector) + module.eps)
+        scale, shift = module.weight.double().tolist(), module.bias.double().tolist()
+        return [(x - mean) / deviation * s + t for x, s, t in zip(vector, scale, shift, strict=True)]
+
+    attention = layer.attention.self
+    q = linear(attention.query, query)
+    keys, values = ([linear(m, token) for token in tokens] for m in (attention.key, attention.value))
+    size, context = attention.attention_head_size, []
+    for start in range(0, len(q), size):
+        part = slice(start, start + size)
+        scores = [sum(a * b for a, b in zip(q[part], k[part], strict=True)) / math.sqrt(size) for k in keys]
+        weights = _softmax(scores)
+        context += [sum(w * v[i] for w, v in zip(weights, values, strict=True)) for i in range(start, start + size)]
+    attended = linear(layer.attention.output.dense, context)
+    attended = norm(layer.attention.output.LayerNorm, [a + b for a, b in zip(attended, query, strict=True)])
+    wide = [x * 0.5 * (1 + math.erf(x / math.sqrt(2))) for x in linear(layer.intermediate.dense, attended)]
+    narrow = linear(layer.output.dense, wide)
+    return norm(layer.output.LayerNorm, [a + b for a, b in zip(narrow, attended, strict=True)])

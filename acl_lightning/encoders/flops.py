@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from acl_lightning.encoders.backbone import TokenState
 from acl_lightning.encoders.multi_exit import MultiExitEncoder
 
 
@@ -22,7 +22,7 @@ def exit_flops(encoder: MultiExitEncoder, num_tokens: int) -> tuple[float, ...]:
     """
     flops = []
     with _counting(encoder) as counter:
-        state = encoder.embed(*_sample(encoder, num_tokens))
+        state = _embedded(encoder, num_tokens)
         for layer in range(encoder.num_layers - 1):
             if encoder.has_exit(layer):
                 _, half = encoder.exit_first(layer, state)
@@ -41,7 +41,7 @@ def full_depth_flops(encoder: MultiExitEncoder, num_tokens: int) -> float:
     a reference that computes more would flatter every speed-up. Layers above the deepest exit count as well.
     """
     with _counting(encoder) as counter:
-        state = encoder.embed(*_sample(encoder, num_tokens))
+        state = _embedded(encoder, num_tokens)
         embedding = counter.get_total_flops()
         encoder.backbone.layer(0, state)
         layer = counter.get_total_flops() - embedding
@@ -62,7 +62,8 @@ def _counting(encoder: MultiExitEncoder) -> Iterator[FlopCounterMode]:
         encoder.train(training)
 
 
-def _sample(encoder: MultiExitEncoder, num_tokens: int) -> tuple[Tensor, Tensor]:
+def _embedded(encoder: MultiExitEncoder, num_tokens: int) -> TokenState:
     device = next(encoder.parameters()).device
     ones = torch.ones(1, num_tokens, dtype=torch.long, device=device)
-    return ones, ones
+    # Accelerators keep a mask where nothing is padded; without it the count is the same on every device.
+    return TokenState(encoder.embed(ones, ones).hidden_BSD, None)

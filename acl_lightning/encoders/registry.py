@@ -56,7 +56,7 @@ def _adapter(source: str, config: Any) -> type[BertFamily]:
             f"{config.model_type!r} in {source!r}",
             "Give another backbone.",
         )
-    if config.is_decoder:
+    if getattr(config, "is_decoder", False):
         raise UserError("an encoder", f"a decoder in {source!r}", "Set is_decoder to false in its config.json.")
     return ADAPTERS[config.model_type]
 
