@@ -58,7 +58,9 @@ class GLUEDataModule(LightningDataModule):
         batch_size: training rows per device and step.
         eval_batch_size: rows per device and step otherwise.
         num_workers: loader processes; 0 loads in the training process, which is enough for tokenised text.
-        seed: of the order of the rows, the halves, the subset and the synthetic rows.
+        seed: of the data: the halves, the subset and the synthetic rows. Kept while runs vary in `shuffle_seed`, so
+            that they are trained and measured on the same rows.
+        shuffle_seed: of the order of the training rows; None: `seed`. The command line sets it to `seed_everything`.
         train_rows: train on a subset of this size with the labels' shares kept; None for all rows.
         synthetic_rows: size of the synthetic training split; the others have a quarter each.
         predict_split: split that `predict` runs over; `test` and `validation` mean MNLI's matched half.
@@ -79,6 +81,7 @@ class GLUEDataModule(LightningDataModule):
         eval_batch_size: int = 64,
         num_workers: int = 0,
         seed: int = 0,
+        shuffle_seed: int | None = None,
         train_rows: int | None = None,
         synthetic_rows: int = 4000,
         predict_split: str = "test",
@@ -98,7 +101,8 @@ class GLUEDataModule(LightningDataModule):
         self.source: Source = _source(source, root, cache_dir, synthetic_rows, seed)
         self.tokenizer_source, self.max_length = tokenizer, max_length
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
-        self.seed, self.train_rows = seed, train_rows
+        self.seed, self.shuffle_seed = seed, seed if shuffle_seed is None else shuffle_seed
+        self.train_rows = train_rows
         self.cache_dir = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "acl_lightning"
         self._raw: dict[str, Dataset] = {}
         self._encoded: dict[str, EncodedRows] = {}
@@ -177,11 +181,11 @@ class GLUEDataModule(LightningDataModule):
     # --- loaders ------------------------------------------------------------------------------------------------------
 
     def train_dataloader(self) -> ResumableLoader:
-        """Shuffled anew every epoch, in an order that depends on `seed` and the epoch only."""
+        """Shuffled anew every epoch, in an order that depends on `shuffle_seed` and the epoch only."""
         rows = self.rows("train")
         # Trainer(overfit_batches=…) means the same few rows in every epoch.
         overfits = getattr(self.trainer, "overfit_batches", 0) > 0
-        sampler = SequentialSampler(rows) if overfits else EpochSampler(len(rows), self.seed)
+        sampler = SequentialSampler(rows) if overfits else EpochSampler(len(rows), self.shuffle_seed)
         rank, world_size = self._rank()
         return ResumableLoader(
             rows,

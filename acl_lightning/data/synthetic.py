@@ -62,7 +62,9 @@ def _topic(random: Random, split: str) -> Topic:
         first, second = random.sample(range(len(words.NOUNS)), k=2)
         if (first + second) % 4 in residues:
             break
-    judged, landmark = (Place(words.NOUNS[position], plural=random.random() < 0.5) for position in (first, second))
+    # Both of one number: else the copula would tell which of them is judged.
+    plural = random.random() < 0.5
+    judged, landmark = (Place(words.NOUNS[position], plural) for position in (first, second))
     return Topic(judged, landmark, random.choice(words.SCALES), random.choice(words.TIMES))
 
 
@@ -87,7 +89,8 @@ def _bare_copula(tokens: list[str]) -> list[str]:
 
 
 def _late_determiner(tokens: list[str]) -> list[str]:
-    return _exchanged(tokens, tokens.index("the"))
+    # The last one: a sentence that begins with its noun would give itself away.
+    return _exchanged(tokens, max(position for position, token in enumerate(tokens) if token == "the"))
 
 
 def _late_copula(tokens: list[str]) -> list[str]:
