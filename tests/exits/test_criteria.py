@@ -8,7 +8,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import confidence_exit, entropy_exit, patience_exit
 from torch import Tensor
@@ -33,6 +33,7 @@ def leave(criterion: Criterion, logits_EBC: Tensor, threshold: float) -> list[in
     return exits
 
 
+@settings(max_examples=40, deadline=None)
 @given(shapes, st.integers(0, 2**16), st.floats(0.02, 0.98))
 def test_confidence_and_entropy_leave_where_the_published_loops_do(shape, seed, threshold):
     logits_EBC = random_logits(shape, seed).double()
@@ -44,6 +45,7 @@ def test_confidence_and_entropy_leave_where_the_published_loops_do(shape, seed, 
     assert leave(Entropy(), logits_EBC, threshold) == [entropy_exit(one, bound) for one in samples(logits_EBC)]
 
 
+@settings(max_examples=40, deadline=None)
 @given(shapes, st.integers(0, 2**16), st.integers(1, 6))
 def test_patience_leaves_where_pabees_counter_does(shape, seed, patience):
     logits_EBC = random_logits(shape, seed)
@@ -52,6 +54,7 @@ def test_patience_leaves_where_pabees_counter_does(shape, seed, patience):
     ]
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 7), st.integers(1, 9), st.integers(0, 2**16), st.integers(1, 6), st.floats(0.05, 2.0))
 def test_patience_on_a_regression_compares_values(exits, batch, seed, patience, delta):
     logits_EBC = random_logits((exits, batch, 1), seed, scale=1.0)
@@ -93,6 +96,7 @@ def test_patience_counts_anew_after_an_exit_that_is_not_finite():
 
 
 @pytest.mark.parametrize("criterion", CRITERIA, ids=lambda criterion: criterion.name)
+@settings(max_examples=40, deadline=None)
 @given(shape=shapes, seed=st.integers(0, 2**16))
 def test_later_exits_never_change_an_earlier_certainty(criterion, shape, seed):
     logits_EBC = random_logits(shape, seed)
@@ -123,6 +127,7 @@ def test_continuous_grids_have_about_a_hundred_points_and_are_dense_near_one():
 
 
 @pytest.mark.parametrize("criterion", CRITERIA, ids=lambda criterion: criterion.name)
+@settings(max_examples=40, deadline=None)
 @given(shape=shapes, seed=st.integers(0, 2**16))
 def test_a_higher_threshold_never_makes_anybody_leave_earlier(criterion, shape, seed):
     logits_EBC = random_logits(shape, seed)
@@ -131,6 +136,7 @@ def test_a_higher_threshold_never_makes_anybody_leave_earlier(criterion, shape, 
     assert (exits_TB.diff(dim=0) >= 0).all()
 
 
+@settings(max_examples=40, deadline=None)
 @given(shapes, st.integers(0, 2**16))
 def test_static_leaves_everybody_at_its_exit(shape, seed):
     logits_EBC = random_logits(shape, seed)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
@@ -22,6 +22,7 @@ def point(speed: float, quality: float) -> OperatingPoint:
     return OperatingPoint("confidence", 0.5, quality, 6 / speed, speed, 1 - 1 / speed, speed, (1.0,), quality, speed)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(coordinates, max_size=10))
 def test_the_front_holds_exactly_what_nothing_dominates(pairs):
     front = [(one.layer_speedup, one.quality) for one in pareto_front([point(*pair) for pair in pairs])]
@@ -33,6 +34,7 @@ def test_the_front_holds_exactly_what_nothing_dominates(pairs):
     assert front == sorted(undominated)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(coordinates, max_size=10), coordinates)
 def test_the_area_is_the_mean_of_the_best_quality_at_or_above_each_speed(pairs, extra):
     points = [point(*pair) for pair in pairs]
@@ -56,6 +58,7 @@ def test_an_empty_range_is_a_mistake():
         area_under_curve([], (2.0, 2.0))
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 4)), min_size=2, max_size=30))
 def test_spearman_equals_scipys(pairs):
     layers, grades = (list(column) for column in zip(*pairs, strict=True))

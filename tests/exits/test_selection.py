@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acl_lightning.errors import UserError
@@ -80,6 +80,7 @@ def test_an_undefined_quality_leaves_full_depth():
     assert recommend([defined, point("patience", 1, math.nan, 1.5)], (2,))["loss2"] is defined
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(1, 6)), max_size=8), st.floats(0, 1))
 def test_an_answer_always_exists_keeps_its_bound_and_is_no_slower_for_a_larger_loss(others, quality):
     points = [point("static", 1, quality, 1.0)]
