@@ -236,8 +236,6 @@ def fit(num_workers, tmp_path, callbacks=(), ckpt_path=None, **settings):
     return model.seen
 
 
-@pytest.mark.filterwarnings("ignore:.*does not have many workers")
-@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # Lightning 2.6 on torch 2.13
 @pytest.mark.parametrize("settings", [{}, {"val_check_interval": 2}, {"limit_train_batches": 2}], ids=repr)
 def test_lightning_resumes_at_the_right_batch_from_every_checkpoint(tmp_path, settings):
     often = SaveOften(tmp_path)

@@ -252,10 +252,6 @@ def trainer(tmp_path, **settings):
     )
 
 
-lightning = pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning", "ignore:.*does not have many workers")
-
-
-@lightning
 @pytest.mark.parametrize(
     ("stage", "task"), [("validate", "mnli"), ("test", "mnli"), ("test", "rte"), ("predict", "rte")]
 )
@@ -266,7 +262,6 @@ def test_lightning_runs_every_row_once(synthetic, tmp_path, stage, task):
         assert [row for loader, rows in recorder.seen if loader == number for row in rows] == list(range(30))
 
 
-@lightning
 @pytest.mark.filterwarnings("ignore:.*overfit_batches")
 def test_overfitting_sees_the_same_rows_in_every_epoch(synthetic, tmp_path):
     recorder = Recorder()
