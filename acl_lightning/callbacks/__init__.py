@@ -5,6 +5,7 @@ from acl_lightning.callbacks.closing_table import ClosingTable
 from acl_lightning.callbacks.config_writer import ConfigWriter
 from acl_lightning.callbacks.exit_sweep import ExitSweep
 from acl_lightning.callbacks.gradient_conflict import GradientConflict
+from acl_lightning.callbacks.last_checkpoint import LastCheckpoint
 from acl_lightning.callbacks.result_writer import ResultWriter
 from acl_lightning.callbacks.rng_state import RNGState
 
@@ -14,6 +15,7 @@ __all__ = [
     "ConfigWriter",
     "ExitSweep",
     "GradientConflict",
+    "LastCheckpoint",
     "RNGState",
     "ResultWriter",
 ]

