@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -46,8 +47,8 @@ class Parser(LightningArgumentParser):
         """Exit with code 2; nested parsers, which rely on an exception, are left alone."""
         if not self.exit_on_error:
             super().error(message, ex)
-        print(f"error: {message}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
+        behind = _user_error_behind(ex)
+        sys.exit(_refuse(str(behind) if behind else _in_one_line(message)))
 
 
 class CommandLine(LightningCLI):
@@ -67,7 +68,10 @@ class CommandLine(LightningCLI):
                 "use_distributed_sampler": False,  # the DataModule shards: the same batches for any world size
             },
             seed_everything_default=0,
-            parser_kwargs={name: {"parser_mode": "omegaconf+"} for name in self.subcommands()},
+            parser_kwargs={
+                "parser_mode": "omegaconf+",
+                **{name: {"parser_mode": "omegaconf+"} for name in self.subcommands()},
+            },
             parser_class=Parser,
             auto_configure_optimizers=False,
             args=None if args is None else list(args),
@@ -157,13 +161,17 @@ def main(args: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # torch to Lightning, of no use to a user
     warnings.filterwarnings("ignore", message=".*checkpoint directory .* exists and is not empty.*")
+    warnings.filterwarnings("ignore", message="The dirpath has changed from")  # a checkpoint of another run
     try:
         CommandLine(args)
-    except (UserError, MisconfigurationException, OmegaConfBaseException) as error:
-        return _refuse(str(error))
+    except (MisconfigurationException, OmegaConfBaseException) as error:
+        return _refuse(_in_one_line(str(error)))
     except pickle.UnpicklingError as error:
         return _refuse(f"expected a checkpoint of plain values and tensors; found {str(error).splitlines()[0]}")
-    except RuntimeError as error:
+    except (ValueError, RuntimeError) as error:
+        behind = _user_error_behind(error)
+        if behind is not None:
+            return _refuse(str(behind))
         if "loading state_dict" not in str(error):
             raise
         lines = str(error).splitlines()
@@ -171,7 +179,29 @@ def main(args: Sequence[str] | None = None) -> int:
             f"expected a checkpoint of this configuration's shape; found:{' '.join(lines[1:3])}. "
             "Give the configuration it was trained with: --config RUN/config.yaml."
         )
+    finally:
+        if "wandb" in sys.modules:
+            sys.modules["wandb"].finish()  # else the next run in this process would log into this one
     return 0
+
+
+def _user_error_behind(error: BaseException | None) -> UserError | None:
+    """The user's mistake that jsonargparse wrapped into an error of its own, if there is one."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _in_one_line(message: str) -> str:
+    """Shorten jsonargparse's account of a type error, which lists every type it tried, to expected and found."""
+    tried = re.search(
+        r'(?s)[Pp]arser key "(?P<key>[^"]+)".*Subtypes: \[(?P<types>.*?)\]\n.*Given value: (?P<value>.*)', message
+    )
+    if tried is None:
+        return " ".join(message.split())
+    types = ", ".join(re.findall(r"(?:<class ')?([\w.\[\]]+)(?:'>)?(?:, |$)", tried["types"]))
+    key, value = tried["key"], " ".join(tried["value"].split())
+    return f"expected {types} for {key}; found {value}. See fit --{key}.help."
 
 
 def _refuse(message: str) -> int:

@@ -13,7 +13,7 @@ from torchmetrics import MetricCollection
 
 from acl_lightning.encoders import EncoderConfig, exit_flops, full_depth_flops
 from acl_lightning.errors import UserError
-from acl_lightning.exits.runtime import AdaptiveRuntime, Decisions
+from acl_lightning.exits.runtime import AdaptiveRuntime
 from acl_lightning.gradients import GradientRule, Sum
 from acl_lightning.metrics import build_metrics, predictions, quality
 from acl_lightning.objectives import Combined, Objective, SquaredError
@@ -258,11 +258,17 @@ class ACLModule(LightningModule):
 
     # -- prediction -------------------------------------------------------------------------------------------------
 
-    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Decisions:
-        """Leave where the criterion says; the callback `AdaptivePrediction` sets it."""
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
+        """Leave where the criterion says; the callback `AdaptivePrediction` sets it.
+
+        Returns:
+            `logits_BC` of the exit that answered and `exit_layer_B`: Lightning copies outputs, which a frozen record
+            refuses.
+        """
         if self.runtime is None:
             raise UserError("an exit criterion", "none", "Add the callback AdaptivePrediction, or set module.runtime.")
-        return self.runtime(**_inputs(batch))
+        decisions = self.runtime(**_inputs(batch))
+        return {"logits_BC": decisions.logits_BC, "exit_layer_B": decisions.exit_layer_B}
 
     # -- checkpoints ------------------------------------------------------------------------------------------------
 

@@ -55,7 +55,10 @@ def test_a_run_leaves_everything_and_can_be_run_again(fitted, command, tmp_path,
 def test_predictions_equal_the_sweep_sample_by_sample(fitted, command):
     config = f"--config={fitted / 'config.yaml'}"
     best = f"--ckpt_path={fitted / 'checkpoints/best.ckpt'}"
-    for row in list(csv.DictReader((fitted / "exit_sweep.csv").open()))[::29]:
+    with (fitted / "exit_sweep.csv").open() as table:
+        rows = list(csv.DictReader(table))[::29]
+    assert {row["criterion"] for row in rows} == {"static", "confidence", "entropy", "patience"}
+    for row in rows:
         run = fitted.parent / f"predict-{row['criterion']}-{row['threshold']}"
         kind = f"acl_lightning.exits.{row['criterion'].capitalize()}"
         arguments = (f"--exit.criterion={kind}", f"--exit.threshold={row['threshold']}", f"--run_dir={run}")
@@ -75,10 +78,9 @@ def _report_half(config):
 
     settings = yaml.safe_load(Path(config.partition("=")[2]).read_text())
     data = GLUEDataModule(**settings["data"], tokenizer=settings["model"]["encoder"]["backbone"])
-    rows = [batch for batch in data.val_dataloader()]
     return {
         int(index)
-        for batch in rows
+        for batch in data.val_dataloader()
         for index, selected in zip(batch["index"], batch["selection"], strict=True)
         if not selected
     }
@@ -133,7 +135,7 @@ def test_every_shipped_configuration_runs(name, command, tmp_path, monkeypatch):
         extra.append("--model.encoder.exits=[3]")  # the test's backbone has three layers
     run = tmp_path / "run"
     code, error = command("fit", f"--config={CONF / name}", f"--run_dir={run}", *extra)
-    assert (code, error) == (0, "")
+    assert code == 0, error
     assert json.loads((run / "result.json").read_text())["status"] == "finished"
     lines = (CONF / name).read_text().splitlines()
     assert len(lines) <= 25
@@ -160,7 +162,7 @@ def test_wandb_offline_holds_configuration_table_and_figure(command, tmp_path, m
     monkeypatch.setenv("WANDB_SILENT", "true")
     run = tmp_path / "run"
     arguments = (f"--config={CONF / 'logger/wandb.yaml'}", "--trainer.logger.offline=true", f"--run_dir={run}")
-    assert command("fit", ACL, *arguments) == (0, "")
+    assert command("fit", ACL, *arguments)[0] == 0
     (offline,) = (run / "wandb").glob("offline-run-*")
     media = {path.suffix for path in (offline / "files/media").rglob("*") if path.is_file()}
     assert {".json", ".png"} <= media
@@ -184,8 +186,8 @@ MISTAKES = {
         r"a temperature > 0; found -1",
     ),
     "wrong key": (["--model.tempature=3"], r"model\.tempature"),
-    "wrong type": (["--data.batch_size=many"], r'data\.batch_size"?: .*many'),
-    "wrong class": (["--model.gradient_rule=Average"], r"Average"),
+    "wrong type": (["--data.batch_size=many"], r'data\.batch_size": Expected .* Got value: many'),
+    "wrong class": (["--model.gradient_rule=Average"], r"GradientRule.* for model\.gradient_rule; found Average"),
     "unresolved interpolation": (["--config=BROKEN"], r"nowhere"),
     "regression with a contrastive term": (["--data.task=stsb"], r"conf/objective/regression\.yaml"),
     "no checkpoint": (["--ckpt_path=/no/such.ckpt"], r"a checkpoint at /no/such\.ckpt; found no such file"),
@@ -205,7 +207,7 @@ def test_a_mistake_gets_one_line_and_exit_code_2(mistake, command, tmp_path, mon
     assert code == 2
     assert re.search(pattern, error), error
     assert "Traceback" not in error
-    assert len(error.strip().splitlines()) <= 6, error
+    assert len(error.strip().splitlines()) == 1, error
 
 
 def test_a_second_run_into_the_same_directory_is_refused(fitted, command):
@@ -235,7 +237,11 @@ def test_checkpoints_of_another_shape_or_damaged_are_refused(fitted, command, tm
 
 def test_a_failed_run_keeps_its_error(command, tmp_path):
     arguments = ("--model.optimization.learning_rate=1e30", "--model.optimization.max_skipped_steps=1")
-    rate = ("--model.optimization.max_grad_norm=null", "--trainer.max_epochs=4", "--model.optimization.warmup_fraction=0")
+    rate = (
+        "--model.optimization.max_grad_norm=null",
+        "--trainer.max_epochs=4",
+        "--model.optimization.warmup_fraction=0",
+    )
     code, error = command("fit", ACL, *arguments, *rate, f"--run_dir={tmp_path / 'run'}")
     assert code == 2
     assert "a finite gradient of the protected term; found none in 1 steps in a row" in error

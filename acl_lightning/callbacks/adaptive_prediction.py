@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Confidence, Criterion, Entropy, Patience, Static
-from acl_lightning.exits.runtime import AdaptiveRuntime, Decisions
+from acl_lightning.exits.runtime import AdaptiveRuntime
 from acl_lightning.files import write_text_atomically
 
 #: Name in `result.json` and `exit_sweep.csv` -> class.
@@ -105,12 +106,12 @@ class AdaptivePrediction(Callback):
         print(f"{len(records)} predictions written to {path}")  # noqa: T201 - the command's answer
 
 
-def _records(decisions: Decisions, label_names: list[str]) -> list[dict[str, Any]]:
-    layers = decisions.exit_layer_B.tolist()
+def _records(outputs: dict[str, Tensor], label_names: list[str]) -> list[dict[str, Any]]:
+    layers = outputs["exit_layer_B"].tolist()
     if not label_names:
-        values = decisions.logits_BC.float().squeeze(-1).tolist()
+        values = outputs["logits_BC"].float().squeeze(-1).tolist()
         return [{"label": value, "exit_layer": layer} for value, layer in zip(values, layers, strict=True)]
-    confidence_B, label_B = decisions.logits_BC.float().softmax(dim=-1).max(dim=-1)
+    confidence_B, label_B = outputs["logits_BC"].float().softmax(dim=-1).max(dim=-1)
     return [
         {"label": label_names[label], "confidence": confidence, "exit_layer": layer}
         for label, confidence, layer in zip(label_B.tolist(), confidence_B.tolist(), layers, strict=True)
