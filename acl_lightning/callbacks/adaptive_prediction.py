@@ -146,4 +146,5 @@ def read_operating_point(checkpoint: object, name: str) -> tuple[Criterion, floa
             "Thresholds do not carry over.",
         )
     point = points[name]
-    return CRITERIA[point["criterion"]](), float(point["threshold"])
+    settings = content.get("criteria", {}).get(point["criterion"], {})
+    return CRITERIA[point["criterion"]](**settings), float(point["threshold"])

@@ -46,8 +46,8 @@ class ExitSweep(Callback):
     get them too. FLOPs are those of a sample of the mean number of tokens, rounded.
 
     Attributes:
-        summary: what was found, in plain JSON types (see `summarise`), and `difficulty`; empty before a sweep, and on
-            other ranks than zero.
+        summary: what was found, in plain JSON types (see `summarise`), with `difficulty` and the settings of the
+            `criteria`, so that thresholds can be used later; empty before a sweep, and on other ranks than zero.
     """
 
     def __init__(
@@ -114,6 +114,7 @@ class ExitSweep(Callback):
             **summarise(columns, points, recommended, module),
             "highlighted": self.highlighted,
             "difficulty": difficulty,
+            "criteria": {one.name: vars(one) for one in criteria},
         }
         self._publish(trainer, module, points, recommended)
 

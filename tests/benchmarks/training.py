@@ -1,9 +1,9 @@
 """Training steps side by side: ACL-Grad over CE, CE over `transformers.Trainer`. Run by `make bench`.
 
 MiniLM, batch 32, AdamW, clipping at 1, the same padded batches for every contestant (real RTE where ACL_LIGHTNING_GLUE
-is set, generated pairs elsewhere). The contestants take turns in one process, a few steps each; the ratio is taken round
-by round and the median over rounds is printed, with the range. Optimiser, clipping, schedule and the frameworks' own
-loops are inside the measured time; the first two steps of every turn are not.
+is set, generated pairs elsewhere). The contestants take turns in one process, a few steps each; the ratio is taken
+round by round and the median over rounds is printed, with the range. Optimiser, clipping, schedule and the frameworks'
+own loops are inside the measured time; the first two steps of every turn are not.
 """
 
 from __future__ import annotations

@@ -1,0 +1,51 @@
+"""Bad input of `predict`, and operating points read back with their criterion's settings."""
+
+import json
+
+import pytest
+
+from acl_lightning.callbacks import AdaptivePrediction
+from acl_lightning.callbacks.adaptive_prediction import read_operating_point
+from acl_lightning.errors import UserError
+from acl_lightning.exits import Confidence, Patience
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"criterion": Confidence()}, "a criterion and a threshold together; found one of them"),
+        ({"threshold": 0.5}, "a criterion and a threshold together; found one of them"),
+        ({"criterion": Confidence(), "threshold": 1.5}, "1.5"),
+        ({"criterion": Patience(), "threshold": 0.5}, "a patience that is a whole number"),
+        (
+            {"operating_point": "loss1", "threshold": 0.5},
+            "or a criterion and a threshold; found both",
+        ),
+    ],
+)
+def test_contradictions_and_ranges(arguments, message):
+    with pytest.raises(UserError, match=message):
+        AdaptivePrediction(**arguments)
+
+
+def test_an_operating_point_brings_its_criterions_settings(tmp_path):
+    point = {"criterion": "patience", "threshold": 2.0}
+    content = {"recommended": {"loss1": point}, "criteria": {"patience": {"delta": 0.5}}, "checkpoint": "x/best.ckpt"}
+    (tmp_path / "result.json").write_text(json.dumps(content))
+    criterion, threshold = read_operating_point(tmp_path / "checkpoints/best.ckpt", "loss1")
+    assert isinstance(criterion, Patience)
+    assert (criterion.delta, threshold) == (0.5, 2.0)
+    with pytest.raises(UserError, match="Thresholds do not carry over"):
+        read_operating_point(tmp_path / "checkpoints/last.ckpt", "loss1")
+    with pytest.raises(UserError, match="an operating point among: loss1; found 'loss9'"):
+        read_operating_point(tmp_path / "checkpoints/best.ckpt", "loss9")
+
+
+@pytest.mark.parametrize("content", [None, "{half"])
+def test_without_a_readable_result_there_is_no_operating_point(tmp_path, content):
+    if content:
+        (tmp_path / "result.json").write_text(content)
+    with pytest.raises(UserError, match="Run `validate` into that directory, or give a threshold"):
+        read_operating_point(tmp_path / "checkpoints/best.ckpt", "loss1")
+    with pytest.raises(UserError, match="a checkpoint for an operating point; found none"):
+        read_operating_point(None, "loss1")
