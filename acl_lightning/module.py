@@ -74,6 +74,7 @@ class ACLModule(LightningModule):
         self._check_regression()
         self.encoder = encoder.build(self.num_labels)
         self.validation_metrics = nn.ModuleDict()
+        self.has_selection = False
         self.step: GradientStep | None = None
         self.runtime: AdaptiveRuntime | None = None
         self.skipped_in_a_row = 0
@@ -219,12 +220,13 @@ class ACLModule(LightningModule):
     def _update(self, logits_EBC: Tensor, batch: Batch, dataloader_idx: int) -> None:
         if "labels" not in batch:
             raise UserError("labelled validation data", "no labels", "Evaluate on a split that has them.")
-        selection = batch.get("selection")
-        for layer, logits_BC in zip(self.exit_layers, logits_EBC, strict=True):
-            answers, labels = predictions(logits_BC.float()), batch["labels"]
-            self._metrics(f"{dataloader_idx}_{layer}").update(answers, labels)
-            if selection is not None and dataloader_idx == 0 and bool(selection.any()):
-                self._metrics(f"selection_{layer}").update(answers[selection], labels[selection])
+        answers_EB, labels_B = predictions(logits_EBC.float()), batch["labels"]
+        chosen = batch["selection"].nonzero().squeeze(1) if dataloader_idx == 0 and "selection" in batch else None
+        self.has_selection |= chosen is not None
+        for layer, answers_B in zip(self.exit_layers, answers_EB, strict=True):
+            self._metrics(f"{dataloader_idx}_{layer}").update(answers_B, labels_B)
+            if chosen is not None and len(chosen):
+                self._metrics(f"selection_{layer}").update(answers_B[chosen], labels_B[chosen])
 
     def _metrics(self, key: str) -> MetricCollection:
         metrics = self.validation_metrics[key]
@@ -235,10 +237,9 @@ class ACLModule(LightningModule):
         """Log every exit's metrics, and `val/selection`: the primary metric on the half that is chosen by."""
         self._log_metrics("val")
         primary = self.metric_names[0]
-        values = [self._metrics(f"selection_{layer}") for layer in self.exit_layers]
-        if all(collection[primary].update_called for collection in values):
-            mean = torch.stack([collection.compute()[primary] for collection in values]).mean()
-            self.log("val/selection", mean, prog_bar=True, sync_dist=False)
+        if self.has_selection:  # the same on every process, unlike whether one of them saw a chosen row
+            values = [self._metrics(f"selection_{layer}").compute()[primary] for layer in self.exit_layers]
+            self.log("val/selection", torch.stack(values).mean(), prog_bar=True)
 
     def on_test_epoch_end(self) -> None:
         """Log every exit's metrics."""
