@@ -43,6 +43,7 @@ def closing_tables(summary: Mapping[str, Any], task: str, directory: Path) -> Re
         f"thresholds were chosen on the other half, n = {samples['selection']}"
     )
     parts: list[RenderableType] = [Text(heading, style="bold"), _exits(summary), _points(summary), *_silence(summary)]
+    parts += _difficulty(summary)
     spaced = [line for part in parts for line in (part, "")]
     return Group("", *spaced, f"Files: {directory}")
 
@@ -82,6 +83,19 @@ def _points(summary: Mapping[str, Any]) -> Table:
             *speeds,
         )
     return table
+
+
+def _difficulty(summary: Mapping[str, Any]) -> list[Text]:
+    """Whether harder samples go deeper, where the data know how hard a sample is."""
+    found = summary["difficulty"]
+    if not found:
+        return []
+    layers = ", ".join(f"{grade}: {layer:.1f}" for grade, layer in found["mean_exit_layer"].items())
+    rank = "undefined, all equal" if found["spearman"] is None else f"{found['spearman']:.2f}"
+    return [
+        Text(f"Rank correlation of exit layer and difficulty at {summary['highlighted']}: {rank}"),
+        Text(f"Mean exit layer by difficulty grade: {layers}"),
+    ]
 
 
 def _table(title: str) -> Table:

@@ -88,3 +88,16 @@ def test_a_metric_that_is_undefined_is_shown_as_such(tmp_path):
     text = printed(tmp_path, Undefined(), sweep)
     assert "nan" in text
     assert closing_tables(sweep.summary, "fake", tmp_path)
+
+
+def test_it_prints_whether_harder_samples_go_deeper(tmp_path):
+    sweep = ExitSweep()
+    printed(tmp_path, FakeModule(), sweep)
+    by_grade = {"0": 2.08, "1": 2.85}
+    for spearman, words in ((0.7593, "0.76"), (None, "undefined, all equal")):
+        summary = {**sweep.summary, "difficulty": {"spearman": spearman, "mean_exit_layer": by_grade}}
+        console = Console(record=True, width=120, file=io.StringIO())
+        console.print(closing_tables(summary, "fake", tmp_path))
+        text = console.export_text()
+        assert f"Rank correlation of exit layer and difficulty at loss1: {words}" in text
+        assert "Mean exit layer by difficulty grade: 0: 2.1, 1: 2.9" in text
