@@ -51,6 +51,30 @@ bench: $(STAMP) ## speed as ratios: ACL-Grad over CE, CE over transformers.Train
 	$(BIN)/python -m tests.benchmarks.training
 	$(BIN)/python -m tests.benchmarks.sweep
 
+# --- the study behind experiments/first_light: runs that are finished are not repeated --------------------------------
+
+GLUE ?= $(ACL_LIGHTNING_GLUE)
+STUDY := runs/first_light
+CE := --config=conf/objective/ce.yaml
+SST2 := --data.task=sst2 --trainer.max_epochs=2
+ROWS := $(foreach row,mean_row cls probe mean_pool,$(foreach seed,0 1,row-$(row)-seed$(seed)))
+MAIN := $(foreach objective,ce acl,$(foreach seed,0 1 2,sst2-$(objective)-seed$(seed)) rte-$(objective)-seed0)
+RUNS := $(foreach run,$(ROWS) $(MAIN),$(STUDY)/$(run)/result.json)
+
+$(STUDY)/row-%/result.json: ARGS = $(CE) $(SST2) --data.train_rows=1000 --model.encoder.exit_row=$(word 1,$(subst -seed, ,$*))
+$(STUDY)/sst2-ce-%/result.json: ARGS = $(CE) $(SST2) --data.train_rows=2000
+$(STUDY)/sst2-acl-%/result.json: ARGS = $(SST2) --data.train_rows=2000
+$(STUDY)/rte-ce-%/result.json: ARGS = $(CE) --data.task=rte --trainer.max_epochs=2
+$(STUDY)/rte-acl-%/result.json: ARGS = --data.task=rte --trainer.max_epochs=2
+$(RUNS): | $(STAMP)
+	@test -d "$(GLUE)" || { echo "GLUE=DIR must name the official GLUE files (DIR/RTE, DIR/SST-2)"; exit 2; }
+	$(BIN)/python -m acl_lightning fit --config conf/fit/glue.yaml $(ARGS) --data.root=$(GLUE) \
+		--seed_everything=$(lastword $(subst -seed, ,$(notdir $(@D)))) --run_dir=$(@D)
+
+.PHONY: first-light
+first-light: $(RUNS) ## CE against ACL and the exit rows on real GLUE: make first-light GLUE=DIR
+	$(BIN)/python -m acl_lightning.studies.collect $(RUNS:/result.json=) --out experiments/first_light/results
+
 .PHONY: clean
 clean: ## remove .venv and caches; runs/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
