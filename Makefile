@@ -59,9 +59,10 @@ CE := --config=conf/objective/ce.yaml
 SST2 := --data.task=sst2 --trainer.max_epochs=2
 ROWS := $(foreach row,mean_row cls probe mean_pool,$(foreach seed,0 1,row-$(row)-seed$(seed)))
 MAIN := $(foreach objective,ce acl,$(foreach seed,0 1 2,sst2-$(objective)-seed$(seed)) rte-$(objective)-seed0)
+NAME_AND_SEED = $(subst -seed, ,$(notdir $(@D)))
 RUNS := $(foreach run,$(ROWS) $(MAIN),$(STUDY)/$(run)/result.json)
 
-$(STUDY)/row-%/result.json: ARGS = $(CE) $(SST2) --data.train_rows=1000 --model.encoder.exit_row=$(word 1,$(subst -seed, ,$*))
+$(STUDY)/row-%/result.json: ARGS = $(CE) $(SST2) --data.train_rows=1000 --model.encoder.exit_row=$(patsubst row-%,%,$(firstword $(NAME_AND_SEED)))
 $(STUDY)/sst2-ce-%/result.json: ARGS = $(CE) $(SST2) --data.train_rows=2000
 $(STUDY)/sst2-acl-%/result.json: ARGS = $(SST2) --data.train_rows=2000
 $(STUDY)/rte-ce-%/result.json: ARGS = $(CE) --data.task=rte --trainer.max_epochs=2
@@ -69,7 +70,7 @@ $(STUDY)/rte-acl-%/result.json: ARGS = --data.task=rte --trainer.max_epochs=2
 $(RUNS): | $(STAMP)
 	@test -d "$(GLUE)" || { echo "GLUE=DIR must name the official GLUE files (DIR/RTE, DIR/SST-2)"; exit 2; }
 	$(BIN)/python -m acl_lightning fit --config conf/fit/glue.yaml $(ARGS) --data.root=$(GLUE) \
-		--seed_everything=$(lastword $(subst -seed, ,$(notdir $(@D)))) --run_dir=$(@D)
+		--seed_everything=$(lastword $(NAME_AND_SEED)) --run_dir=$(@D)
 
 .PHONY: first-light
 first-light: $(RUNS) ## CE against ACL and the exit rows on real GLUE: make first-light GLUE=DIR
