@@ -1,0 +1,99 @@
+"""`python -m acl_lightning.studies.collect RUN [RUN ...] --out DIR`: finished runs to tables, curves and provenance."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+
+from acl_lightning.errors import UserError
+from acl_lightning.files import replaced_atomically, write_text_atomically
+from acl_lightning.studies.curves import curves_figure
+from acl_lightning.studies.grouping import group_runs
+from acl_lightning.studies.provenance import provenance
+from acl_lightning.studies.report import markdown, show
+from acl_lightning.studies.run_record import Run, UnfinishedRun, read_run
+from acl_lightning.studies.tables import csv_text, run_rows, summary_rows
+
+MODULE = "acl_lightning.studies.collect"
+
+#: Sharp on a page, and well under 150 kB: results are committed.
+DPI = 110
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that answers a mistake with one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with code 2."""
+        self.exit(2, f"error: {message}; see --help.\n")
+
+
+def collect(directories: Sequence[Path], out: Path, criterion: str, command: Sequence[str], console: Console) -> None:
+    """Read the runs, write everything into `out` (files of an earlier collection are replaced), print the summary.
+
+    Writes `runs.csv`, `summary.csv`, `summary.md`, `curves_TASK.png` and `provenance.json`. Runs that failed or have no
+    result are listed in all of them but the curves.
+
+    Args:
+        directories: run directories.
+        out: where to write.
+        criterion: which criterion the curves show.
+        command: for the provenance.
+        console: where to print.
+
+    Raises:
+        UserError: no such run, one given twice, none finished, or a criterion that was not swept.
+    """
+    for directory in directories:
+        if [one.resolve() for one in directories].count(directory.resolve()) > 1:
+            raise UserError("every run once", f"{directory} more than once", "Twice the same run is no second seed.")
+    read = [read_run(directory) for directory in directories]
+    runs = [one for one in read if isinstance(one, Run)]
+    unfinished = [one for one in read if isinstance(one, UnfinishedRun)]
+    if not runs:
+        reasons = "; ".join(f"{one.name} ({one.status}: {one.reason})" for one in unfinished)
+        raise UserError("at least one finished run", reasons, "Wait for them, or see their logs.")
+    groups = group_runs(runs)
+    tasks = dict.fromkeys(group.task for group in groups)
+    figures = {task: curves_figure([group for group in groups if group.task == task], criterion) for task in tasks}
+    write_text_atomically(out / "runs.csv", csv_text(run_rows(groups, unfinished)))
+    write_text_atomically(out / "summary.csv", csv_text(summary_rows(groups)))
+    write_text_atomically(out / "summary.md", markdown(groups, unfinished))
+    for task, figure in figures.items():
+        with replaced_atomically(out / f"curves_{task}.png") as path:
+            figure.savefig(path, dpi=DPI)
+    origin = json.dumps(provenance(command, runs, unfinished), indent=2, ensure_ascii=False)
+    write_text_atomically(out / "provenance.json", origin + "\n")
+    show(console, groups, unfinished)
+    console.print(f"Files: {out}", highlight=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command. Returns 0, or 2 after one line about a user's mistake.
+
+    Args:
+        arguments: as in `sys.argv[1:]`, which is the default.
+    """
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    parser = Parser(prog=f"python -m {MODULE}", description="Finished runs to tables, curves and their provenance.")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="directory of a run")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to write")
+    parser.add_argument("--criterion", default="entropy", help="whose curves to draw (default: %(default)s)")
+    options = parser.parse_args(typed)
+    command = ["python", "-m", MODULE, *typed]
+    try:
+        collect(options.runs, options.out, options.criterion, command, Console())
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

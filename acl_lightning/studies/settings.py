@@ -1,0 +1,90 @@
+"""A run's settings as flat text, and a short name for what sets groups of runs apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+#: Dotted key -> value as text.
+Settings = Mapping[str, str]
+
+#: What runs that differ in nothing but the seed may differ in.
+NOT_A_SETTING = ("seed_everything", "run_dir")
+
+
+def flat_settings(config: Mapping[str, Any]) -> dict[str, str]:
+    """The resolved configuration as dotted key -> text, without the seed and the run's own directory.
+
+    An object (`class_path` and `init_args`) becomes one key that holds its class, and a key below it per argument:
+    `model.objective: acl_lightning.objectives.Combined`, `model.objective.weight: 0.5`. Null reads `none`; a list is
+    one value.
+    """
+    return dict(_leaves({key: value for key, value in config.items() if key not in NOT_A_SETTING}, ""))
+
+
+def _leaves(node: Any, key: str) -> list[tuple[str, str]]:
+    if not isinstance(node, Mapping):
+        return [(key, _text(node))]
+    own: list[tuple[str, str]] = []
+    children = node
+    if "class_path" in node:
+        own = [(key, str(node["class_path"]))]
+        children = node.get("init_args") or {}
+    prefix = f"{key}." if key else ""
+    return own + [leaf for name, value in children.items() for leaf in _leaves(value, f"{prefix}{name}")]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return yaml.safe_dump(value, default_flow_style=True, width=10_000).strip()
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def labels(groups: Sequence[Settings]) -> list[str]:
+    """A distinct, short label for each of several distinct settings: the settings in which they differ.
+
+    A key counts where those that have it disagree; an argument of a class that only one of them uses is told by the
+    class. Keys are cut to the shortest ending that is unambiguous, classes to their names:
+    `auxiliary=ACLEmbed, gradient_rule=Discard`. A single group is `all runs`. Where the keys in common do not tell two
+    apart (a setting that one version of the program did not have), the keys that one of them lacks follow as `absent`.
+    """
+    if len(groups) == 1:
+        return ["all runs"]
+    shared = _varying(groups, absent=False)
+    names = [_label(settings, shared) for settings in groups]
+    if len(set(names)) == len(groups):
+        return names
+    every = _varying(groups, absent=True)
+    names = [_label({key: settings.get(key, "absent") for key in every}, every) for settings in groups]
+    assert len(set(names)) == len(groups), "the same settings twice"
+    return names
+
+
+def _varying(groups: Sequence[Settings], *, absent: bool) -> list[str]:
+    keys = dict.fromkeys(key for settings in groups for key in settings)
+    return [
+        key
+        for key in keys
+        if len({settings.get(key) for settings in groups if absent or key in settings}) > 1
+    ]  # fmt: skip
+
+
+def _label(settings: Settings, keys: Sequence[str]) -> str:
+    return ", ".join(f"{_short(key, keys)}={_short_value(settings[key])}" for key in keys if key in settings)
+
+
+def _short(key: str, keys: Sequence[str]) -> str:
+    parts = key.split(".")
+    endings = [".".join(parts[-length:]) for length in range(1, len(parts) + 1)]
+    return next(
+        (end for end in endings if not any(k != key and f".{k}".endswith(f".{end}") for k in keys)), key
+    )  # fmt: skip
+
+
+def _short_value(value: str) -> str:
+    parts = value.split(".")
+    return parts[-1] if len(parts) > 1 and all(part.isidentifier() for part in parts) else value
