@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection, PearsonCorrCoef, SpearmanCorrCoef
 from torchmetrics.classification import BinaryF1Score, MulticlassAccuracy, MulticlassMatthewsCorrCoef
 
@@ -72,3 +72,62 @@ def quality(name: str, predictions_n: Tensor, labels_n: Tensor, num_labels: int)
     metric = METRICS[name](num_labels)
     metric.update(predictions_n, labels_n)
     return round(float(metric.compute()), 6)
+
+
+class ExitMetrics(nn.Module):
+    """The task's metrics of one evaluation: for every validation set and exit, and on the half that is chosen by.
+
+    Every set and exit has a collection of its own: sharing one would average over them. With several processes the rows
+    that pad the last batch are counted twice here; `ExitSweep`, whose numbers are the reported ones, drops them.
+
+    Args:
+        names: metrics, the primary one first.
+        num_labels: C; 1 for regression.
+        exit_layers: layer of each exit.
+        num_sets: number of validation sets; MNLI has two.
+    """
+
+    def __init__(self, names: Sequence[str], num_labels: int, exit_layers: Sequence[int], num_sets: int = 1) -> None:
+        super().__init__()
+        self.primary = names[0]
+        self.exit_layers = tuple(exit_layers)
+
+        def per_exit() -> nn.ModuleList:
+            return nn.ModuleList(build_metrics(names, num_labels) for _ in exit_layers)
+
+        self.sets = nn.ModuleList(per_exit() for _ in range(num_sets))
+        self.selection = per_exit()
+        self.has_selection = False
+
+    def update(self, logits_EBC: Tensor, labels_B: Tensor, selection_B: Tensor | None, number: int = 0) -> None:
+        """Count a batch of validation set `number`; the selection half is that of the first set."""
+        answers_EB = predictions(logits_EBC)
+        for metrics, answers_B in zip(_collections(self.sets[number]), answers_EB, strict=True):
+            metrics.update(answers_B, labels_B)
+        if selection_B is None or number > 0:
+            return
+        self.has_selection = True
+        chosen = selection_B.nonzero().squeeze(1)
+        if len(chosen):
+            for metrics, answers_B in zip(_collections(self.selection), answers_EB, strict=True):
+                metrics.update(answers_B[chosen], labels_B[chosen])
+
+    def compute(self) -> Iterator[tuple[int, int, dict[str, Tensor]]]:
+        """Number of the set, layer of the exit, and the metrics by name; sets that were not evaluated are left out."""
+        for number, per_exit in enumerate(self.sets):
+            for layer, metrics in zip(self.exit_layers, _collections(per_exit), strict=True):
+                if metrics[self.primary].update_called:
+                    yield number, layer, metrics.compute()
+
+    def on_selection_half(self) -> Tensor | None:
+        """Mean over the exits of the primary metric on the selection half; None where no half is marked.
+
+        Whether it is None is the same on every process, unlike whether one of them saw a chosen row.
+        """
+        if not self.has_selection:
+            return None
+        return torch.stack([metrics.compute()[self.primary] for metrics in _collections(self.selection)]).mean()
+
+
+def _collections(modules: nn.Module) -> list[MetricCollection]:
+    return [module for module in modules.children() if isinstance(module, MetricCollection)]

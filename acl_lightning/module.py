@@ -9,13 +9,12 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
 
 from acl_lightning.encoders import EncoderConfig, exit_flops, full_depth_flops
 from acl_lightning.errors import UserError
 from acl_lightning.exits.runtime import AdaptiveRuntime
 from acl_lightning.gradients import GradientRule, Sum
-from acl_lightning.metrics import build_metrics, predictions, quality
+from acl_lightning.metrics import ExitMetrics, quality
 from acl_lightning.objectives import Combined, Objective, SquaredError
 from acl_lightning.optimization import GradientStep, OptimizationConfig, StepReport, build_optimizer, count_steps
 from acl_lightning.outputs import ExitOutputs
@@ -73,8 +72,7 @@ class ACLModule(LightningModule):
         self.gradient_rule = gradient_rule or Sum()
         self._check_regression()
         self.encoder = encoder.build(self.num_labels)
-        self.validation_metrics = nn.ModuleDict()
-        self.has_selection = False
+        self.exit_metrics = ExitMetrics(self.metric_names, self.num_labels, self.encoder.exit_layers)
         self.step: GradientStep | None = None
         self.runtime: AdaptiveRuntime | None = None
         self.skipped_in_a_row = 0
@@ -193,68 +191,52 @@ class ACLModule(LightningModule):
     # -- evaluation -------------------------------------------------------------------------------------------------
 
     def on_validation_epoch_start(self) -> None:
-        """A fresh collection per validation set and exit: sharing one would average over them."""
-        self._fresh_metrics(len(_as_list(self.trainer.val_dataloaders)))
+        """Begin with empty metrics."""
+        self._fresh_metrics(self.trainer.val_dataloaders)
 
     def on_test_epoch_start(self) -> None:
-        """As for validation."""
-        self._fresh_metrics(len(_as_list(self.trainer.test_dataloaders)))
+        """Begin with empty metrics."""
+        self._fresh_metrics(self.trainer.test_dataloaders)
 
-    def _fresh_metrics(self, num_loaders: int) -> None:
-        keys = [f"{loader}_{layer}" for loader in range(num_loaders) for layer in self.exit_layers]
-        keys += [f"selection_{layer}" for layer in self.exit_layers]
-        fresh = {key: build_metrics(self.metric_names, self.num_labels) for key in keys}
-        self.validation_metrics = nn.ModuleDict(fresh).to(self.device)
+    def _fresh_metrics(self, loaders: Any) -> None:
+        num_sets = len(loaders) if isinstance(loaders, list | tuple) else 1
+        fresh = ExitMetrics(self.metric_names, self.num_labels, self.exit_layers, num_sets)
+        self.exit_metrics = fresh.to(self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """Update the metrics of every exit; hand logits and bookkeeping to the callbacks."""
-        logits_EBC = self(batch).logits_EBC
-        self._update(logits_EBC, batch, dataloader_idx)
+        logits_EBC = self._evaluate(batch, dataloader_idx)
         kept = {key: batch[key] for key in KEPT if key in batch}
-        return {"logits_EBC": logits_EBC.detach(), "num_tokens": batch["attention_mask"].sum(dim=1), **kept}
+        return {"logits_EBC": logits_EBC, "num_tokens": batch["attention_mask"].sum(dim=1), **kept}
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Update the metrics of every exit."""
-        self._update(self(batch).logits_EBC, batch, dataloader_idx)
+        self._evaluate(batch, dataloader_idx)
 
-    def _update(self, logits_EBC: Tensor, batch: Batch, dataloader_idx: int) -> None:
+    def _evaluate(self, batch: Batch, dataloader_idx: int) -> Tensor:
         if "labels" not in batch:
             raise UserError("labelled validation data", "no labels", "Evaluate on a split that has them.")
-        answers_EB, labels_B = predictions(logits_EBC.float()), batch["labels"]
-        chosen = batch["selection"].nonzero().squeeze(1) if dataloader_idx == 0 and "selection" in batch else None
-        self.has_selection |= chosen is not None
-        for layer, answers_B in zip(self.exit_layers, answers_EB, strict=True):
-            self._metrics(f"{dataloader_idx}_{layer}").update(answers_B, labels_B)
-            if chosen is not None and len(chosen):
-                self._metrics(f"selection_{layer}").update(answers_B[chosen], labels_B[chosen])
-
-    def _metrics(self, key: str) -> MetricCollection:
-        metrics = self.validation_metrics[key]
-        assert isinstance(metrics, MetricCollection)
-        return metrics
+        logits_EBC = self(batch).logits_EBC.detach()
+        self.exit_metrics.update(logits_EBC.float(), batch["labels"], batch.get("selection"), dataloader_idx)
+        return logits_EBC  # type: ignore[no-any-return]
 
     def on_validation_epoch_end(self) -> None:
         """Log every exit's metrics, and `val/selection`: the primary metric on the half that is chosen by."""
         self._log_metrics("val")
-        primary = self.metric_names[0]
-        if self.has_selection:  # the same on every process, unlike whether one of them saw a chosen row
-            values = [self._metrics(f"selection_{layer}").compute()[primary] for layer in self.exit_layers]
-            self.log("val/selection", torch.stack(values).mean(), prog_bar=True)
+        chosen = self.exit_metrics.on_selection_half()
+        if chosen is not None:
+            self.log("val/selection", chosen, prog_bar=True)
 
     def on_test_epoch_end(self) -> None:
         """Log every exit's metrics."""
         self._log_metrics("test")
 
     def _log_metrics(self, stage: str) -> None:
-        """`val/exit_3/accuracy` and, for the deepest exit, `val/accuracy`; a second loader logs under `val_1/`."""
-        for key in self.validation_metrics:
-            loader, _, layer = key.partition("_")
-            if loader == "selection" or not self._metrics(key)[self.metric_names[0]].update_called:
-                continue
-            prefix = stage if loader == "0" else f"{stage}_{loader}"
-            values = self._metrics(key).compute()
+        """`val/exit_3/accuracy` and, for the deepest exit, `val/accuracy`; a second set logs under `val_1/`."""
+        for number, layer, values in self.exit_metrics.compute():
+            prefix = f"{stage}_{number}" if number else stage
             self.log_dict({f"{prefix}/exit_{layer}/{name}": value for name, value in values.items()})
-            if int(layer) == self.exit_layers[-1]:
+            if layer == self.exit_layers[-1]:
                 self.log_dict({f"{prefix}/{name}": value for name, value in values.items()}, prog_bar=True)
 
     # -- prediction -------------------------------------------------------------------------------------------------
@@ -300,10 +282,6 @@ def _detached(outputs: ExitOutputs) -> ExitOutputs:
     return ExitOutputs(
         outputs.embeddings_EBD.detach(), outputs.logits_EBC.detach(), outputs.label_embeddings_ECD.detach()
     )
-
-
-def _as_list(loaders: Any) -> list[Any]:
-    return list(loaders) if isinstance(loaders, list | tuple) else [loaders]
 
 
 def _is_plain(value: object) -> bool:

@@ -6,7 +6,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from acl_lightning.errors import UserError
-from acl_lightning.metrics import build_metrics, predictions, quality
+from acl_lightning.metrics import ExitMetrics, build_metrics, predictions, quality
 
 ORACLES = {
     "accuracy": sk.accuracy_score,
@@ -44,3 +44,19 @@ def test_predictions_of_classes_and_values():
 def test_unknown_metrics_are_refused(names):
     with pytest.raises(UserError, match="metrics among accuracy, f1, matthews, pearson, spearman"):
         build_metrics(names, 2)
+
+
+def test_sets_exits_and_the_selection_half_do_not_mix():
+    metrics = ExitMetrics(["accuracy"], 2, exit_layers=(2, 4), num_sets=3)
+    labels = torch.tensor([0, 1, 1, 0])
+    right, wrong = torch.nn.functional.one_hot(labels).float(), torch.nn.functional.one_hot(1 - labels).float()
+    half = torch.tensor([True, True, False, False])
+    mixed = torch.cat([right[:2], wrong[2:]])  # right on the selection half, wrong on the other
+    metrics.update(torch.stack([wrong, mixed]), labels, half, 0)
+    metrics.update(torch.stack([right, right]), labels, half, 1)
+    found = {(number, layer): values["accuracy"].item() for number, layer, values in metrics.compute()}
+    assert found == {(0, 2): 0.0, (0, 4): 0.5, (1, 2): 1.0, (1, 4): 1.0}
+    assert metrics.on_selection_half().item() == pytest.approx(0.5)  # exits: 0 and 1
+    unmarked = ExitMetrics(["accuracy"], 2, exit_layers=(1,))
+    unmarked.update(right.unsqueeze(0), labels, None)
+    assert unmarked.on_selection_half() is None
