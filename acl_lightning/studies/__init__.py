@@ -6,8 +6,8 @@ A study meets its runs only through the files they leave: `run_record` reads the
 must not be imported here.)
 """
 
-from acl_lightning.studies.grouping import Group, group_runs
+from acl_lightning.studies.grouping import Group, comparisons, group_runs
 from acl_lightning.studies.run_record import Run, UnfinishedRun, read_run
 from acl_lightning.studies.spread import Spread, spread
 
-__all__ = ["Group", "Run", "Spread", "UnfinishedRun", "group_runs", "read_run", "spread"]
+__all__ = ["Group", "Run", "Spread", "UnfinishedRun", "comparisons", "group_runs", "read_run", "spread"]

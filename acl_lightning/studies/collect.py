@@ -14,13 +14,16 @@ from rich.console import Console
 from acl_lightning.errors import UserError
 from acl_lightning.files import replaced_atomically, write_text_atomically
 from acl_lightning.studies.curves import curves_figure
-from acl_lightning.studies.grouping import group_runs
+from acl_lightning.studies.grouping import comparisons, group_runs
 from acl_lightning.studies.provenance import provenance
 from acl_lightning.studies.report import markdown, show
 from acl_lightning.studies.run_record import Run, UnfinishedRun, read_run
 from acl_lightning.studies.tables import csv_text, run_rows, summary_rows
 
 MODULE = "acl_lightning.studies.collect"
+
+#: Columns of the printed tables where no terminal limits them: a log file.
+WIDTH = 140
 
 #: Sharp on a page, and well under 150 kB: results are committed.
 DPI = 110
@@ -37,8 +40,8 @@ class Parser(argparse.ArgumentParser):
 def collect(directories: Sequence[Path], out: Path, criterion: str, command: Sequence[str], console: Console) -> None:
     """Read the runs, write everything into `out` (files of an earlier collection are replaced), print the summary.
 
-    Writes `runs.csv`, `summary.csv`, `summary.md`, `curves_TASK.png` and `provenance.json`. Runs that failed or have no
-    result are listed in all of them but the curves.
+    Writes `runs.csv`, `summary.csv`, `summary.md`, `curves_TASK_ROWS.png` and `provenance.json`. Runs that failed or
+    have no result are named in `runs.csv`, `summary.md`, `provenance.json` and on the console.
 
     Args:
         directories: run directories.
@@ -60,13 +63,12 @@ def collect(directories: Sequence[Path], out: Path, criterion: str, command: Seq
         reasons = "; ".join(f"{one.name} ({one.status}: {one.reason})" for one in unfinished)
         raise UserError("at least one finished run", reasons, "Wait for them, or see their logs.")
     groups = group_runs(runs)
-    tasks = dict.fromkeys(group.task for group in groups)
-    figures = {task: curves_figure([group for group in groups if group.task == task], criterion) for task in tasks}
+    figures = {names: curves_figure(alike, criterion) for names, alike in comparisons(groups).items()}
     write_text_atomically(out / "runs.csv", csv_text(run_rows(groups, unfinished)))
     write_text_atomically(out / "summary.csv", csv_text(summary_rows(groups)))
     write_text_atomically(out / "summary.md", markdown(groups, unfinished))
-    for task, figure in figures.items():
-        with replaced_atomically(out / f"curves_{task}.png") as path:
+    for (task, train_rows), figure in figures.items():
+        with replaced_atomically(out / f"curves_{task}_{train_rows}.png") as path:
             figure.savefig(path, dpi=DPI)
     origin = json.dumps(provenance(command, runs, unfinished), indent=2, ensure_ascii=False)
     write_text_atomically(out / "provenance.json", origin + "\n")
@@ -87,8 +89,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--criterion", default="entropy", help="whose curves to draw (default: %(default)s)")
     options = parser.parse_args(typed)
     command = ["python", "-m", MODULE, *typed]
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
     try:
-        collect(options.runs, options.out, options.criterion, command, Console())
+        collect(options.runs, options.out, options.criterion, command, console)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2

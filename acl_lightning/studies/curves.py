@@ -18,13 +18,13 @@ GRID_POINTS = 60
 
 
 def curves_figure(groups: Sequence[Group], criterion: str) -> Figure:
-    """The mean curve of each group of one task for `criterion`, with its spread over seeds.
+    """The mean curve of each of the compared groups for `criterion`, with its spread over seeds.
 
     Raises:
         UserError: a run's sweep did not try the criterion.
     """
     result = groups[0].runs[0].result
-    title = f"{groups[0].task}, leaving by {criterion}; mean ± one standard deviation over seeds"
+    title = f"{groups[0].task}, {groups[0].train_rows} training rows, leaving by {criterion}: mean ± standard deviation"
     curves = {group.label: seed_curve(group, criterion) for group in groups}
     return seed_curves_figure(curves, metric=result["metric"], title=title)
 

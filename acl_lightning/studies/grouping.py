@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but the seed belong together."""
+"""Runs that differ in nothing but the seed belong together; groups of one task and training size are compared."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ class Group:
 
     Attributes:
         task: their task.
-        label: the settings in which this group differs from the others of its task.
+        train_rows: number of training rows asked for, or `all`.
+        label: the settings in which this group differs from those it is compared with.
         runs: at least one; seeds usually differ.
     """
 
     task: str
+    train_rows: str
     label: str
     runs: tuple[Run, ...]
+
+    @property
+    def comparison(self) -> tuple[str, str]:
+        """Task and training size: only groups that have both in common stand in one table and one figure."""
+        return self.task, self.train_rows
 
     @property
     def seeds(self) -> list[int | None]:
@@ -36,16 +43,26 @@ class Group:
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
-    """Group by task and settings, in the order of first appearance; groups of one task stand together.
+    """Group by task and settings, in the order of first appearance; groups to be compared stand together.
 
     Tasks are never mixed, and neither are runs measured on different numbers of samples or at different exits.
     """
     groups: list[Group] = []
-    for task in dict.fromkeys(run.task for run in runs):
+    for task, train_rows in dict.fromkeys((run.task, run.train_rows) for run in runs):
         members: dict[frozenset[tuple[str, str]], list[Run]] = {}
         for run in runs:
-            if run.task == task:
+            if (run.task, run.train_rows) == (task, train_rows):
                 members.setdefault(frozenset(run.settings.items()), []).append(run)
         names = labels([alike[0].settings for alike in members.values()])
-        groups += [Group(task, name, tuple(alike)) for name, alike in zip(names, members.values(), strict=True)]
+        groups += [
+            Group(task, train_rows, name, tuple(alike)) for name, alike in zip(names, members.values(), strict=True)
+        ]
     return groups
+
+
+def comparisons(groups: Sequence[Group]) -> dict[tuple[str, str], list[Group]]:
+    """Task and training size -> the groups to be compared."""
+    found: dict[tuple[str, str], list[Group]] = {}
+    for group in groups:
+        found.setdefault(group.comparison, []).append(group)
+    return found

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from acl_lightning.studies.grouping import Group
+from acl_lightning.studies.grouping import Group, comparisons
 from acl_lightning.studies.run_record import UnfinishedRun
 from acl_lightning.studies.spread import Spread, spread
 from acl_lightning.studies.tables import measures
@@ -25,11 +25,8 @@ POINT_COLUMNS = (
 
 
 def tables(groups: Sequence[Group]) -> list[Table]:
-    """Two tables per task: the quality of every exit, and what the recommended operating points buy and cost."""
-    by_task: dict[str, list[Group]] = {}
-    for group in groups:
-        by_task.setdefault(group.task, []).append(group)
-    return [table for alike in by_task.values() for table in (_exits(alike), _points(alike))]
+    """Two tables per task and training size: every exit's quality, and what the recommended points buy and cost."""
+    return [table for alike in comparisons(groups).values() for table in (_exits(alike), _points(alike))]
 
 
 def notes(groups: Sequence[Group], unfinished: Sequence[UnfinishedRun]) -> list[str]:
@@ -39,7 +36,7 @@ def notes(groups: Sequence[Group], unfinished: Sequence[UnfinishedRun]) -> list[
     if single:
         found.append(f"{single} of {len(groups)} groups have one run (n = 1) and therefore no spread.")
     found += [
-        f"{group.task}, {group.label}: seed {', '.join(map(str, group.repeated_seeds))} occurs more than once."
+        f"{_name(group)}, {group.label}: seed {', '.join(map(str, group.repeated_seeds))} occurs more than once."
         for group in groups
         if group.repeated_seeds
     ]
@@ -58,7 +55,7 @@ def markdown(groups: Sequence[Group], unfinished: Sequence[UnfinishedRun]) -> st
     parts = []
     for table in tables(groups):
         title, table.title = str(table.title), None
-        table.box, table.show_edge, table.pad_edge = box.MARKDOWN, True, True
+        table.box, table.show_edge, table.collapse_padding = box.MARKDOWN, True, False
         console = Console(file=io.StringIO(), width=1000, color_system=None)
         console.print(table)
         assert isinstance(console.file, io.StringIO)
@@ -80,7 +77,7 @@ def _exits(groups: Sequence[Group]) -> Table:
     layers = sorted({int(layer) for group in groups for layer in group.runs[0].result["exit_layers"]})
     table = _table(f"{_heading(groups)}, at each exit")
     for layer in layers:
-        table.add_column(f"exit {layer}", justify="right", no_wrap=True)
+        table.add_column(f"exit {layer}", justify="right")
     for group in groups:
         cells = (_percent(_over_seeds(group, f"exit_{layer}")) for layer in layers)
         table.add_row(group.label, str(len(group.runs)), *cells)
@@ -93,15 +90,13 @@ def _points(groups: Sequence[Group]) -> Table:
     for _, heading, _, _ in POINT_COLUMNS:
         table.add_column(heading, justify="right")
     for group in groups:
-        start = (group.label, str(len(group.runs)))
-        table.add_row(*start, "full depth", _percent(_over_seeds(group, "full_depth")))
+        table.add_row(group.label, str(len(group.runs)), "full depth", _percent(_over_seeds(group, "full_depth")))
         for name in group.runs[0].result["recommended"]:
             cells = (
                 _plus_minus(_over_seeds(group, f"{name}_{measure}"), factor, digits)
                 for measure, _, factor, digits in POINT_COLUMNS
             )
-            table.add_row(*start, name, *cells)
-        table.add_section()
+            table.add_row("", "", name, *cells)
     return table
 
 
@@ -109,9 +104,13 @@ def _heading(groups: Sequence[Group]) -> str:
     results = [group.runs[0].result for group in groups]
     samples = _each_once(result["samples"]["report"] for result in results)
     return (
-        f"{groups[0].task}: {_each_once(result['metric'] for result in results)} in % on the report half "
+        f"{_name(groups[0])}: {_each_once(result['metric'] for result in results)} in % on the report half "
         f"({samples} samples), mean ± sample standard deviation over n seeds"
     )
+
+
+def _name(group: Group) -> str:
+    return f"{group.task}, {group.train_rows} training rows"
 
 
 def _each_once(values: Iterable[object]) -> str:
@@ -137,7 +136,7 @@ def _plus_minus(value: Spread | None, factor: float, digits: int) -> str:
 
 
 def _table(title: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("group", min_width=12, overflow="fold")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True)
+    table.add_column("group", overflow="fold")
     table.add_column("n", justify="right")
     return table

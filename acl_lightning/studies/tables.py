@@ -49,7 +49,7 @@ def _run_row(run: Run, group: Group) -> Row:
         "task": run.task,
         "group": group.label,
         "seed": run.seed,
-        "train_rows": run.train_rows,
+        "train_rows": group.train_rows,
         "report_samples": result["samples"]["report"],
         "metric": result["metric"],
         **measures(run),
@@ -77,7 +77,7 @@ def summary_rows(groups: Sequence[Group]) -> list[Row]:
             "group": group.label,
             "n": len(group.runs),
             "seeds": " ".join(str(seed) for seed in group.seeds),
-            "train_rows": first.train_rows,
+            "train_rows": group.train_rows,
             "report_samples": first.result["samples"]["report"],
             "metric": first.result["metric"],
         }
