@@ -70,6 +70,7 @@ def tokenize(rows: Dataset, tokenizer: Any, text_columns: tuple[str, ...], max_l
             remove_columns=list(text_columns),
             fn_kwargs={"tokenizer": tokenizer, "text_columns": text_columns, "max_length": max_length},
             cache_file_name=str(cache_dir / f"tokens-{key}.arrow"),
+            new_fingerprint=key,  # else it hashes the tokenizer all over again
             desc="Tokenising",
         )
 
