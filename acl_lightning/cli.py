@@ -69,6 +69,8 @@ class CommandLine(LightningCLI):
             },
             seed_everything_default=0,
             parser_kwargs={
+                "prog": "acl_lightning",
+                "description": "Aligned contrastive fine-tuning of multi-exit encoders.",
                 "parser_mode": "omegaconf+",
                 **{name: {"parser_mode": "omegaconf+"} for name in self.subcommands()},
             },
