@@ -56,7 +56,7 @@ def markdown(groups: Sequence[Group], unfinished: Sequence[UnfinishedRun]) -> st
     for table in tables(groups):
         title, table.title = str(table.title), None
         table.box, table.show_edge, table.collapse_padding = box.MARKDOWN, True, False
-        console = Console(file=io.StringIO(), width=1000, color_system=None)
+        console = Console(file=io.StringIO(), width=1000, force_terminal=False)
         console.print(table)
         assert isinstance(console.file, io.StringIO)
         lines = [line.rstrip() for line in console.file.getvalue().splitlines()]

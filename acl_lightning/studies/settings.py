@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -54,12 +54,10 @@ def labels(groups: Sequence[Settings]) -> list[str]:
     """
     if len(groups) == 1:
         return ["all runs"]
-    shared = _varying(groups, absent=False)
-    names = [_label(settings, shared) for settings in groups]
-    if len(set(names)) == len(groups):
-        return names
-    every = _varying(groups, absent=True)
-    names = [_label({key: settings.get(key, "absent") for key in every}, every) for settings in groups]
+    names = _labels(groups, _varying(groups, absent=False))
+    if len(set(names)) < len(groups):
+        every = _varying(groups, absent=True)
+        names = _labels([{key: settings.get(key, "absent") for key in every} for settings in groups], every)
     assert len(set(names)) == len(groups), "the same settings twice"
     return names
 
@@ -73,8 +71,12 @@ def _varying(groups: Sequence[Settings], *, absent: bool) -> list[str]:
     ]  # fmt: skip
 
 
-def _label(settings: Settings, keys: Sequence[str]) -> str:
-    return ", ".join(f"{_short(key, keys)}={_short_value(settings[key])}" for key in keys if key in settings)
+def _labels(groups: Sequence[Settings], keys: Sequence[str]) -> list[str]:
+    values = {key: {settings[key] for settings in groups if key in settings} for key in keys}
+    return [
+        ", ".join(f"{_short(key, keys)}={_short_value(settings[key], values[key])}" for key in keys if key in settings)
+        for settings in groups
+    ]
 
 
 def _short(key: str, keys: Sequence[str]) -> str:
@@ -85,6 +87,10 @@ def _short(key: str, keys: Sequence[str]) -> str:
     )  # fmt: skip
 
 
-def _short_value(value: str) -> str:
+def _short_value(value: str, among: Collection[str]) -> str:
+    """The name of a class without its module, unless another class of that name is among the values."""
     parts = value.split(".")
-    return parts[-1] if len(parts) > 1 and all(part.isidentifier() for part in parts) else value
+    if len(parts) == 1 or not all(part.isidentifier() for part in parts):
+        return value
+    alike = [other for other in among if other.split(".")[-1] == parts[-1]]
+    return parts[-1] if alike == [value] else value
