@@ -108,6 +108,8 @@ def read_run(directory: Path) -> Run | UnfinishedRun:
         points = _read_points(directory / "exit_sweep.csv")
     except FileNotFoundError as error:
         return UnfinishedRun(name, "missing", f"no {Path(error.filename).name}")
+    except OSError as error:
+        return UnfinishedRun(name, "missing", f"{Path(error.filename).name}: {error.strerror}")
     except (ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         return UnfinishedRun(name, "missing", f"a damaged file ({type(error).__name__}: {str(error).splitlines()[0]})")
     measured = {

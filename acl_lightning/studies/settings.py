@@ -64,11 +64,7 @@ def labels(groups: Sequence[Settings]) -> list[str]:
 
 def _varying(groups: Sequence[Settings], *, absent: bool) -> list[str]:
     keys = dict.fromkeys(key for settings in groups for key in settings)
-    return [
-        key
-        for key in keys
-        if len({settings.get(key) for settings in groups if absent or key in settings}) > 1
-    ]  # fmt: skip
+    return [key for key in keys if len({settings.get(key) for settings in groups if absent or key in settings}) > 1]
 
 
 def _labels(groups: Sequence[Settings], keys: Sequence[str]) -> list[str]:
@@ -82,9 +78,7 @@ def _labels(groups: Sequence[Settings], keys: Sequence[str]) -> list[str]:
 def _short(key: str, keys: Sequence[str]) -> str:
     parts = key.split(".")
     endings = [".".join(parts[-length:]) for length in range(1, len(parts) + 1)]
-    return next(
-        (end for end in endings if not any(k != key and f".{k}".endswith(f".{end}") for k in keys)), key
-    )  # fmt: skip
+    return next((end for end in endings if not any(k != key and f".{k}".endswith(f".{end}") for k in keys)), key)
 
 
 def _short_value(value: str, among: Collection[str]) -> str:

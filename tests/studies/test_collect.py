@@ -92,7 +92,11 @@ def test_unfinished_runs_are_named_with_their_reason(tmp_path, out, capsys):
     (short / "result.json").write_text('{"status": "finished", "task": "sst2"}')
     listed = fabricate(tmp_path / "listed")
     (listed / "result.json").write_text("[]")
-    assert collect(out, fabricate(tmp_path / "good"), going_on, failed, damaged, unswept, short, listed) == 0
+    barred = fabricate(tmp_path / "barred")
+    (barred / "config.yaml").unlink()
+    (barred / "config.yaml").mkdir()
+    unfinished = (going_on, failed, damaged, unswept, short, listed, barred)
+    assert collect(out, fabricate(tmp_path / "good"), *unfinished) == 0
     found = {row["run"]: (row["status"], row["reason"]) for row in rows(out / "runs.csv")}
     assert found["good"] == ("finished", "")
     assert found["going-on"] == ("missing", "no result.json")
@@ -100,6 +104,7 @@ def test_unfinished_runs_are_named_with_their_reason(tmp_path, out, capsys):
     assert found["damaged"][1].startswith("a damaged file (JSONDecodeError")
     assert found["unswept"] == ("missing", "no exit_sweep.csv")
     assert found["short"][1].startswith("result.json has no metric, exit_layers")
+    assert found["barred"] == ("missing", "config.yaml: Is a directory")
     assert found["listed"][1].startswith("a damaged file (TypeError")
     printed = capsys.readouterr().out
     assert "No result from failed (failed): RuntimeError: no memory." in printed
