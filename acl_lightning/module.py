@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, is_dataclass
+import warnings
 from typing import Any
 
 import torch
@@ -59,7 +59,9 @@ class ACLModule(LightningModule):
         task_name: str = "task",
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(logger=False)
+        with warnings.catch_warnings():  # Lightning advises to leave objects out; `on_save_checkpoint` does so
+            warnings.filterwarnings("ignore", message="Attribute '.*' is an instance of `nn.Module`")
+            self.save_hyperparameters(logger=False)
         self.automatic_optimization = False
         optimization.check()
         self.optimization = optimization
@@ -258,12 +260,12 @@ class ACLModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep hyperparameters plain, so that checkpoints load with `weights_only=True`.
 
-        The command line records settings as plain values. A module built in Python with objects for settings leaves
-        those out; give them again to `load_from_checkpoint`.
+        The command line records settings as plain values. A module built in Python with objects for settings
+        (`encoder`, `objective`, `gradient_rule`, `optimization`) leaves those out; give them again to
+        `load_from_checkpoint`.
         """
         given = checkpoint.get("hyper_parameters", {})
-        plain = {key: asdict(value) if is_dataclass(value) else value for key, value in given.items()}  # type: ignore[arg-type]
-        checkpoint["hyper_parameters"] = {key: value for key, value in plain.items() if _is_plain(value)}
+        checkpoint["hyper_parameters"] = {key: value for key, value in given.items() if _is_plain(value)}
 
     def _check_regression(self) -> None:
         if not self.label_names and self.objective.needs_classes:
