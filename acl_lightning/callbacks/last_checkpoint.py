@@ -13,7 +13,7 @@ from acl_lightning.files import replaced_atomically
 
 
 class LastCheckpoint(Checkpoint):
-    """Keeps `last.ckpt`: every so many optimiser steps, and at the end of every epoch.
+    """Keeps `last.ckpt`: every so many optimiser steps, and at the end of every epoch, after its validation.
 
     The file is written beside its place and renamed, so a process that is killed while saving leaves the previous one
     whole. (ModelCheckpoint copies across file systems, and under manual optimisation warns at every save by steps.)
@@ -40,7 +40,13 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save when a step completed that is due."""
+        """Save when a step completed that is due.
+
+        Not at the last batch of an epoch: resumed from there, Lightning would leave out the validation that follows,
+        and with it a candidate for the best checkpoint. The end of the epoch saves.
+        """
+        if trainer.is_last_batch:
+            return
         step = trainer.global_step
         if step % self.every_n_steps == 0 and step != self._saved_at and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._save(trainer)
