@@ -188,6 +188,8 @@ class ACLModule(LightningModule):
         """(E, B, ...) of this process -> (E, world * B, ...)."""
         gathered = self.all_gather(tensor_EB, sync_grads=True)
         assert isinstance(gathered, Tensor)
+        if gathered.requires_grad:  # torch 2.13 scrambles gradients that are not contiguous on their way back (gloo)
+            gathered.register_hook(lambda gradient: gradient.contiguous())
         return gathered.transpose(0, 1).flatten(1, 2)
 
     # -- evaluation -------------------------------------------------------------------------------------------------
