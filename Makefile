@@ -60,21 +60,23 @@ SST2 := --data.task=sst2 --trainer.max_epochs=2
 ROWS := $(foreach row,mean_row cls probe mean_pool,$(foreach seed,0 1,row-$(row)-seed$(seed)))
 MAIN := $(foreach objective,ce acl,$(foreach seed,0 1 2,sst2-$(objective)-seed$(seed)) rte-$(objective)-seed0)
 NAME_AND_SEED = $(subst -seed, ,$(notdir $(@D)))
-RUNS := $(foreach run,$(ROWS) $(MAIN),$(STUDY)/$(run)/result.json)
+RUNS := $(foreach run,$(ROWS) $(MAIN),$(STUDY)/$(run)/done)
 
-$(STUDY)/row-%/result.json: ARGS = $(CE) $(SST2) --data.train_rows=1000 --model.encoder.exit_row=$(patsubst row-%,%,$(firstword $(NAME_AND_SEED)))
-$(STUDY)/sst2-ce-%/result.json: ARGS = $(CE) $(SST2) --data.train_rows=2000
-$(STUDY)/sst2-acl-%/result.json: ARGS = $(SST2) --data.train_rows=2000
-$(STUDY)/rte-ce-%/result.json: ARGS = $(CE) --data.task=rte --trainer.max_epochs=2
-$(STUDY)/rte-acl-%/result.json: ARGS = --data.task=rte --trainer.max_epochs=2
+$(STUDY)/row-%/done: ARGS = $(CE) $(SST2) --data.train_rows=1000 --model.encoder.exit_row=$(patsubst row-%,%,$(firstword $(NAME_AND_SEED)))
+$(STUDY)/sst2-ce-%/done: ARGS = $(CE) $(SST2) --data.train_rows=2000
+$(STUDY)/sst2-acl-%/done: ARGS = $(SST2) --data.train_rows=2000
+$(STUDY)/rte-ce-%/done: ARGS = $(CE) --data.task=rte --trainer.max_epochs=2
+$(STUDY)/rte-acl-%/done: ARGS = --data.task=rte --trainer.max_epochs=2
 $(RUNS): | $(STAMP)
 	@test -d "$(GLUE)" || { echo "GLUE=DIR must name the official GLUE files (DIR/RTE, DIR/SST-2)"; exit 2; }
+	rm -rf $(@D)
 	$(BIN)/python -m acl_lightning fit --config conf/fit/glue.yaml $(ARGS) --data.root=$(GLUE) \
 		--seed_everything=$(lastword $(NAME_AND_SEED)) --run_dir=$(@D)
+	@touch $@
 
 .PHONY: first-light
 first-light: $(RUNS) ## CE against ACL and the exit rows on real GLUE: make first-light GLUE=DIR
-	$(BIN)/python -m acl_lightning.studies.collect $(RUNS:/result.json=) --out experiments/first_light/results
+	$(BIN)/python -m acl_lightning.studies.collect $(RUNS:/done=) --out experiments/first_light/results
 
 .PHONY: clean
 clean: ## remove .venv and caches; runs/ stays

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import Namespace, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
@@ -28,7 +29,7 @@ from acl_lightning.callbacks import (
     ResultWriter,
     RNGState,
 )
-from acl_lightning.data import GLUEDataModule
+from acl_lightning.data import GLUEDataModule, task_info
 from acl_lightning.errors import UserError
 from acl_lightning.module import ACLModule
 from acl_lightning.run_directory import CHECKPOINTS, choose_run_directory, config_hash, find_checkpoint
@@ -38,6 +39,11 @@ set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
 
 #: The best checkpoint is chosen on the half of the validation set that is not reported.
 BEST_CHECKPOINT = {"filename": "best", "monitor": "val/selection", "mode": "max", "enable_version_counter": False}
+
+#: Where a run writes and what it starts from: not part of what it is.
+NOT_SETTINGS = {"run_dir", "ckpt_path"}
+
+LAST = Path(CHECKPOINTS) / "last.ckpt"
 
 
 class Parser(LightningArgumentParser):
@@ -92,7 +98,7 @@ class CommandLine(LightningCLI):
         parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
         parser.link_arguments("model.encoder.backbone", "data.tokenizer")
         parser.link_arguments("seed_everything", "data.shuffle_seed")
-        parser.link_arguments("data.task", "model.task_name")
+        parser.link_arguments("data.task_name", "model.task_name", apply_on="instantiate")
         parser.link_arguments("data.label_names", "model.label_names", apply_on="instantiate")
         parser.link_arguments("data.metrics", "model.metric_names", apply_on="instantiate")
 
@@ -100,15 +106,15 @@ class CommandLine(LightningCLI):
         """Do nothing: a given configuration always wins over what a checkpoint remembers."""
 
     def before_instantiate_classes(self) -> None:
-        """Choose the run directory and point everything that writes at it; the saved configuration stays without it."""
+        """Choose the run directory and point everything that writes at it, after the configuration is written down."""
         command = str(self.subcommand)
         config = self.config[command]
         text = self._parser(command).dump(config, skip_none=False)
-        identity = config_hash(text)
-        config.ckpt_path = find_checkpoint(config.ckpt_path, config.run_dir)
-        directory = choose_run_directory(
-            config.run_dir, command, config.data.task, identity, resuming=config.ckpt_path is not None
-        )
+        settings = yaml.safe_load(text)
+        identity = config_hash(yaml.safe_dump({k: v for k, v in settings.items() if k not in NOT_SETTINGS}))
+        task = task_info(config.data.task).name
+        config.ckpt_path = find_checkpoint(config.ckpt_path, config.run_dir, command)
+        directory = choose_run_directory(config.run_dir, command, task, identity, config.ckpt_path)
         result = ResultWriter()
         result.config_hash = identity
         self.own_callbacks = [ConfigWriter(command, text), RNGState(), result, ClosingTable()]
@@ -131,11 +137,16 @@ class CommandLine(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     def after_fit(self) -> None:
-        """Measure the best checkpoint: sweep, curve, result and closing table are about it."""
+        """Measure the best checkpoint: sweep, curve, result and closing table are about it.
+
+        A run that ended before its first validation has none, and is measured on its last.
+        """
         if self.config[str(self.subcommand)].trainer.fast_dev_run or self.trainer.limit_val_batches == 0:
             return
-        path = next(c.best_model_path for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint))
-        self.trainer.validate(self.model, datamodule=self.datamodule, ckpt_path=path or None, verbose=False)
+        best = next(one for one in self.trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint))
+        last = Path(self.trainer.default_root_dir) / LAST
+        found = best.best_model_path or (str(last) if last.is_file() else None)
+        self.trainer.validate(self.model, datamodule=self.datamodule, ckpt_path=found, verbose=False)
 
 
 def _write_into(logger: Namespace, directory: Path) -> None:
@@ -163,18 +174,23 @@ def main(args: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # torch to Lightning, of no use to a user
     warnings.filterwarnings("ignore", message=".*checkpoint directory .* exists and is not empty.*")
+    warnings.filterwarnings("ignore", message=".*recommended to use `self.log.*sync_dist=True")  # torchmetrics does it
     warnings.filterwarnings("ignore", message="The dirpath has changed from")  # a checkpoint of another run
     try:
         CommandLine(args)
     except (MisconfigurationException, OmegaConfBaseException) as error:
         return _refuse(_in_one_line(str(error)))
-    except pickle.UnpicklingError as error:
-        return _refuse(f"expected a checkpoint of plain values and tensors; found {str(error).splitlines()[0]}")
+    except OSError as error:
+        if error.errno is None:
+            raise
+        return _refuse(f"expected to read and write files; found {error}. Check paths, permissions and free space.")
     except (ValueError, RuntimeError) as error:
         behind = _user_error_behind(error)
         if behind is not None:
             return _refuse(str(behind))
         if "loading state_dict" not in str(error):
+            if _lightning_refused(error):
+                return _refuse(_in_one_line(str(error)))
             raise
         lines = str(error).splitlines()
         return _refuse(
@@ -194,6 +210,12 @@ def _user_error_behind(error: BaseException | None) -> UserError | None:
     return error
 
 
+def _lightning_refused(error: Exception) -> bool:
+    """Whether a ValueError is Lightning's own check of a setting, such as an unknown strategy."""
+    last = traceback.extract_tb(error.__traceback__)[-1].filename
+    return isinstance(error, ValueError) and "lightning" in Path(last).parts
+
+
 def _in_one_line(message: str) -> str:
     """Shorten jsonargparse's account of a type error, which lists every type it tried, to expected and found."""
     tried = re.search(
@@ -203,7 +225,7 @@ def _in_one_line(message: str) -> str:
         return " ".join(message.split())
     types = ", ".join(re.findall(r"(?:<class ')?([\w.\[\]]+)(?:'>)?(?:, |$)", tried["types"]))
     key, value = tried["key"], " ".join(tried["value"].split())
-    return f"expected {types} for {key}; found {value}. See fit --{key}.help."
+    return f"expected {types} for {key}; found {value}."
 
 
 def _refuse(message: str) -> int:

@@ -11,6 +11,7 @@ from torchmetrics import Metric, MetricCollection, PearsonCorrCoef, SpearmanCorr
 from torchmetrics.classification import BinaryF1Score, MulticlassAccuracy, MulticlassMatthewsCorrCoef
 
 from acl_lightning.errors import UserError
+from acl_lightning.outputs import predictions
 
 
 class _DefinedPearson(PearsonCorrCoef):
@@ -59,17 +60,13 @@ def build_metrics(names: Sequence[str], num_labels: int) -> MetricCollection:
     return MetricCollection({name: METRICS[name](num_labels) for name in names})
 
 
-def predictions(logits: Tensor) -> Tensor:
-    """Class index (..., C) -> (...), or the value itself for regression (C = 1)."""
-    return logits.squeeze(-1) if logits.shape[-1] == 1 else logits.argmax(dim=-1)
-
-
 def quality(name: str, predictions_n: Tensor, labels_n: Tensor, num_labels: int) -> float:
     """One metric of one set of predictions, in the metric's own unit (1 is perfect).
 
     Rounded to six digits: torchmetrics computes in float32, and 0.7 must not lose to a bound of 0.7.
     """
     metric = METRICS[name](num_labels)
+    metric.sync_on_compute = False  # one process may ask alone, about rows that it gathered
     metric.update(predictions_n, labels_n)
     return round(float(metric.compute()), 6)
 

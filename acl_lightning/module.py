@@ -25,6 +25,9 @@ Batch = dict[str, Tensor]
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 KEPT = ("labels", "index", "selection", "difficulty")
 
+#: Key in a checkpoint under which lies what its weights mean.
+IDENTITY = "acl_lightning"
+
 
 class ACLModule(LightningModule):
     """Fine-tunes a multi-exit encoder on an objective of several terms, whose gradients a rule combines.
@@ -72,8 +75,16 @@ class ACLModule(LightningModule):
         self.num_labels = max(1, len(self.label_names))
         self.objective = objective or (Combined() if self.label_names else Combined(protected=SquaredError()))
         self.gradient_rule = gradient_rule or Sum()
-        self._check_regression()
+        self._check_objective()
         self.encoder = encoder.build(self.num_labels)
+        self._identity = {
+            "task": self.task_name,
+            "labels": self.label_names,
+            "exit layers": list(self.encoder.exit_layers),
+            "exit row": encoder.exit_row,
+            "pooler": encoder.pooler,
+            "label embeddings": encoder.label_embeddings,
+        }
         self.exit_metrics = ExitMetrics(self.metric_names, self.num_labels, self.encoder.exit_layers)
         self.step: GradientStep | None = None
         self.runtime: AdaptiveRuntime | None = None
@@ -189,7 +200,7 @@ class ACLModule(LightningModule):
         gathered = self.all_gather(tensor_EB, sync_grads=True)
         assert isinstance(gathered, Tensor)
         if gathered.requires_grad:  # torch 2.13 scrambles gradients that are not contiguous on their way back (gloo)
-            gathered.register_hook(lambda gradient: gradient.contiguous())
+            gathered.register_hook(lambda gradient: gradient.contiguous())  # type: ignore[no-untyped-call]
         return gathered.transpose(0, 1).flatten(1, 2)
 
     # -- evaluation -------------------------------------------------------------------------------------------------
@@ -269,7 +280,30 @@ class ACLModule(LightningModule):
         given = checkpoint.get("hyper_parameters", {})
         checkpoint["hyper_parameters"] = {key: value for key, value in given.items() if _is_plain(value)}
 
-    def _check_regression(self) -> None:
+        checkpoint[IDENTITY] = self._identity
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse weights that were trained to mean something else, also where the shapes would fit.
+
+        Raises:
+            UserError: task, labels or the encoder's exits differ.
+        """
+        trained = checkpoint.get(IDENTITY, {})
+        for name, here in self._identity.items():
+            if name in trained and trained[name] != here:
+                raise UserError(
+                    f"a checkpoint with {name} {here}",
+                    f"{trained[name]}",
+                    "Give the configuration it was trained with: --config RUN/config.yaml.",
+                )
+
+    def _check_objective(self) -> None:
+        if self.label_names and self.objective.needs_values:
+            raise UserError(
+                f"an objective for classes ({self.task_name} has them)",
+                "an objective that compares values",
+                "Take the cross-entropy: set model.objective.init_args.protected to null.",
+            )
         if not self.label_names and self.objective.needs_classes:
             raise UserError(
                 f"an objective for regression ({self.task_name} has values, not classes)",

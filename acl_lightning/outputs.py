@@ -30,3 +30,8 @@ class ExitOutputs:
     def num_exits(self) -> int:
         """Number of exits E."""
         return self.logits_EBC.shape[0]
+
+
+def predictions(logits: Tensor) -> Tensor:
+    """The answer of logits (..., C) -> (...): the class index, or for regression (C = 1) the value itself."""
+    return logits.squeeze(-1) if logits.shape[-1] == 1 else logits.argmax(dim=-1)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 import zipfile
 from pathlib import Path
+
+import torch
 
 from acl_lightning.errors import UserError
 
@@ -17,15 +20,26 @@ CHECKPOINTS = "checkpoints"
 
 
 def config_hash(config_text: str) -> str:
-    """Identity of a run: the first 10 hex digits of the SHA-256 of its whole resolved configuration."""
+    """Identity of a run: the first 10 hex digits of the SHA-256 of its resolved configuration.
+
+    The text must leave out where the run writes and what it resumes from: neither makes it another run.
+    """
     return hashlib.sha256(config_text.encode()).hexdigest()[:10]
 
 
-def choose_run_directory(requested: str | None, command: str, task: str, identity: str, *, resuming: bool) -> Path:
+def choose_run_directory(requested: str | None, command: str, task: str, identity: str, checkpoint: str | None) -> Path:
     """The run's directory; not created yet.
 
     Without a request it is `runs/[COMMAND-]TASK-TIME-IDENTITY`, new each time. A requested one must not hold what the
-    command would overwrite: `fit` wants it empty unless it resumes, `validate` wants no `result.json`.
+    command would overwrite: for `fit` a checkpoint or a finished result (unless it resumes from a checkpoint in there;
+    a run that failed before its first checkpoint may be repeated in place), for `validate` a finished result.
+
+    Args:
+        requested: `--run_dir`.
+        command: the subcommand.
+        task: for the directory's name.
+        identity: see `config_hash`.
+        checkpoint: the file that the command starts from.
 
     Raises:
         UserError: a second run into the same directory.
@@ -37,10 +51,14 @@ def choose_run_directory(requested: str | None, command: str, task: str, identit
         directory = Path("runs") / f"{prefix}{task}-{time.strftime('%Y%m%d-%H%M%S')}-{identity}"
     else:
         directory = Path(requested).expanduser()
-        occupied = {"fit": not resuming and directory.is_dir() and any(directory.iterdir())}
-        occupied["validate"] = (directory / "result.json").exists()
         if directory.exists() and not directory.is_dir():
             raise UserError(f"a directory at --run_dir {directory}", "a file", "Choose another path.")
+        checkpoints = directory / CHECKPOINTS
+        resumes = checkpoint is not None and Path(checkpoint).resolve().parent == checkpoints.resolve()
+        occupied = {
+            "fit": not resumes and (_is_finished(directory) or any(checkpoints.glob("*.ckpt"))),
+            "validate": _is_finished(directory),
+        }
         if occupied.get(command, False):
             raise UserError(
                 f"a run directory that {command} has not written to",
@@ -51,13 +69,25 @@ def choose_run_directory(requested: str | None, command: str, task: str, identit
     return directory
 
 
-def find_checkpoint(requested: str | None, run_directory: str | None) -> str | None:
+def _is_finished(directory: Path) -> bool:
+    try:
+        return bool(json.loads((directory / "result.json").read_text(encoding="utf-8"))["status"] == "finished")
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, TypeError, KeyError):
+        return True  # not ours to judge, so not ours to overwrite
+
+
+def find_checkpoint(requested: str | None, run_directory: str | None, command: str) -> str | None:
     """Turn `last` and `best` into the files of the requested run directory, and check that a file is a checkpoint.
 
     Raises:
-        UserError: no such file, or one that is damaged or no checkpoint at all.
+        UserError: no such file; one that is damaged or no checkpoint at all; none given to a command other than `fit`,
+            which would measure heads that were never trained.
     """
     if requested is None:
+        if command != "fit":
+            raise UserError(f"--ckpt_path for {command}", "none", "Give RUN/checkpoints/best.ckpt.")
         return None
     path = Path(requested).expanduser()
     if requested in {"last", "best"}:
@@ -66,6 +96,23 @@ def find_checkpoint(requested: str | None, run_directory: str | None) -> str | N
         path = Path(run_directory).expanduser() / CHECKPOINTS / f"{requested}.ckpt"
     if not path.is_file():
         raise UserError(f"a checkpoint at {path}", "no such file", "Checkpoints lie in RUN/checkpoints/.")
-    if not zipfile.is_zipfile(path):
-        raise UserError(f"a checkpoint at {path}", "a damaged file, or another format", "Take best.ckpt or last.ckpt.")
+    damage = _damage(path)
+    if damage is not None:
+        raise UserError(f"a checkpoint at {path}", damage, "Take best.ckpt or last.ckpt of a run of this program.")
     return str(path)
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint file: every byte is compared with its checksum, and the record is opened."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:
+                return "a damaged file"
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except zipfile.BadZipFile:
+        return "a damaged file, or another format"
+    except Exception as error:
+        return f"a file that cannot be loaded ({type(error).__name__})"
+    if not isinstance(content, dict) or "state_dict" not in content or "pytorch-lightning_version" not in content:
+        return "a file without a Lightning checkpoint in it"
+    return None

@@ -194,6 +194,14 @@ MISTAKES = {
     "last without a run": (["--ckpt_path=last"], r"expected --run_dir beside --ckpt_path=last"),
     "no schedule": (["--trainer.max_epochs=-1"], r"max_epochs or trainer\.max_steps"),
     "no GPU": (["--trainer.accelerator=cuda"], r"(?i)cuda|gpu"),
+    "unknown accelerator": (["--trainer.accelerator=abacus"], r"abacus"),
+    "unknown strategy": (["--trainer.strategy=hope"], r"hope"),
+    "validation that is never due": (["--trainer.val_check_interval=100"], r"val_check_interval"),
+    "a place that cannot be written": (["--run_dir=/proc/nowhere/run"], r"/proc/nowhere"),
+    "values for classes": (
+        [f"--config={CONF / 'objective/regression.yaml'}"],
+        r"an objective for classes \(sst2 has them\); found an objective that compares values",
+    ),
 }
 
 
@@ -224,10 +232,13 @@ def test_checkpoints_of_another_shape_or_damaged_are_refused(fitted, command, tm
     best = fitted / "checkpoints/best.ckpt"
     code, error = command("validate", ACL, f"--ckpt_path={best}", "--model.encoder.exits=[1,3]")
     assert code == 2
-    assert "expected a checkpoint of this configuration's shape" in error
-    code, error = command("validate", ACL, f"--ckpt_path={best}", "--data.task=mnli")
+    assert "expected a checkpoint with exit layers [1, 3]; found [1, 2, 3]" in error
+    code, error = command("validate", ACL, f"--ckpt_path={best}", "--data.task=rte")
     assert code == 2
-    assert "size mismatch" in error
+    assert "expected a checkpoint with task rte; found sst2" in error
+    code, error = command("predict", ACL, f"--ckpt_path={best}", "--model.encoder.exit_row=cls")
+    assert code == 2
+    assert "expected a checkpoint with exit row cls; found mean_row" in error
     for damaged in (b"junk", best.read_bytes()[: best.stat().st_size // 2]):
         (tmp_path / "damaged.ckpt").write_bytes(damaged)
         code, error = command("validate", ACL, f"--ckpt_path={tmp_path / 'damaged.ckpt'}")
@@ -248,3 +259,81 @@ def test_a_failed_run_keeps_its_error(command, tmp_path):
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert result["status"] == "failed"
     assert "finite gradient" in result["error"]
+
+
+def test_bits_that_changed_and_files_of_others_are_noticed(fitted, command, tmp_path):
+    content = bytearray((fitted / "checkpoints/best.ckpt").read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    (tmp_path / "flipped.ckpt").write_bytes(content)
+    torch.save({"weights": torch.ones(2)}, tmp_path / "foreign.ckpt")
+    torch.save({"state_dict": Path("x"), "pytorch-lightning_version": "2"}, tmp_path / "unsafe.ckpt")
+    for name, found in (
+        ("flipped", "found a damaged file"),
+        ("foreign", "found a file without a Lightning checkpoint in it"),
+        ("unsafe", "found a file that cannot be loaded (UnpicklingError)"),
+    ):
+        code, error = command("validate", ACL, f"--ckpt_path={tmp_path / name}.ckpt")
+        assert code == 2
+        assert found in error
+
+
+@pytest.mark.parametrize("subcommand", ["validate", "test", "predict"])
+def test_heads_that_were_never_trained_are_not_measured(subcommand, command):
+    code, error = command(subcommand, ACL)
+    assert code == 2
+    assert f"expected --ckpt_path for {subcommand}; found none" in error
+
+
+def test_another_runs_checkpoint_does_not_open_a_finished_directory(fitted, command, tmp_path):
+    other = tmp_path / "other"
+    assert command("fit", ACL, f"--run_dir={other}", "--seed_everything=1")[0] == 0
+    before = (fitted / "result.json").read_bytes()
+    code, _ = command("fit", ACL, f"--run_dir={fitted}", f"--ckpt_path={other / 'checkpoints/last.ckpt'}")
+    assert code == 2
+    assert (fitted / "result.json").read_bytes() == before
+
+
+def test_a_longer_resumed_run_keeps_both_configurations_and_both_results(fitted, command):
+    first = (fitted / "config.yaml").read_text()
+    code, error = command("fit", ACL, f"--run_dir={fitted}", "--ckpt_path=last", "--trainer.max_epochs=2")
+    assert code == 0, error
+    assert (fitted / "config-1.yaml").read_text() == first
+    assert yaml.safe_load((fitted / "config.yaml").read_text())["trainer"]["max_epochs"] == 2
+    assert json.loads((fitted / "result.json").read_text())["status"] == "finished"
+    assert (fitted / "result-before-resuming.json").exists()
+    assert {"logs", "logs-1"} <= {path.name for path in fitted.iterdir()}
+
+
+def test_a_run_that_failed_at_once_may_be_repeated_in_place(command, tmp_path):
+    run = f"--run_dir={tmp_path / 'run'}"
+    (tmp_path / "RTE").mkdir()
+    (tmp_path / "RTE/train.tsv").write_text("index\tsentence1\tsentence2\tlabel\n0\tonly two\n")
+    local = (f"--data.root={tmp_path}", "--data.source=local", "--data.task=rte")
+    code, error = command("fit", ACL, run, *local)
+    assert code == 2
+    assert "train.tsv" in error
+    assert json.loads((tmp_path / "run/result.json").read_text())["status"] == "failed"
+    assert command("fit", ACL, run)[0] == 0
+
+
+def test_the_same_run_elsewhere_has_the_same_identity(fitted, command, tmp_path):
+    run = tmp_path / "elsewhere"
+    assert command("fit", ACL, f"--run_dir={run}", "--last_checkpoint.every_n_steps=1")[0] == 0
+    hashes = {json.loads((path / "result.json").read_text())["config_hash"] for path in (run, fitted)}
+    assert len(hashes) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*could not find the monitored key")
+def test_a_run_without_a_validation_is_measured_on_its_last_checkpoint(command, tmp_path):
+    run = tmp_path / "run"
+    assert command("fit", ACL, f"--run_dir={run}", "--trainer.max_steps=1", "--trainer.max_epochs=1")[0] == 0
+    checkpoint = json.loads((run / "result.json").read_text())["checkpoint"]
+    assert Path(checkpoint).name in {"best.ckpt", "last.ckpt"}
+
+
+def test_a_threshold_beyond_the_last_exit_is_refused(fitted, command):
+    arguments = (f"--config={fitted / 'config.yaml'}", f"--ckpt_path={fitted / 'checkpoints/best.ckpt'}")
+    high = ("--exit.criterion=Static", "--exit.threshold=9", "--run_dir=null")
+    code, error = command("predict", *arguments, *high, defaults=False)
+    assert code == 2
+    assert "a threshold of static up to 3 with 3 exits; found 9" in error

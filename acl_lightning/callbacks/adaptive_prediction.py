@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Confidence, Criterion, Entropy, Patience, Static
+from acl_lightning.exits import Criterion, Static
 from acl_lightning.exits.runtime import AdaptiveRuntime
 from acl_lightning.files import write_text_atomically
-
-#: Name in `result.json` and `exit_sweep.csv` -> class.
-CRITERIA: dict[str, type[Criterion]] = {
-    "confidence": Confidence,
-    "entropy": Entropy,
-    "patience": Patience,
-    "static": Static,
-}
 
 
 class AdaptivePrediction(Callback):
@@ -72,6 +65,7 @@ class AdaptivePrediction(Callback):
         if criterion is None or threshold is None:
             layers: tuple[int, ...] = pl_module.exit_layers  # type: ignore[assignment]
             criterion, threshold = Static(), float(len(layers))
+        _check_reachable(criterion, threshold, len(pl_module.exit_layers))  # type: ignore[arg-type]
         pl_module.runtime = AdaptiveRuntime(pl_module.encoder, criterion, threshold)  # type: ignore[assignment, arg-type]
         self._records = {}
 
@@ -104,6 +98,14 @@ class AdaptivePrediction(Callback):
         )
         write_text_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         print(f"{len(records)} predictions written to {path}")  # noqa: T201 - the command's answer
+
+
+def _check_reachable(criterion: Criterion, threshold: float, num_exits: int) -> None:
+    highest = max(criterion.thresholds(num_exits))
+    if threshold > highest:
+        raise UserError(
+            f"a threshold of {criterion.name} up to {highest:g} with {num_exits} exits", f"{threshold:g}", "Lower it."
+        )
 
 
 def _records(outputs: dict[str, Tensor], label_names: list[str]) -> list[dict[str, Any]]:
@@ -146,5 +148,8 @@ def read_operating_point(checkpoint: object, name: str) -> tuple[Criterion, floa
             "Thresholds do not carry over.",
         )
     point = points[name]
-    settings = content.get("criteria", {}).get(point["criterion"], {})
-    return CRITERIA[point["criterion"]](**settings), float(point["threshold"])
+    recipe = content["criteria"][point["criterion"]]
+    module, _, name = recipe["class_path"].rpartition(".")
+    kind = getattr(importlib.import_module(module), name)
+    assert issubclass(kind, Criterion)
+    return kind(**recipe["init_args"]), float(point["threshold"])

@@ -114,7 +114,7 @@ class ExitSweep(Callback):
             **summarise(columns, points, recommended, module),
             "highlighted": self.highlighted,
             "difficulty": difficulty,
-            "criteria": {one.name: vars(one) for one in criteria},
+            "criteria": {one.name: _recipe(one) for one in (Static(), *criteria)},
         }
         self._publish(trainer, module, points, recommended)
 
@@ -142,6 +142,13 @@ class ExitSweep(Callback):
             show_table(logger, "exit_sweep", header, rows)
             for name, figure in (("speed_quality", speed_quality), ("per_exit", per_exit)):
                 show_figure(logger, name, figure, directory / f"{name}.png", trainer.global_step)
+
+
+def _recipe(criterion: Criterion) -> dict[str, Any]:
+    """How to build a criterion again: its class and its settings, as in a configuration."""
+    kind = type(criterion)
+    settings = {name: value for name, value in vars(criterion).items() if not name.startswith("_")}
+    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": settings}
 
 
 def _swept(columns: Columns, criteria: list[Criterion], module: SweptModule) -> list[OperatingPoint]:

@@ -45,7 +45,7 @@ class LastCheckpoint(Checkpoint):
         Not at the last batch of an epoch: resumed from there, Lightning would leave out the validation that follows,
         and with it a candidate for the best checkpoint. The end of the epoch saves.
         """
-        if trainer.is_last_batch:
+        if trainer.is_last_batch or outputs["report"] is None:  # None: in the middle of an accumulation group
             return
         step = trainer.global_step
         if step % self.every_n_steps == 0 and step != self._saved_at and not trainer.fast_dev_run:  # type: ignore[attr-defined]

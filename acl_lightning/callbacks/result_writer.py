@@ -47,9 +47,11 @@ class ResultWriter(Callback):
         self._seconds: dict[str, float] = {}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock of the fit."""
+        """Start the clock of the fit. A result of the run that is now resumed speaks of other weights: it makes way."""
         self._started = datetime.now(UTC)
         self._clock["fit"] = time.monotonic()
+        if trainer.is_global_zero and self._path(trainer).exists():
+            self._path(trainer).replace(self._path(trainer).with_name("result-before-resuming.json"))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock of the fit."""

@@ -17,9 +17,9 @@ from acl_lightning.exits import (
     exit_index,
     full_depth,
     mean_layer_by_grade,
-    predictions,
     spearman,
 )
+from acl_lightning.outputs import predictions
 
 
 class SweptModule(Protocol):

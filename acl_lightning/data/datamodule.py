@@ -31,7 +31,7 @@ from acl_lightning.errors import UserError
 class GLUEDataModule(LightningDataModule):
     """One GLUE task, from the hub, from the official files, or generated.
 
-    Right after construction, with nothing read: `info`, `label_names`, `metrics`, `num_labels`.
+    Right after construction, with nothing read: `info`, `task_name`, `label_names`, `metrics`, `num_labels`.
 
     A batch is a dictionary of tensors:
 
@@ -89,6 +89,7 @@ class GLUEDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self.info: TaskInfo = task_info(task)
+        self.task_name: str = self.info.name
         self.label_names: list[str] = list(self.info.label_names)
         self.metrics: list[str] = list(self.info.metrics)
         self.num_labels: int = self.info.num_labels

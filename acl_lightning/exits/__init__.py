@@ -15,7 +15,7 @@ from acl_lightning.exits.operating_point import OperatingPoint
 from acl_lightning.exits.patience import Patience
 from acl_lightning.exits.selection import full_depth, loss_name, recommend
 from acl_lightning.exits.static import Static
-from acl_lightning.exits.sweep import exit_index, predictions, sweep
+from acl_lightning.exits.sweep import exit_index, sweep
 
 __all__ = [
     "Confidence",
@@ -31,7 +31,6 @@ __all__ = [
     "loss_name",
     "mean_layer_by_grade",
     "pareto_front",
-    "predictions",
     "recommend",
     "spearman",
     "sweep",

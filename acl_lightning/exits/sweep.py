@@ -12,6 +12,7 @@ from acl_lightning.exits.costs import ExitCosts
 from acl_lightning.exits.criterion import Criterion
 from acl_lightning.exits.operating_point import OperatingPoint
 from acl_lightning.exits.static import Static
+from acl_lightning.outputs import predictions
 
 #: Predictions (n,) and labels (n,) to the value of a metric.
 Quality = Callable[[Tensor, Tensor], float]
@@ -33,11 +34,6 @@ def exit_index(certainty_EB: Tensor, thresholds_T: Tensor) -> Tensor:
         leaves_TEB[:, -1] = True
         chunks.append(leaves_TEB.to(torch.uint8).argmax(dim=1))  # the first of the ones
     return torch.cat(chunks)
-
-
-def predictions(logits: Tensor) -> Tensor:
-    """The predicted class of logits (..., C), or the value itself where C = 1 (regression)."""
-    return logits.squeeze(-1) if logits.shape[-1] == 1 else logits.argmax(dim=-1)
 
 
 def sweep(

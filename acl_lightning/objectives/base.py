@@ -21,6 +21,8 @@ class Term(nn.Module, ABC):
     name: str
     #: Whether labels must be classes; False for terms that also serve regression.
     needs_classes: bool = True
+    #: Whether labels must be values.
+    needs_values: bool = False
 
     @abstractmethod
     def per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> Tensor:
@@ -54,6 +56,11 @@ class Objective(nn.Module, ABC):
     def needs_classes(self) -> bool:
         """Whether any term needs class labels, so that regression must be refused."""
         return any(term.needs_classes for term in self.modules() if isinstance(term, Term))
+
+    @property
+    def needs_values(self) -> bool:
+        """Whether any term needs labels that are values, so that classification must be refused."""
+        return any(term.needs_values for term in self.modules() if isinstance(term, Term))
 
 
 def _at_least_float32(outputs: ExitOutputs) -> ExitOutputs:

@@ -27,6 +27,7 @@ class SquaredError(Term):
 
     name = "squared_error"
     needs_classes = False
+    needs_values = True
 
     def per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> Tensor:
         """(E,) in squared label units."""

@@ -25,7 +25,7 @@ class SweepPoint:
 
     Attributes:
         criterion: its name.
-        threshold: its threshold; of `static`, the layer.
+        threshold: its threshold; of `static`, the number of the exit, from 1.
         quality: the primary metric, a fraction; NaN where undefined.
         mean_exit_layer: mean layer (counted from 1) at which samples leave.
         layer_speedup: depth / mean_exit_layer.

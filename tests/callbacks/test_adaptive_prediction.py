@@ -29,8 +29,9 @@ def test_contradictions_and_ranges(arguments, message):
 
 
 def test_an_operating_point_brings_its_criterions_settings(tmp_path):
+    recipe = {"class_path": "acl_lightning.exits.patience.Patience", "init_args": {"delta": 0.5}}
     point = {"criterion": "patience", "threshold": 2.0}
-    content = {"recommended": {"loss1": point}, "criteria": {"patience": {"delta": 0.5}}, "checkpoint": "x/best.ckpt"}
+    content = {"recommended": {"loss1": point}, "criteria": {"patience": recipe}, "checkpoint": "x/best.ckpt"}
     (tmp_path / "result.json").write_text(json.dumps(content))
     criterion, threshold = read_operating_point(tmp_path / "checkpoints/best.ckpt", "loss1")
     assert isinstance(criterion, Patience)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Confidence, Entropy, ExitCosts, Patience, Static, exit_index, predictions, sweep
+from acl_lightning.exits import Confidence, Entropy, ExitCosts, Patience, Static, exit_index, sweep
+from acl_lightning.outputs import predictions
 
 CRITERIA = [Confidence(), Entropy(), Patience()]
 
