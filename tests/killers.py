@@ -1,0 +1,57 @@
+"""Callbacks that end their own process as a power cut would, at a fixed place in a run."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from lightning.pytorch import Callback
+
+
+def die() -> None:
+    """SIGKILL: no `finally`, no `atexit`, no flush."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class KillBeforeBatch(Callback):
+    """Dies before batch `batch` of epoch `epoch`, both counted from 0."""
+
+    def __init__(self, epoch: int, batch: int) -> None:
+        self.place = (epoch, batch)
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        """Die if this is the place."""
+        if (trainer.current_epoch, batch_idx) == self.place:
+            die()
+
+
+class KillInValidation(Callback):
+    """Dies in the validation of epoch `epoch`, counted from 0, between its last step and its end."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_validation_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0) -> None:
+        """Die if this is the epoch."""
+        if trainer.current_epoch == self.epoch:
+            die()
+
+
+class KillWhileSaving(Callback):
+    """Dies when half of the checkpoint of optimiser step `step` is on disk."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        """Put ourselves in the place of what writes checkpoints."""
+        write = trainer.strategy.checkpoint_io.save_checkpoint
+
+        def write_half(checkpoint, path, storage_options=None) -> None:
+            write(checkpoint, path, storage_options)
+            if checkpoint["global_step"] == self.step:
+                os.truncate(path, Path(path).stat().st_size // 2)
+                die()
+
+        trainer.strategy.checkpoint_io.save_checkpoint = write_half

@@ -1,0 +1,155 @@
+"""A run that is killed and resumed ends, bit for bit, as one that was not: weights, optimiser, metrics, sweep."""
+
+import csv
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from training_runs import command_line, in_processes
+
+CONF = Path(__file__).parent.parent / "conf"
+
+#: Place of the kill -> accumulation, the callback that kills, the step of the checkpoint that is left.
+#: 8 micro-batches an epoch, 2 epochs, saved every 2 steps.
+KILLS = {
+    "between steps": (1, "killers.KillBeforeBatch(epoch=0, batch=5)", 4),
+    "within a group": (2, "killers.KillBeforeBatch(epoch=1, batch=5)", 6),
+    "while saving": (1, "killers.KillWhileSaving(step=10)", 8),
+    "in validation": (2, "killers.KillInValidation(epoch=0)", 2),
+}
+
+
+def settings(backbone: str, run: Path, accumulate: int) -> list[str]:
+    """A fit with dropout, ACL and `Discard`."""
+    return [
+        f"--config={CONF / 'objective/acl.yaml'}",
+        f"--run_dir={run}",
+        f"--model.encoder.backbone={backbone}",
+        f"--model.optimization.accumulate={accumulate}",
+        "--model.optimization.learning_rate=1e-3",
+        "--data.source=synthetic",
+        "--data.synthetic_rows=64",
+        "--data.batch_size=8",
+        "--data.max_length=16",
+        "--trainer.max_epochs=2",
+        "--trainer.accelerator=cpu",
+        "--trainer.enable_progress_bar=false",
+        "--trainer.log_every_n_steps=1",
+        "--last_checkpoint.every_n_steps=2",
+        "--gradient_conflict.every_n_steps=1",
+    ]
+
+
+def fit(backbone: str, run: Path, accumulate: int, *arguments: str) -> int:
+    """Exit code of that fit in a process of its own."""
+    (code,) = in_processes(command_line, ["fit", *settings(backbone, run, accumulate), *arguments])
+    return code
+
+
+def killing(callback: str) -> list[str]:
+    """Arguments that add a callback written as a call with keyword arguments."""
+    path, _, rest = callback.partition("(")
+    pairs = [pair.strip() for pair in rest.rstrip(")").split(",")]
+    start = [f"--trainer.callbacks.class_path={path}"]
+    return start + [f"--trainer.callbacks.init_args.{pair}" for pair in pairs]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_backbone, tmp_path_factory):
+    """accumulate -> the directory of a run that nobody killed."""
+    runs = {}
+
+    def run(accumulate: int) -> Path:
+        if accumulate not in runs:
+            runs[accumulate] = tmp_path_factory.mktemp("undisturbed") / "run"
+            assert fit(tiny_backbone, runs[accumulate], accumulate) == 0
+        return runs[accumulate]
+
+    return run
+
+
+def same(first: Any, second: Any) -> bool:
+    """Equality of nested containers, tensors by all their bits."""
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, torch.Tensor):
+        return first.dtype == second.dtype and torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(same(a, b) for a, b in zip(first, second, strict=True))
+    return first == second
+
+
+def state(path: Path) -> dict:
+    """A checkpoint without what belongs to its directory, and without a score that ModelCheckpoint does not restore."""
+    content = torch.load(path, weights_only=True)
+    content["callbacks"] = {
+        name: {key: value for key, value in kept.items() if not key.endswith(("path", "models", "current_score"))}
+        for name, kept in content["callbacks"].items()
+    }
+    return content
+
+
+def metrics_by_step(run: Path) -> dict[tuple[str, str], str]:
+    """(column, step) -> last logged value, over the logs of all parts of a run."""
+    values = {}
+    for log in sorted(run.glob("logs*/metrics.csv")):
+        with log.open() as table:
+            for row in csv.DictReader(table):
+                values |= {(name, row["step"]): value for name, value in row.items() if value}
+    return values
+
+
+# DEFECT in data/datamodule.py: the loaders are given no generator, so every new iteration draws a worker seed from the
+# global one. A checkpoint of the end of an epoch is restored after that draw, and dropout goes on with other numbers.
+AT_EPOCH_END = pytest.mark.xfail(strict=True, reason="the loader of a new epoch draws from the global generator")
+
+
+@pytest.mark.parametrize(
+    "kill", [pytest.param(kill, marks=AT_EPOCH_END if kill == "while saving" else ()) for kill in KILLS]
+)
+def test_a_killed_run_resumes_bit_for_bit(kill, undisturbed, tiny_backbone, tmp_path):
+    accumulate, callback, saved_step = KILLS[kill]
+    expected, run = undisturbed(accumulate), tmp_path / "run"
+    assert fit(tiny_backbone, run, accumulate, *killing(callback)) == -signal.SIGKILL
+    assert not (run / "result.json").exists()
+    last = run / "checkpoints/last.ckpt"
+    left = torch.load(last, weights_only=True)
+    assert left["global_step"] == saved_step
+    assert not same(left["state_dict"], state(expected / "checkpoints/last.ckpt")["state_dict"])
+
+    assert fit(tiny_backbone, run, accumulate, "--ckpt_path=last") == 0
+    for name in ("last.ckpt", "best.ckpt"):
+        first, second = state(expected / "checkpoints" / name), state(run / "checkpoints" / name)
+        different = [key for key in first if not same(first[key], second[key])]
+        assert different == [], name
+    results = [json.loads((directory / "result.json").read_text()) for directory in (expected, run)]
+    for key in ("status", "metrics", "per_exit", "full_depth", "recommended"):
+        assert results[0][key] == results[1][key], key
+    assert (expected / "exit_sweep.csv").read_bytes() == (run / "exit_sweep.csv").read_bytes()
+    assert metrics_by_step(run).items() >= {
+        (place, value) for place, value in metrics_by_step(expected).items() if int(place[1]) > saved_step
+    }
+
+
+def test_resuming_with_other_batches_is_refused(command, tiny_backbone, tmp_path):
+    """In mid-epoch, where the place would mean other rows."""
+    run = tmp_path / "run"
+    fit(tiny_backbone, run, 1, *killing("killers.KillBeforeBatch(epoch=0, batch=3)"))
+    resumed = (*settings(tiny_backbone, run, 1), "--ckpt_path=last", "--data.batch_size=4")
+    code, error = command("fit", *resumed, defaults=False)
+    assert code == 2
+    assert error.startswith("error: expected to resume with global_batch 8; found 4. Resume with the settings")
+
+
+def test_resuming_what_was_never_saved_is_refused(command, tmp_path):
+    code, error = command("fit", f"--run_dir={tmp_path / 'run'}", "--ckpt_path=last")
+    assert code == 2
+    assert error == (
+        f"error: expected a checkpoint at {tmp_path / 'run/checkpoints/last.ckpt'}; found no such file. "
+        "Checkpoints lie in RUN/checkpoints/.\n"
+    )
