@@ -1,4 +1,4 @@
-"""The walls of the house: which room may import which, where third parties live, and that nothing public is unexplained.
+"""The house rules that a parser can check: imports run one way, third parties have a home, everything is explained.
 
 The rules are read from the syntax trees, so that an import inside a function counts as one at the top of the file.
 """

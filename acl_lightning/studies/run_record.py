@@ -14,6 +14,7 @@ import yaml
 
 from acl_lightning.errors import UserError
 from acl_lightning.studies.settings import flat_settings
+from acl_lightning.studies.telemetry import read_telemetry
 
 #: What a study asks of `result.json`; a run validated without an exit sweep lacks most of it.
 NEEDED = ("task", "metric", "exit_layers", "samples", "full_depth", "per_exit", "recommended", "seed", "config_hash")
@@ -49,6 +50,7 @@ class Run:
             settings may be averaged.
         train_rows: number of training rows asked for, or `all`.
         points: content of `exit_sweep.csv`.
+        telemetry: see `read_telemetry`.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Run:
     settings: Mapping[str, str]
     train_rows: str
     points: tuple[SweepPoint, ...]
+    telemetry: Mapping[str, float]
 
     @property
     def task(self) -> str:
@@ -106,6 +109,7 @@ def read_run(directory: Path) -> Run | UnfinishedRun:
             return UnfinishedRun(name, "missing", f"result.json has no {', '.join(lacking)}")
         config = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
         points = _read_points(directory / "exit_sweep.csv")
+        telemetry = read_telemetry(directory)
     except FileNotFoundError as error:
         return UnfinishedRun(name, "missing", f"no {Path(error.filename).name}")
     except OSError as error:
@@ -117,7 +121,7 @@ def read_run(directory: Path) -> Run | UnfinishedRun:
         "measured.exits": " ".join(str(layer) for layer in result["exit_layers"]),
         "measured.points": " ".join(result["recommended"]),
     }
-    return Run(name, result, flat_settings(config) | measured, _train_rows(config), points)
+    return Run(name, result, flat_settings(config) | measured, _train_rows(config), points, telemetry)
 
 
 def _read_points(path: Path) -> tuple[SweepPoint, ...]:

@@ -54,6 +54,7 @@ def _run_row(run: Run, group: Group) -> Row:
         "metric": result["metric"],
         **measures(run),
         **chosen,
+        **run.telemetry,
         "fit_seconds": result.get("fit_seconds"),
         "device": result.get("device"),
         "precision": result.get("precision"),
