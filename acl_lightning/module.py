@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from acl_lightning.encoders import EncoderConfig, exit_flops, full_depth_flops
 from acl_lightning.errors import UserError
 from acl_lightning.exits.runtime import AdaptiveRuntime
-from acl_lightning.gradients import GradientRule, Sum
+from acl_lightning.gradients import GradientRule, Sum, gather
 from acl_lightning.metrics import ExitMetrics, quality
 from acl_lightning.objectives import Combined, Objective, SquaredError
 from acl_lightning.optimization import GradientStep, OptimizationConfig, StepReport, build_optimizer, count_steps
@@ -189,19 +189,10 @@ class ACLModule(LightningModule):
         """
         if not self.global_pool or self.trainer.world_size == 1:
             return outputs, labels_B
-        embeddings = self._gathered(outputs.embeddings_EBD)
-        logits = self._gathered(outputs.logits_EBC)
-        labels = self.all_gather(labels_B)
-        assert isinstance(labels, Tensor)
-        return ExitOutputs(embeddings, logits, outputs.label_embeddings_ECD), labels.flatten(0, 1)
-
-    def _gathered(self, tensor_EB: Tensor) -> Tensor:
-        """(E, B, ...) of this process -> (E, world * B, ...)."""
-        gathered = self.all_gather(tensor_EB, sync_grads=True)
-        assert isinstance(gathered, Tensor)
-        if gathered.requires_grad:  # torch 2.13 scrambles gradients that are not contiguous on their way back (gloo)
-            gathered.register_hook(lambda gradient: gradient.contiguous())  # type: ignore[no-untyped-call]
-        return gathered.transpose(0, 1).flatten(1, 2)
+        embeddings, logits = (
+            gather(tensor).transpose(0, 1).flatten(1, 2) for tensor in (outputs.embeddings_EBD, outputs.logits_EBC)
+        )
+        return ExitOutputs(embeddings, logits, outputs.label_embeddings_ECD), gather(labels_B).flatten(0, 1)
 
     # -- evaluation -------------------------------------------------------------------------------------------------
 

@@ -130,10 +130,6 @@ def test_predictions_of_two_processes_hold_every_row_once(backbone, tmp_path):
         assert first == second
 
 
-# DEFECT in metrics.py: `quality` computes a metric that synchronises over processes, while rank zero alone sweeps: fit
-# under DDP ends in an error at its sweep. (`sync_on_compute = False` after construction has no effect in torchmetrics;
-# calling the metric, `METRICS[name](num_labels)(predictions_n, labels_n)`, gives the process's own value.)
-@pytest.mark.xfail(strict=True, reason="quality() synchronises on rank zero alone")
 def test_the_command_line_starts_two_processes(command, backbone, tmp_path):
     """One run directory, one result, the weights of one process with the whole batch, and no noise."""
     arguments = [
@@ -168,5 +164,4 @@ def test_the_command_line_starts_two_processes(command, backbone, tmp_path):
     states = [torch.load(path / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for path in (one, two)]
     assert furthest(*states) < 1e-5
     assert (one / "exit_sweep.csv").read_text().count("\n") == (two / "exit_sweep.csv").read_text().count("\n")
-    # Lightning's all_gather calls torch's older name; that one warning is left.
-    assert [line for line in run.stderr.splitlines() if "all_gather is deprecated" not in line] == []
+    assert run.stderr == ""

@@ -104,14 +104,7 @@ def metrics_by_step(run: Path) -> dict[tuple[str, str], str]:
     return values
 
 
-# DEFECT in data/datamodule.py: the loaders are given no generator, so every new iteration draws a worker seed from the
-# global one. A checkpoint of the end of an epoch is restored after that draw, and dropout goes on with other numbers.
-AT_EPOCH_END = pytest.mark.xfail(strict=True, reason="the loader of a new epoch draws from the global generator")
-
-
-@pytest.mark.parametrize(
-    "kill", [pytest.param(kill, marks=AT_EPOCH_END if kill == "while saving" else ()) for kill in KILLS]
-)
+@pytest.mark.parametrize("kill", KILLS)
 def test_a_killed_run_resumes_bit_for_bit(kill, undisturbed, tiny_backbone, tmp_path):
     accumulate, callback, saved_step = KILLS[kill]
     expected, run = undisturbed(accumulate), tmp_path / "run"

@@ -222,6 +222,8 @@ class GLUEDataModule(LightningDataModule):
             "num_workers": self.num_workers,
             "persistent_workers": self.num_workers > 0,
             "pin_memory": torch.cuda.is_available(),
+            # Its own: a loader draws a number whenever it is iterated, and the global generator belongs to the model.
+            "generator": torch.Generator(),
         }
 
     def _rank(self) -> tuple[int, int]:
