@@ -139,12 +139,13 @@ def contestants() -> dict[str, Callable[[list[dict[str, torch.Tensor]]], list[fl
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=6, help="steps of a turn, of which two are warm-up")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=5, help="steps of a turn, of which two are warm-up")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     torch.manual_seed(0)
     found, source = batches(arguments.steps)
     shape = [tuple(batch["input_ids"].shape) for batch in found]
