@@ -111,7 +111,9 @@ def hugging_face() -> Callable[[list[dict[str, torch.Tensor]]], list[float]]:
                 output_dir=output, max_steps=len(found), learning_rate=5e-5, weight_decay=0.01, max_grad_norm=1.0,
                 report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True, use_cpu=True,
             )  # fmt: skip
-            _Trainer(model=model, args=settings, train_dataset=found, callbacks=[clock]).train()
+            trainer = _Trainer(model=model, args=settings, train_dataset=found, callbacks=[clock])
+            trainer.remove_callback(transformers.PrinterCallback)
+            trainer.train()
         return step_times(clock.ticks)
 
     return turn
