@@ -124,6 +124,20 @@ class ACLModule(LightningModule):
         """Prepare the gradient step over everything that is trained."""
         self.step = GradientStep(self.gradient_rule, self._trained())
 
+    def on_train_start(self) -> None:
+        """Refuse a validation inside an accumulation group: a checkpoint saved there would lose half-summed gradients.
+
+        Raises:
+            UserError: `trainer.val_check_interval` is no multiple of `accumulate`.
+        """
+        interval, accumulate = self.trainer.val_check_batch, self.optimization.accumulate
+        if interval is not None and interval < self.trainer.num_training_batches and interval % accumulate:
+            raise UserError(
+                f"a trainer.val_check_interval that is a multiple of accumulate = {accumulate} batches",
+                f"{interval}",
+                "Change one of them.",
+            )
+
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """One micro-batch; the optimiser moves at the end of a group, and at the end of the epoch."""
         assert self.step is not None

@@ -331,6 +331,23 @@ def test_a_run_without_a_validation_is_measured_on_its_last_checkpoint(command, 
     assert Path(checkpoint).name in {"best.ckpt", "last.ckpt"}
 
 
+@pytest.mark.filterwarnings("ignore:.*could not find the monitored key")
+def test_a_run_that_validates_nothing_finishes_too(command, tmp_path):
+    run = tmp_path / "run"
+    code, error = command("fit", ACL, f"--run_dir={run}", "--trainer.limit_val_batches=0")
+    assert code == 0, error
+    result = json.loads((run / "result.json").read_text())
+    assert result["status"] == "finished"
+    assert "recommended" not in result
+
+
+def test_a_validation_inside_an_accumulation_group_is_refused(command, tmp_path):
+    settings = ("--data.batch_size=8", "--model.optimization.accumulate=2", "--trainer.val_check_interval=3")
+    code, error = command("fit", ACL, f"--run_dir={tmp_path / 'run'}", *settings)
+    assert code == 2
+    assert "a multiple of accumulate = 2 batches; found 3" in error
+
+
 def test_a_threshold_beyond_the_last_exit_is_refused(fitted, command):
     arguments = (f"--config={fitted / 'config.yaml'}", f"--ckpt_path={fitted / 'checkpoints/best.ckpt'}")
     high = ("--exit.criterion=Static", "--exit.threshold=9", "--run_dir=null")

@@ -54,8 +54,10 @@ class ResultWriter(Callback):
             self._path(trainer).replace(self._path(trainer).with_name("result-before-resuming.json"))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop the clock of the fit."""
+        """Stop the clock of the fit. Where nothing is ever validated, this is the result."""
         self._stop("fit")
+        if trainer.limit_val_batches == 0:
+            self._write(trainer, pl_module, status="finished", error=None)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock of `validate`; validations during the fit belong to the fit."""
