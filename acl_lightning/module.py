@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from acl_lightning.allocator import keep_freed_memory
 from acl_lightning.encoders import EncoderConfig, exit_flops, full_depth_flops
 from acl_lightning.errors import UserError
 from acl_lightning.exits.runtime import AdaptiveRuntime
@@ -122,6 +123,8 @@ class ACLModule(LightningModule):
 
     def on_fit_start(self) -> None:
         """Prepare the gradient step over everything that is trained."""
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.step = GradientStep(self.gradient_rule, self._trained())
 
     def on_train_start(self) -> None:
