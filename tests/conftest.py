@@ -48,6 +48,7 @@ def command(tmp_path, monkeypatch, capsys, tiny_backbone):
     from acl_lightning.cli import main
 
     monkeypatch.setattr(sys, "argv", ["acl_lightning"])
+    monkeypatch.chdir(tmp_path)  # runs that name no directory go there
     tiny = (
         f"--model.encoder.backbone={tiny_backbone}",
         "--data.source=synthetic",
