@@ -11,10 +11,11 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from acl_lightning.allocator import keep_freed_memory
+from acl_lightning.checkpoint_identity import IDENTITY, check_identity, plain_settings
 from acl_lightning.encoders import EncoderConfig, exit_flops, full_depth_flops
 from acl_lightning.errors import UserError
 from acl_lightning.exits.runtime import AdaptiveRuntime
-from acl_lightning.gradients import GradientRule, Sum, gather
+from acl_lightning.gradients import GradientRule, Sum, gather, gather_outputs
 from acl_lightning.metrics import ExitMetrics, quality
 from acl_lightning.objectives import Combined, Objective, SquaredError
 from acl_lightning.optimization import GradientStep, OptimizationConfig, StepReport, build_optimizer, count_steps
@@ -25,9 +26,6 @@ Batch = dict[str, Tensor]
 #: What the encoder takes from a batch, and what a validation step passes on from it to the callbacks.
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 KEPT = ("labels", "index", "selection", "difficulty")
-
-#: Key in a checkpoint under which lies what its weights mean.
-IDENTITY = "acl_lightning"
 
 
 class ACLModule(LightningModule):
@@ -144,7 +142,9 @@ class ACLModule(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """One micro-batch; the optimiser moves at the end of a group, and at the end of the epoch."""
         assert self.step is not None
-        outputs, labels = self._pooled(self(batch), batch["labels"])
+        outputs, labels = self(batch), batch["labels"]
+        if self.global_pool and self.trainer.world_size > 1:
+            outputs, labels = gather_outputs(outputs), gather(labels).flatten(0, 1)
         terms = self.objective(outputs, labels)
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         self.step.add([scaler.scale(term) if scaler else term for term in terms.values()])
@@ -197,19 +197,6 @@ class ACLModule(LightningModule):
     def _trained(self) -> list[tuple[str, nn.Parameter]]:
         """Names and parameters of the encoder and of terms that have some, `backbone.` first in the former."""
         return [*self.encoder.named_parameters(), *self.objective.named_parameters(prefix="objective")]
-
-    def _pooled(self, outputs: ExitOutputs, labels_B: Tensor) -> tuple[ExitOutputs, Tensor]:
-        """Outputs and labels of all processes, gradients flowing back, if `global_pool` asks for it.
-
-        Every process then computes the whole loss; with the mean over ranks in `GradientStep` this is the exact
-        gradient of one process with the whole batch.
-        """
-        if not self.global_pool or self.trainer.world_size == 1:
-            return outputs, labels_B
-        embeddings, logits = (
-            gather(tensor).transpose(0, 1).flatten(1, 2) for tensor in (outputs.embeddings_EBD, outputs.logits_EBC)
-        )
-        return ExitOutputs(embeddings, logits, outputs.label_embeddings_ECD), gather(labels_B).flatten(0, 1)
 
     # -- evaluation -------------------------------------------------------------------------------------------------
 
@@ -285,25 +272,12 @@ class ACLModule(LightningModule):
         (`encoder`, `objective`, `gradient_rule`, `optimization`) leaves those out; give them again to
         `load_from_checkpoint`.
         """
-        given = checkpoint.get("hyper_parameters", {})
-        checkpoint["hyper_parameters"] = {key: value for key, value in given.items() if _is_plain(value)}
-
+        checkpoint["hyper_parameters"] = plain_settings(checkpoint.get("hyper_parameters", {}))
         checkpoint[IDENTITY] = self._identity
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse weights that were trained to mean something else, also where the shapes would fit.
-
-        Raises:
-            UserError: task, labels or the encoder's exits differ.
-        """
-        trained = checkpoint.get(IDENTITY, {})
-        for name, here in self._identity.items():
-            if name in trained and trained[name] != here:
-                raise UserError(
-                    f"a checkpoint with {name} {here}",
-                    f"{trained[name]}",
-                    "Give the configuration it was trained with: --config RUN/config.yaml.",
-                )
+        """Refuse weights of another task, other labels or other exits; see `check_identity`."""
+        check_identity(checkpoint.get(IDENTITY, {}), self._identity)
 
     def _check_objective(self) -> None:
         if self.label_names and self.objective.needs_values:
@@ -328,11 +302,3 @@ def _detached(outputs: ExitOutputs) -> ExitOutputs:
     return ExitOutputs(
         outputs.embeddings_EBD.detach(), outputs.logits_EBC.detach(), outputs.label_embeddings_ECD.detach()
     )
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, dict):
-        return all(_is_plain(item) for item in value.values())
-    if isinstance(value, list | tuple):
-        return all(_is_plain(item) for item in value)
-    return value is None or isinstance(value, bool | int | float | str)

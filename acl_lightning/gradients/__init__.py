@@ -9,7 +9,7 @@ Plain torch; usable without Lightning::
 from acl_lightning.gradients.base import GradientRule
 from acl_lightning.gradients.collect import autograd_rows, mean_over_ranks
 from acl_lightning.gradients.discard import Discard
-from acl_lightning.gradients.gather import gather
+from acl_lightning.gradients.gather import gather, gather_outputs
 from acl_lightning.gradients.products import combine, products_with_protected
 from acl_lightning.gradients.scopes import AllParameters, Scope
 from acl_lightning.gradients.summed import Sum
@@ -23,6 +23,7 @@ __all__ = [
     "autograd_rows",
     "combine",
     "gather",
+    "gather_outputs",
     "mean_over_ranks",
     "products_with_protected",
 ]

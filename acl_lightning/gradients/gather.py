@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from acl_lightning.outputs import ExitOutputs
+
 
 class _Gather(torch.autograd.Function):
     # torch.distributed.nn offers the same, but is deprecated and with gloo returns gradients in a wrong order unless
@@ -33,3 +35,15 @@ def gather(tensor: Tensor) -> Tensor:
     """
     gathered: Tensor = _Gather.apply(tensor.contiguous())  # type: ignore[no-untyped-call]
     return gathered
+
+
+def gather_outputs(outputs: ExitOutputs) -> ExitOutputs:
+    """Samples of all processes, (E, B, ...) -> (E, world * B, ...); label embeddings are the same everywhere.
+
+    Every process then computes the whole loss; with the mean over ranks that the gradient step takes, this is the exact
+    gradient of one process with the whole batch.
+    """
+    embeddings, logits = (
+        gather(tensor).transpose(0, 1).flatten(1, 2) for tensor in (outputs.embeddings_EBD, outputs.logits_EBC)
+    )
+    return ExitOutputs(embeddings, logits, outputs.label_embeddings_ECD)
