@@ -43,8 +43,6 @@ BEST_CHECKPOINT = {"filename": "best", "monitor": "val/selection", "mode": "max"
 #: Where a run writes and what it starts from: not part of what it is.
 NOT_SETTINGS = {"run_dir", "ckpt_path"}
 
-LAST = Path(CHECKPOINTS) / "last.ckpt"
-
 
 class Parser(LightningArgumentParser):
     """LightningCLI's parser, answering a mistake with one line instead of the whole usage."""
@@ -144,7 +142,9 @@ class CommandLine(LightningCLI):
         if self.config[str(self.subcommand)].trainer.fast_dev_run or self.trainer.limit_val_batches == 0:
             return
         best = next(one for one in self.trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint))
-        last = Path(self.trainer.default_root_dir) / LAST
+        last = next(one for one in self.trainer.checkpoint_callbacks if isinstance(one, LastCheckpoint)).path(
+            self.trainer
+        )
         found = best.best_model_path or (str(last) if last.is_file() else None)
         self.trainer.validate(self.model, datamodule=self.datamodule, ckpt_path=found, verbose=False)
 

@@ -68,7 +68,7 @@ class GradientConflict(Callback):
         if self.steps % self.every_n_steps or len(rows) < 2:
             return
         products_K = products_with_protected(rows)
-        squares_K = torch.stack([_shared_square(rows, k) for k in range(len(rows))])
+        squares_K = torch.stack([products_K[0], *(_shared_square(rows, k) for k in range(1, len(rows)))])
         self._norms_K = squares_K.sqrt()
         scale_K = (self._norms_K[0] * self._norms_K).clamp(min=torch.finfo(torch.float64).tiny)
         self._cosines_K = (products_K / scale_K).clamp(-1, 1)

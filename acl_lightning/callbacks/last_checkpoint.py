@@ -31,7 +31,6 @@ class LastCheckpoint(Checkpoint):
             raise UserError("an interval >= 1", f"{every_n_steps}", "Set last_checkpoint.every_n_steps.")
         self.every_n_steps = every_n_steps
         self.dirpath = dirpath
-        self._saved_at = 0
 
     def path(self, trainer: Trainer) -> Path:
         """Where the checkpoint lies."""
@@ -45,10 +44,10 @@ class LastCheckpoint(Checkpoint):
         Not at the last batch of an epoch: resumed from there, Lightning would leave out the validation that follows,
         and with it a candidate for the best checkpoint. The end of the epoch saves.
         """
-        if trainer.is_last_batch or outputs["report"] is None:  # None: in the middle of an accumulation group
+        report = outputs["report"]  # None in the middle of an accumulation group
+        if trainer.is_last_batch or report is None or report.skipped:
             return
-        step = trainer.global_step
-        if step % self.every_n_steps == 0 and step != self._saved_at and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if trainer.global_step % self.every_n_steps == 0 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -57,7 +56,6 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
-        self._saved_at = trainer.global_step
         path = self.path(trainer)
         if trainer.is_global_zero:
             with replaced_atomically(path) as temporary:

@@ -171,7 +171,9 @@ def test_resuming_over_other_batches_is_refused(settings, message):
 
 
 def test_resuming_on_other_devices_with_the_same_global_batch():
-    loader(batch_size=2, world_size=2, rank=1).load_state_dict(loader(batch_size=4).state_dict())
+    state, other = loader(batch_size=4).state_dict(), loader(batch_size=2, world_size=2, rank=1)
+    other.load_state_dict(state)
+    assert other.state_dict() == state
 
 
 class Recorder(LightningModule):
