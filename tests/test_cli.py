@@ -163,6 +163,7 @@ def test_wandb_offline_holds_configuration_table_and_figure(command, tmp_path, m
     run = tmp_path / "run"
     arguments = (f"--config={CONF / 'logger/wandb.yaml'}", "--trainer.logger.offline=true", f"--run_dir={run}")
     assert command("fit", ACL, *arguments)[0] == 0
+    pytest.importorskip("wandb").teardown()  # as at the end of a process: only this waits until the record is on disk
     (offline,) = (run / "wandb").glob("offline-run-*")
     media = {path.suffix for path in (offline / "files/media").rglob("*") if path.is_file()}
     assert {".json", ".png"} <= media
