@@ -116,13 +116,13 @@ class ExitMetrics(nn.Module):
                     yield number, layer, metrics.compute()
 
     def on_selection_half(self) -> Tensor | None:
-        """Mean over the exits of the primary metric on the selection half; None where no half is marked.
+        """Primary metric (E,) of every exit on the selection half; None where no half is marked.
 
         Whether it is None is the same on every process, unlike whether one of them saw a chosen row.
         """
         if not self.has_selection:
             return None
-        return torch.stack([metrics.compute()[self.primary] for metrics in _collections(self.selection)]).mean()
+        return torch.stack([metrics.compute()[self.primary] for metrics in _collections(self.selection)])
 
 
 def _collections(modules: nn.Module) -> list[MetricCollection]:

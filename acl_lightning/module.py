@@ -74,8 +74,8 @@ class ACLModule(LightningModule):
         self.num_labels = max(1, len(self.label_names))
         self.objective = objective or (Combined() if self.label_names else Combined(protected=SquaredError()))
         self.gradient_rule = gradient_rule or Sum()
-        self._check_objective()
         self.encoder = encoder.build(self.num_labels)
+        self.objective.check(classes=bool(self.label_names), num_exits=self.encoder.num_exits)
         self._identity = {
             "task": self.task_name,
             "labels": self.label_names,
@@ -123,7 +123,18 @@ class ACLModule(LightningModule):
         """Prepare the gradient step over everything that is trained."""
         if self.device.type == "cpu":
             keep_freed_memory()
+        self._prepare_objective()
         self.step = GradientStep(self.gradient_rule, self._trained())
+
+    def _prepare_objective(self) -> None:
+        """Tell the objective about the training data, as far as the DataModule knows them."""
+        data: Any = getattr(self.trainer, "datamodule", None)
+        batch_size = getattr(data, "batch_size", None)
+        if batch_size is not None:
+            self.objective.check_batch_size(batch_size * (self.trainer.world_size if self.global_pool else 1))
+        if self.label_names and hasattr(data, "class_counts"):
+            for term in self.objective.all_terms():
+                term.prepare(data.class_counts())
 
     def on_train_start(self) -> None:
         """Refuse a validation inside an accumulation group: a checkpoint saved there would lose half-summed gradients.
@@ -155,7 +166,7 @@ class ACLModule(LightningModule):
         loss = torch.stack(list(losses.values())).sum()
         self.log("train/loss", loss, prog_bar=True)
         self.log_dict({f"train/{name}": value for name, value in losses.items()})
-        return {"loss": loss, "report": report, "outputs": _detached(outputs), "labels": labels}
+        return {"loss": loss, "report": report, "outputs": outputs.detached(), "labels": labels}
 
     def _finish_step(self, *, scaled: bool) -> StepReport:
         assert self.step is not None
@@ -231,11 +242,18 @@ class ACLModule(LightningModule):
         return logits_EBC  # type: ignore[no-any-return]
 
     def on_validation_epoch_end(self) -> None:
-        """Log every exit's metrics, and `val/selection`: the primary metric on the half that is chosen by."""
+        """Log every exit's metrics, and `val/selection`: the primary metric on the half that is chosen by.
+
+        The latter is the mean over the exits; terms whose teacher is the best exit see them one by one.
+        """
         self._log_metrics("val")
-        chosen = self.exit_metrics.on_selection_half()
-        if chosen is not None:
-            self.log("val/selection", chosen, prog_bar=True)
+        chosen_E = self.exit_metrics.on_selection_half()
+        if chosen_E is None:
+            return
+        self.log("val/selection", chosen_E.mean(), prog_bar=True)
+        if self.trainer.training:  # not in `validate`, which measures a finished model
+            for term in self.objective.all_terms():
+                term.after_validation(chosen_E)
 
     def on_test_epoch_end(self) -> None:
         """Log every exit's metrics."""
@@ -279,26 +297,6 @@ class ACLModule(LightningModule):
         """Refuse weights of another task, other labels or other exits; see `check_identity`."""
         check_identity(checkpoint.get(IDENTITY, {}), self._identity)
 
-    def _check_objective(self) -> None:
-        if self.label_names and self.objective.needs_values:
-            raise UserError(
-                f"an objective for classes ({self.task_name} has them)",
-                "an objective that compares values",
-                "Take the cross-entropy: set model.objective.init_args.protected to null.",
-            )
-        if not self.label_names and self.objective.needs_classes:
-            raise UserError(
-                f"an objective for regression ({self.task_name} has values, not classes)",
-                "an objective that compares classes",
-                "Take the squared error alone: --config conf/objective/regression.yaml.",
-            )
-
 
 def _inputs(batch: Batch) -> Batch:
     return {name: batch[name] for name in INPUTS if name in batch}
-
-
-def _detached(outputs: ExitOutputs) -> ExitOutputs:
-    return ExitOutputs(
-        outputs.embeddings_EBD.detach(), outputs.logits_EBC.detach(), outputs.label_embeddings_ECD.detach()
-    )

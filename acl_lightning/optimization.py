@@ -15,7 +15,7 @@ from acl_lightning.errors import UserError
 from acl_lightning.gradients import (
     AllParameters,
     GradientRule,
-    Scope,
+    Partition,
     autograd_rows,
     combine,
     mean_over_ranks,
@@ -90,7 +90,7 @@ class GradientStep:
     """
 
     def __init__(
-        self, rule: GradientRule, named_parameters: Iterable[tuple[str, nn.Parameter]], scope: Scope | None = None
+        self, rule: GradientRule, named_parameters: Iterable[tuple[str, nn.Parameter]], scope: Partition | None = None
     ) -> None:
         trained = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
         self.rule = rule

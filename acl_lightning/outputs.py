@@ -31,6 +31,10 @@ class ExitOutputs:
         """Number of exits E."""
         return self.logits_EBC.shape[0]
 
+    def detached(self) -> ExitOutputs:
+        """The same values without a graph."""
+        return ExitOutputs(self.embeddings_EBD.detach(), self.logits_EBC.detach(), self.label_embeddings_ECD.detach())
+
 
 def predictions(logits: Tensor) -> Tensor:
     """The answer of logits (..., C) -> (...): the class index, or for regression (C = 1) the value itself."""

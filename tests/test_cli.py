@@ -201,7 +201,7 @@ MISTAKES = {
     "a place that cannot be written": (["--run_dir=/proc/nowhere/run"], r"/proc/nowhere"),
     "values for classes": (
         [f"--config={CONF / 'objective/regression.yaml'}"],
-        r"an objective for classes \(sst2 has them\); found an objective that compares values",
+        r"an objective for classes \(this task has them\); found an objective that compares values",
     ),
 }
 

@@ -207,6 +207,16 @@ class GLUEDataModule(LightningDataModule):
         """`predict_split` in order."""
         return self._in_order(self.predict_split)
 
+    def class_counts(self) -> Tensor:
+        """Number of training rows (C,) of every class.
+
+        Raises:
+            UserError: the task has values, not classes.
+        """
+        if not self.label_names:
+            raise UserError("a task with classes", f"{self.task_name}, which has values", "Leave class weights out.")
+        return torch.bincount(self.rows("train").columns["labels"], minlength=len(self.label_names))
+
     def train_batches_per_epoch(self, world_size: int) -> int:
         """Number of training batches each of `world_size` processes sees in an epoch."""
         return batches_per_epoch(len(self.rows("train")), self.batch_size * world_size)

@@ -34,9 +34,18 @@ class ExitHead(nn.Module):
 
     def forward(self, row_BD: Tensor) -> tuple[Tensor, Tensor]:
         """The vector (B, D) that the classifier sees, and the logits (B, C)."""
-        pooled_BD = row_BD if self.pooler is None else torch.tanh(self.pooler(row_BD))
-        embedding_BD = self.dropout(pooled_BD)
-        return embedding_BD, self.classifier(embedding_BD)
+        embedding_BD = self.embed(row_BD)
+        return embedding_BD, self.classify(embedding_BD)
+
+    def embed(self, row_BD: Tensor) -> Tensor:
+        """The vector (B, D) that the classifier sees."""
+        embedding_BD: Tensor = self.dropout(row_BD if self.pooler is None else torch.tanh(self.pooler(row_BD)))
+        return embedding_BD
+
+    def classify(self, embedding_BD: Tensor) -> Tensor:
+        """Logits (B, C)."""
+        logits_BC: Tensor = self.classifier(embedding_BD)
+        return logits_BC
 
 
 def _linear(fan_in: int, fan_out: int) -> nn.Linear:

@@ -122,14 +122,17 @@ class MultiExitEncoder(nn.Module):
             UserError: more tokens than the backbone has positions for.
         """
         state: TokenState | None = self.embed(input_ids, attention_mask, token_type_ids)
-        embeddings, logits = [], []
+        embeddings = []
         for layer in range(self.num_layers):
             assert state is not None
-            embedding_BD, logits_BC, state = self.advance(layer, state)
-            if embedding_BD is not None and logits_BC is not None:
+            embedding_BD, state = self._advance(layer, state)
+            if embedding_BD is not None:
                 embeddings.append(embedding_BD)
-                logits.append(logits_BC)
-        return ExitOutputs(torch.stack(embeddings), torch.stack(logits), self.label_embeddings_ECD())
+        # Logits are computed from the stacked embeddings, so that a gradient with respect to what is handed out holds
+        # everything that a loss sends back into the encoder.
+        embeddings_EBD = torch.stack(embeddings)
+        logits = [self._head(exit_).classify(embeddings_EBD[exit_]) for exit_ in range(self.num_exits)]
+        return ExitOutputs(embeddings_EBD, torch.stack(logits), self.label_embeddings_ECD())
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> TokenState:
         """The state that enters layer 0."""
@@ -137,12 +140,18 @@ class MultiExitEncoder(nn.Module):
 
     def advance(self, layer: int, state: TokenState) -> ExitStep:
         """Pass through layer `layer` (0-based), reading its exit where it has one."""
+        embedding_BD, following = self._advance(layer, state)
+        if embedding_BD is None:
+            return ExitStep(None, None, following)
+        return ExitStep(embedding_BD, self._head(self._exit_at[layer]).classify(embedding_BD), following)
+
+    def _advance(self, layer: int, state: TokenState) -> tuple[Tensor | None, TokenState | None]:
+        """What the classifier of this layer's exit sees, and the tokens that enter the next layer."""
         exit_ = self._exit_at.get(layer)
         if exit_ is None:
-            return ExitStep(None, None, self.backbone.layer(layer, state))
+            return None, self.backbone.layer(layer, state)
         row_BD, following = self._exit_row(exit_).read(self.backbone, layer, state, advance=layer + 1 < self.num_layers)
-        embedding_BD, logits_BC = self._head(exit_)(row_BD)
-        return ExitStep(embedding_BD, logits_BC, following)
+        return self._head(exit_).embed(row_BD), following
 
     def exit_first(self, layer: int, state: TokenState) -> tuple[Tensor, HalfLayer]:
         """Read the exit of layer `layer` (0-based) before the rest of the layer: logits (B, C), and what remains.

@@ -11,15 +11,30 @@ from acl_lightning.gradients.collect import autograd_rows, mean_over_ranks
 from acl_lightning.gradients.discard import Discard
 from acl_lightning.gradients.gather import gather, gather_outputs
 from acl_lightning.gradients.products import combine, products_with_protected
-from acl_lightning.gradients.scopes import AllParameters, Scope
+from acl_lightning.gradients.scopes import (
+    AllParameters,
+    Partition,
+    PerLayer,
+    PerTensor,
+    Proxy,
+    Representation,
+    Scope,
+    TopLayers,
+)
 from acl_lightning.gradients.summed import Sum
 
 __all__ = [
     "AllParameters",
     "Discard",
     "GradientRule",
+    "Partition",
+    "PerLayer",
+    "PerTensor",
+    "Proxy",
+    "Representation",
     "Scope",
     "Sum",
+    "TopLayers",
     "autograd_rows",
     "combine",
     "gather",

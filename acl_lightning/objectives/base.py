@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from acl_lightning.errors import UserError
 from acl_lightning.outputs import ExitOutputs
 
 
@@ -23,10 +24,20 @@ class Term(nn.Module, ABC):
     needs_classes: bool = True
     #: Whether labels must be values.
     needs_values: bool = False
+    #: Exits that the model must have for the term to mean something: 2 where one exit teaches another.
+    min_exits: int = 1
+    #: Batch size below which the term is always zero. A smaller last batch of an epoch is a degenerate batch, no error.
+    min_samples: int = 1
 
     @abstractmethod
     def per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> Tensor:
         """Loss of every exit, shape (E,), float32 or float64 as the outputs are."""
+
+    def prepare(self, class_counts_C: Tensor) -> None:
+        """Take note, before training, of how many training samples every class has. Most terms have no use for it."""
+
+    def after_validation(self, quality_E: Tensor) -> None:
+        """Take note of every exit's quality on the selection half of the validation set. Most terms do not."""
 
 
 class Objective(nn.Module, ABC):
@@ -52,15 +63,50 @@ class Objective(nn.Module, ABC):
     def losses_per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> dict[str, Tensor]:
         """Unweighted loss of every term at every exit, each (E,): for telemetry."""
 
-    @property
-    def needs_classes(self) -> bool:
-        """Whether any term needs class labels, so that regression must be refused."""
-        return any(term.needs_classes for term in self.modules() if isinstance(term, Term))
+    def all_terms(self) -> list[Term]:
+        """Every term in it, however deep."""
+        return [module for module in self.modules() if isinstance(module, Term)]
 
-    @property
-    def needs_values(self) -> bool:
-        """Whether any term needs labels that are values, so that classification must be refused."""
-        return any(term.needs_values for term in self.modules() if isinstance(term, Term))
+    def check(self, *, classes: bool, num_exits: int) -> None:
+        """Compare the terms with the task and the model.
+
+        Args:
+            classes: whether the labels are classes; else they are values.
+            num_exits: E.
+
+        Raises:
+            UserError: a term for classes on a regression, one for values on a classification, or one that needs more
+                exits than there are.
+        """
+        terms = self.all_terms()
+        if classes and any(term.needs_values for term in terms):
+            raise UserError(
+                "an objective for classes (this task has them)",
+                "an objective that compares values",
+                "Take the cross-entropy: set model.objective.init_args.protected to null.",
+            )
+        if not classes and any(term.needs_classes for term in terms):
+            raise UserError(
+                "an objective for regression (this task has values, not classes)",
+                "an objective that compares classes",
+                "Take the squared error alone: --config conf/objective/regression.yaml.",
+            )
+        for term in terms:
+            if term.min_exits > num_exits:
+                raise UserError(
+                    f"at least {term.min_exits} exits for {term.name}",
+                    f"{num_exits}",
+                    "Set model.encoder.exits to several layers, or null for one at every layer.",
+                )
+
+    def check_batch_size(self, batch_size: int) -> None:
+        """Raise `UserError` when every batch is too small for some term, which would then always be zero."""
+        for term in self.all_terms():
+            if batch_size < term.min_samples:
+                raise UserError(
+                    f"a batch of at least {term.min_samples} samples for {term.name}", f"{batch_size}",
+                    "Raise data.batch_size.",
+                )  # fmt: skip
 
 
 def _at_least_float32(outputs: ExitOutputs) -> ExitOutputs:

@@ -54,8 +54,11 @@ class Lookup(ExitHead):
         super().__init__(1, logits_BC.shape[1], pooler=False, pretrained_pooler=None, dropout=0.0)
         self.logits_BC = logits_BC
 
-    def forward(self, row_BD):
-        return row_BD, self.logits_BC[row_BD[:, 0].long()]
+    def embed(self, row_BD):
+        return row_BD
+
+    def classify(self, embedding_BD):
+        return self.logits_BC[embedding_BD[:, 0].long()]
 
 
 def scripted(logits_EBC, exit_layers=None):

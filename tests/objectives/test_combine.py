@@ -66,9 +66,13 @@ def test_autocast_does_not_reach_the_similarities():
 
 
 def test_who_needs_classes():
-    assert Combined().needs_classes
-    assert Combined(ACLEmbed(), protected=SquaredError()).needs_classes
-    assert not Combined(protected=SquaredError()).needs_classes
+    for objective in (Combined(), Combined(ACLEmbed(), protected=SquaredError())):
+        with pytest.raises(UserError, match="an objective for regression"):
+            objective.check(classes=False, num_exits=3)
+    Combined().check(classes=True, num_exits=1)
+    Combined(protected=SquaredError()).check(classes=False, num_exits=1)
+    with pytest.raises(UserError, match="an objective for classes"):
+        Combined(protected=SquaredError()).check(classes=True, num_exits=1)
 
 
 @pytest.mark.parametrize(
