@@ -226,20 +226,27 @@ class ACLModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """Update the metrics of every exit; hand logits and bookkeeping to the callbacks."""
-        logits_EBC = self._evaluate(batch, dataloader_idx)
+        outputs = self._evaluate(batch, dataloader_idx)
         kept = {key: batch[key] for key in KEPT if key in batch}
-        return {"logits_EBC": logits_EBC, "num_tokens": batch["attention_mask"].sum(dim=1), **kept}
+        if outputs.gates_EB is not None:
+            kept["gates_EB"] = outputs.gates_EB
+        return {
+            "logits_EBC": outputs.logits_EBC,
+            "embeddings_EBD": outputs.embeddings_EBD,
+            "num_tokens": batch["attention_mask"].sum(dim=1),
+            **kept,
+        }
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Update the metrics of every exit."""
         self._evaluate(batch, dataloader_idx)
 
-    def _evaluate(self, batch: Batch, dataloader_idx: int) -> Tensor:
+    def _evaluate(self, batch: Batch, dataloader_idx: int) -> ExitOutputs:
         if "labels" not in batch:
             raise UserError("labelled validation data", "no labels", "Evaluate on a split that has them.")
-        logits_EBC = self(batch).logits_EBC.detach()
-        self.exit_metrics.update(logits_EBC.float(), batch["labels"], batch.get("selection"), dataloader_idx)
-        return logits_EBC  # type: ignore[no-any-return]
+        outputs: ExitOutputs = self(batch).detached()
+        self.exit_metrics.update(outputs.logits_EBC.float(), batch["labels"], batch.get("selection"), dataloader_idx)
+        return outputs
 
     def on_validation_epoch_end(self) -> None:
         """Log every exit's metrics, and `val/selection`: the primary metric on the half that is chosen by.

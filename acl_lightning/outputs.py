@@ -6,6 +6,7 @@ K loss terms, N parameters, T thresholds, L encoder layers, S tokens.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -20,20 +21,31 @@ class ExitOutputs:
         logits_EBC: the classifier's output; C = 1 for regression.
         label_embeddings_ECD: one vector per class and exit; the classifier's own weight rows when tied, a table of
             their own when separate.
+        gates_EB: logit of how sure the model is that the exit's answer is right; None without a learnt gate.
     """
 
     embeddings_EBD: Tensor
     logits_EBC: Tensor
     label_embeddings_ECD: Tensor
+    gates_EB: Tensor | None = None
 
     @property
     def num_exits(self) -> int:
         """Number of exits E."""
         return self.logits_EBC.shape[0]
 
+    def map(self, function: Callable[[Tensor], Tensor]) -> ExitOutputs:
+        """The record with `function` applied to each of its tensors."""
+        return ExitOutputs(
+            function(self.embeddings_EBD),
+            function(self.logits_EBC),
+            function(self.label_embeddings_ECD),
+            None if self.gates_EB is None else function(self.gates_EB),
+        )
+
     def detached(self) -> ExitOutputs:
         """The same values without a graph."""
-        return ExitOutputs(self.embeddings_EBD.detach(), self.logits_EBC.detach(), self.label_embeddings_ECD.detach())
+        return self.map(Tensor.detach)
 
 
 def predictions(logits: Tensor) -> Tensor:

@@ -160,6 +160,7 @@ def _swept(columns: Columns, criteria: list[Criterion], module: SweptModule) -> 
         criteria,
         quality=lambda predictions_n, labels_n: module.quality(primary, predictions_n, labels_n),
         selection_B=columns["selection"],
+        gates_EB=columns["gates_BE"].T if "gates_BE" in columns else None,
         costs=ExitCosts(
             layers_E=tuple(module.exit_layers),
             depth=module.depth,

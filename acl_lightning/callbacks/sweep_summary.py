@@ -119,7 +119,8 @@ def difficulty_summary(
     if "difficulty" not in columns:
         return None
     report_B = ~columns["selection"].bool()
-    certainty_EB = criterion.certainty(columns["logits_BEC"][report_B].transpose(0, 1))
+    gates_EB = columns["gates_BE"][report_B].T if "gates_BE" in columns else None
+    certainty_EB = criterion.certainty(criterion.evidence(columns["logits_BEC"][report_B].transpose(0, 1), gates_EB))
     exits_B = exit_index(certainty_EB, certainty_EB.new_tensor([threshold]))[0]
     layers_B = exits_B.new_tensor(list(exit_layers))[exits_B]
     difficulty_B = columns["difficulty"][report_B]

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from acl_lightning.errors import UserError
 
-#: Column name -> values, the samples along the first dimension. `logits_BEC` holds all exits of a sample.
+#: Column name -> values, the samples along the first dimension. `logits_BEC` holds all exits of a sample, and where the
+#: model has a learnt gate `gates_BE` its logits.
 Columns = dict[str, Tensor]
 
 REQUIRED = ("labels", "index", "selection", "num_tokens")
@@ -35,7 +36,10 @@ def columns_of(outputs: Mapping[str, Tensor] | Tensor | None) -> Columns:
             "Validate on a labelled split of the task, or remove the callback ExitSweep.",
         )
     columns = {name: found[name].detach() for name in (*REQUIRED, *OPTIONAL) if name in found}
-    return {"logits_BEC": found["logits_EBC"].detach().float().transpose(0, 1), **columns}
+    for name in ("logits_EBC", "gates_EB"):
+        if name in found:
+            columns[name.replace("EB", "BE")] = found[name].detach().float().transpose(0, 1)
+    return columns
 
 
 def joined(parts: Sequence[Columns]) -> Columns:

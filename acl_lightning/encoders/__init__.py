@@ -11,7 +11,7 @@ from acl_lightning.encoders.config import EncoderConfig
 from acl_lightning.encoders.exit_rows import EXIT_ROWS, ClsRow, ExitRow, MeanPool, MeanRow, ProbeRow, SideRow
 from acl_lightning.encoders.flops import exit_flops, full_depth_flops
 from acl_lightning.encoders.heads import ExitHead
-from acl_lightning.encoders.multi_exit import ExitStep, HalfLayer, MultiExitEncoder
+from acl_lightning.encoders.multi_exit import ExitReading, ExitStep, HalfLayer, MultiExitEncoder
 from acl_lightning.encoders.registry import ADAPTERS, load_backbone
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "ClsRow",
     "EncoderConfig",
     "ExitHead",
+    "ExitReading",
     "ExitRow",
     "ExitStep",
     "HalfLayer",

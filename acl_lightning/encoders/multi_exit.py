@@ -28,6 +28,13 @@ class ExitStep(NamedTuple):
     following: TokenState | None
 
 
+class ExitReading(NamedTuple):
+    """What an exit says: logits (B, C), and the learnt gate's logits (B,) where the encoder has one."""
+
+    logits_BC: Tensor
+    gates_B: Tensor | None
+
+
 @dataclass(frozen=True)
 class HalfLayer:
     """A layer whose exit has been read and whose tokens have not been passed through yet.
@@ -65,6 +72,9 @@ class MultiExitEncoder(nn.Module):
         heads: one per exit.
         separate_label_embeddings: whether the label embeddings are parameters of their own; else they are the weight
             rows of the classifiers.
+        learnt_gate: whether there is a gate: one linear map, shared by the exits, from what a classifier sees to the
+            logit of its being right (BERxiT, Xin et al., EACL 2021). The gate reads detached vectors, so that learning
+            it changes nothing else (our reading).
 
     Attributes:
         exit_layers: as given.
@@ -81,6 +91,7 @@ class MultiExitEncoder(nn.Module):
         heads: list[ExitHead],
         *,
         separate_label_embeddings: bool = False,
+        learnt_gate: bool = False,
     ) -> None:
         super().__init__()
         assert len(exit_layers) == len(exit_rows) == len(heads) > 0
@@ -98,6 +109,7 @@ class MultiExitEncoder(nn.Module):
         if separate_label_embeddings:
             shape = (self.num_exits, self.num_labels, backbone.width)
             self.label_embeddings = nn.Parameter(torch.empty(shape).normal_(std=INITIAL_STD))
+        self.gate = nn.Linear(backbone.width, 1) if learnt_gate else None
         self._exit_at = {layer - 1: exit_ for exit_, layer in enumerate(exit_layers)}
 
     def has_exit(self, layer: int) -> bool:
@@ -132,7 +144,14 @@ class MultiExitEncoder(nn.Module):
         # everything that a loss sends back into the encoder.
         embeddings_EBD = torch.stack(embeddings)
         logits = [self._head(exit_).classify(embeddings_EBD[exit_]) for exit_ in range(self.num_exits)]
-        return ExitOutputs(embeddings_EBD, torch.stack(logits), self.label_embeddings_ECD())
+        return ExitOutputs(embeddings_EBD, torch.stack(logits), self.label_embeddings_ECD(), self.gates(embeddings_EBD))
+
+    def gates(self, embeddings: Tensor) -> Tensor | None:
+        """Logits (...) of the learnt gate for what classifiers see (..., D); None without a gate."""
+        if self.gate is None:
+            return None
+        gates: Tensor = self.gate(embeddings.detach()).squeeze(-1)
+        return gates
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> TokenState:
         """The state that enters layer 0."""
@@ -153,8 +172,8 @@ class MultiExitEncoder(nn.Module):
         row_BD, following = self._exit_row(exit_).read(self.backbone, layer, state, advance=layer + 1 < self.num_layers)
         return self._head(exit_).embed(row_BD), following
 
-    def exit_first(self, layer: int, state: TokenState) -> tuple[Tensor, HalfLayer]:
-        """Read the exit of layer `layer` (0-based) before the rest of the layer: logits (B, C), and what remains.
+    def exit_first(self, layer: int, state: TokenState) -> tuple[ExitReading, HalfLayer]:
+        """Read the exit of layer `layer` (0-based) before the rest of the layer: what it says, and what remains.
 
         For inference: the samples that leave here never pay for the rest. `finish` computes it for the others, with the
         same keys and values; the result is that of `advance`.
@@ -162,14 +181,15 @@ class MultiExitEncoder(nn.Module):
         exit_ = self._exit_at[layer]
         query_B1D = self._exit_row(exit_).query(state)
         if query_B1D is None:
-            _, logits_BC, following = self.advance(layer, state)
+            embedding_BD, logits_BC, following = self.advance(layer, state)
+            assert embedding_BD is not None
             assert logits_BC is not None
             assert following is not None
-            return logits_BC, HalfLayer(layer, following, None)
+            return ExitReading(logits_BC, self.gates(embedding_BD)), HalfLayer(layer, following, None)
         keys_values = self.backbone.keys_values(layer, state)
         row_B1D = self.backbone.rows(layer, query_B1D, keys_values, state.mask_BS)
-        _, logits_BC = self._head(exit_)(row_B1D[:, 0])
-        return logits_BC, HalfLayer(layer, state, keys_values)
+        embedding_BD, logits_BC = self._head(exit_)(row_B1D[:, 0])
+        return ExitReading(logits_BC, self.gates(embedding_BD)), HalfLayer(layer, state, keys_values)
 
     def finish(self, half: HalfLayer) -> TokenState:
         """Pass the tokens through the rest of a layer that `exit_first` began."""

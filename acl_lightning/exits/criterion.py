@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Criterion(ABC):
-    """Certainty of every exit about every sample, from the exit logits alone.
+    """Certainty of every exit about every sample, from the exit logits (the learnt gate: from the gate's).
 
     Causal in E: the certainty at exit m depends on exits <= m only, so the adaptive runtime, which has seen only those,
     decides as the sweep does. One rule serves all criteria: a sample leaves at the first exit with
@@ -22,6 +22,10 @@ class Criterion(ABC):
 
     name: ClassVar[str]
     supports_regression: ClassVar[bool] = False
+
+    def evidence(self, logits_EBC: Tensor, gates_EB: Tensor | None) -> Tensor:
+        """What `certainty` reads: the exit logits, for every criterion but the learnt gate."""
+        return logits_EBC
 
     @abstractmethod
     def certainty(self, logits_EBC: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from acl_lightning.encoders import MultiExitEncoder, TokenState
+from acl_lightning.encoders import ExitReading, MultiExitEncoder, TokenState
 from acl_lightning.errors import UserError
 from acl_lightning.exits.criterion import Criterion
 
@@ -75,15 +75,15 @@ class AdaptiveRuntime:
             if not self.encoder.has_exit(layer):
                 state = self.encoder.backbone.layer(layer, state)
                 continue
-            logits_RC, half = self.encoder.exit_first(layer, state)
-            logits_ERC = batch.record(logits_RC)
-            stay = batch.drop(self.criterion.certainty(logits_ERC)[-1] >= self.threshold)
+            reading, half = self.encoder.exit_first(layer, state)
+            evidence = self.criterion.evidence(*batch.record(reading))
+            stay = batch.drop(self.criterion.certainty(evidence)[-1] >= self.threshold)
             if stay.count == 0:
                 return
             state = self.encoder.finish(half if stay.all_of_them else half.select(stay.rows, stay.length))
         last_RC = self.encoder.advance(deepest, state).logits_BC
         assert last_RC is not None
-        batch.record(last_RC)
+        batch.record(ExitReading(last_RC, None))
 
 
 @dataclass(frozen=True)
@@ -112,13 +112,17 @@ class _Batch:
         self.sample_R = torch.arange(batch, device=device)
         self.length_R = (attention_mask.bool() * torch.arange(1, num_tokens + 1, device=device)).amax(dim=1)
         self.logits_ERC: list[Tensor] = []
+        self.gates_ER: list[Tensor] = []
 
-    def record(self, logits_RC: Tensor) -> Tensor:
-        """Note what the next exit says; return (exits so far, R, C)."""
-        self.logits_BC[self.sample_R] = logits_RC.to(self.logits_BC.dtype)
+    def record(self, reading: ExitReading) -> tuple[Tensor, Tensor | None]:
+        """Note what the next exit says; return logits (exits so far, R, C) and gates (exits so far, R)."""
+        self.logits_BC[self.sample_R] = reading.logits_BC.to(self.logits_BC.dtype)
         self.exit_B[self.sample_R] = len(self.logits_ERC)
-        self.logits_ERC.append(logits_RC)
-        return torch.stack(self.logits_ERC)
+        self.logits_ERC.append(reading.logits_BC)
+        if reading.gates_B is None:
+            return torch.stack(self.logits_ERC), None
+        self.gates_ER.append(reading.gates_B)
+        return torch.stack(self.logits_ERC), torch.stack(self.gates_ER)
 
     def drop(self, leaves_R: Tensor) -> _Stay:
         """Forget the samples that leave. The one place where the host waits for the device."""
@@ -130,6 +134,7 @@ class _Batch:
         rows = leaves_R.to(torch.uint8).argsort(stable=True)[:count]  # unlike a bool index, of a size the host knows
         self.sample_R, self.length_R = self.sample_R[rows], self.length_R[rows]
         self.logits_ERC = [logits_RC[rows] for logits_RC in self.logits_ERC]
+        self.gates_ER = [gates_R[rows] for gates_R in self.gates_ER]
         return _Stay(rows, count, False, length)
 
     def decisions(self) -> Decisions:

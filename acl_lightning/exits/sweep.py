@@ -44,6 +44,7 @@ def sweep(
     quality: Quality,
     selection_B: Tensor,
     costs: ExitCosts,
+    gates_EB: Tensor | None = None,
 ) -> list[OperatingPoint]:
     """Measure every criterion over its full threshold grid, and every static exit.
 
@@ -57,6 +58,7 @@ def sweep(
         quality: the task's primary metric, a fraction, larger is better.
         selection_B: bool, True for the half that chooses thresholds, False for the half that is reported.
         costs: what leaving at each exit costs.
+        gates_EB: the learnt gate's logits, where the model has one.
 
     Returns:
         Points by criterion, thresholds ascending; the static exits first, so `points[E - 1]` is full depth.
@@ -77,7 +79,8 @@ def sweep(
     points: list[OperatingPoint] = []
     for criterion in (Static(), *(one for one in criteria if one.name != Static.name)):
         grid = criterion.thresholds(len(logits_EBC))
-        exits_TB = exit_index(criterion.certainty(logits_EBC), torch.tensor(grid, dtype=torch.float64))
+        certainty_EB = criterion.certainty(criterion.evidence(logits_EBC, gates_EB))
+        exits_TB = exit_index(certainty_EB, torch.tensor(grid, dtype=torch.float64))
         selected = _measure(exits_TB[:, selection_B], predictions_EB[:, selection_B], labels_B[selection_B], quality)
         reported = _measure(exits_TB[:, ~selection_B], predictions_EB[:, ~selection_B], labels_B[~selection_B], quality)
         points += [_point(criterion.name, *measured, costs) for measured in zip(grid, selected, reported, strict=True)]

@@ -43,7 +43,9 @@ def gather_outputs(outputs: ExitOutputs) -> ExitOutputs:
     Every process then computes the whole loss; with the mean over ranks that the gradient step takes, this is the exact
     gradient of one process with the whole batch.
     """
-    embeddings, logits = (
-        gather(tensor).transpose(0, 1).flatten(1, 2) for tensor in (outputs.embeddings_EBD, outputs.logits_EBC)
-    )
-    return ExitOutputs(embeddings, logits, outputs.label_embeddings_ECD)
+
+    def joined(tensor: Tensor) -> Tensor:
+        return gather(tensor).transpose(0, 1).flatten(1, 2)
+
+    gates = None if outputs.gates_EB is None else joined(outputs.gates_EB)
+    return ExitOutputs(joined(outputs.embeddings_EBD), joined(outputs.logits_EBC), outputs.label_embeddings_ECD, gates)

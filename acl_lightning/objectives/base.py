@@ -113,6 +113,4 @@ def _at_least_float32(outputs: ExitOutputs) -> ExitOutputs:
     def promote(tensor: Tensor) -> Tensor:
         return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
-    return ExitOutputs(
-        promote(outputs.embeddings_EBD), promote(outputs.logits_EBC), promote(outputs.label_embeddings_ECD)
-    )
+    return outputs.map(promote)
