@@ -6,6 +6,7 @@ from acl_lightning.callbacks.config_writer import ConfigWriter
 from acl_lightning.callbacks.exit_sweep import ExitSweep
 from acl_lightning.callbacks.gradient_conflict import GradientConflict
 from acl_lightning.callbacks.last_checkpoint import LastCheckpoint
+from acl_lightning.callbacks.representation import RepresentationDiagnostics
 from acl_lightning.callbacks.result_writer import ResultWriter
 from acl_lightning.callbacks.rng_state import RNGState
 
@@ -17,5 +18,6 @@ __all__ = [
     "GradientConflict",
     "LastCheckpoint",
     "RNGState",
+    "RepresentationDiagnostics",
     "ResultWriter",
 ]

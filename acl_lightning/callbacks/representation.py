@@ -1,0 +1,206 @@
+"""After a run's validation: the geometry of every exit's representation, as numbers and as a map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
+
+from acl_lightning.callbacks.logger_media import show_figure, show_table
+from acl_lightning.callbacks.sweep_summary import csv_text
+from acl_lightning.callbacks.validation_record import Columns, gathered, joined
+from acl_lightning.errors import UserError
+from acl_lightning.figures import EmbeddingMap, embedding_map_figure
+from acl_lightning.files import replaced_atomically, write_text_atomically
+from acl_lightning.representation import MEASURES, measure_exits, unit_vectors
+
+#: What a validation step must hand over.
+NEEDED = ("embeddings_EBD", "labels", "index")
+
+
+class RepresentationDiagnostics(Callback):
+    """Measures the embeddings of every exit on the first validation set, both halves of it.
+
+    Runs in `validate` only (the command line validates the best checkpoint after `fit`), not in the validations during
+    training. Rank zero writes into the run directory:
+
+    - `representation.csv`: a row per exit: `exit_layer`, `samples` and the `MEASURES` of
+      `acl_lightning.representation`; empty where one is not defined, as those of classes are for a regression;
+    - `embeddings.npz`: `vectors_KnD` (unit vectors at the K kept exits, float16), `layers_K`, `labels_n`, `index_n`
+      (row in the split), `label_vectors_KCD`, `label_names_C` and `task`; loads without pickle;
+    - `embeddings.png`: a map of the kept exits.
+
+    Loggers get the measures as `representation/exit_LAYER/MEASURE`, those that can the table and the map.
+
+    Args:
+        layers: exits to keep and draw, by their layer; default: the deepest alone.
+        max_rows: at most so many samples are held, drawn at random: the comparison of all pairs grows with the square.
+        map_rows: at most so many of them are drawn.
+        seed: of both draws. The samples drawn do not depend on the run, so that maps of several runs show the same.
+
+    Raises:
+        UserError: fewer than 2 rows, or a layer without an exit.
+
+    Attributes:
+        measures: exit layer -> measure -> value; empty before a validation, and on other ranks than zero.
+    """
+
+    def __init__(
+        self, layers: list[int] | None = None, max_rows: int = 2000, map_rows: int = 600, seed: int = 0
+    ) -> None:
+        if min(max_rows, map_rows) < 2:
+            raise UserError("max_rows and map_rows >= 2", f"{max_rows} and {map_rows}", "The defaults do.")
+        self.layers = layers
+        self.max_rows = max_rows
+        self.map_rows = map_rows
+        self.seed = seed
+        self.measures: dict[int, dict[str, float]] = {}
+        self._chosen: Tensor | None = None
+        self._batches: list[Columns] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse layers without an exit before anything is trained."""
+        exits: Any = pl_module.exit_layers
+        strange = sorted(set(self.layers or ()) - set(exits))
+        if strange or self.layers == []:
+            raise UserError(f"layers with an exit ({', '.join(map(str, exits))})", f"{self.layers}", "Choose of those.")
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin a new record."""
+        self._batches, self._chosen = [], None
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the embeddings of the samples that were drawn."""
+        if trainer.state.fn != TrainerFn.VALIDATING or dataloader_idx != 0:
+            return
+        found = outputs if isinstance(outputs, Mapping) else {}
+        missing = [name for name in NEEDED if name not in found]
+        if missing:
+            raise UserError(
+                "embeddings of labelled validation data for the representation",
+                f"no {', '.join(missing)}",
+                "Validate on a labelled split, or remove the callback RepresentationDiagnostics.",
+            )
+        if self._chosen is None:
+            self._chosen = _drawn(_rows_of_first_set(trainer), self.max_rows, self.seed)
+        index_B = found["index"].cpu()
+        here = self._chosen[index_B]
+        embeddings_BED = found["embeddings_EBD"].detach().transpose(0, 1)
+        kept = here.to(embeddings_BED.device)
+        self._batches.append(
+            {
+                "embeddings_BED": embeddings_BED[kept].float().cpu(),
+                "labels": found["labels"].cpu()[here],
+                "index": index_B[here],
+            }
+        )
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure, write, show."""
+        if trainer.state.fn != TrainerFn.VALIDATING or not self._batches:
+            return
+        columns = gathered(joined(self._batches), trainer.world_size)
+        self._batches = []
+        if not trainer.is_global_zero:
+            return
+        module: Any = pl_module
+        names = list(module.label_names)
+        embeddings_EnD = columns["embeddings_BED"].transpose(0, 1)
+        label_embeddings_ECD = module.encoder.label_embeddings_ECD().detach().float().cpu()
+        found = measure_exits(embeddings_EnD, columns["labels"] if names else None, label_embeddings_ECD)
+        self.measures = dict(zip(module.exit_layers, found, strict=True))
+        pl_module.log_dict(
+            {
+                f"representation/exit_{layer}/{name}": value
+                for layer, values in self.measures.items()
+                for name, value in values.items()
+                if math.isfinite(value)
+            },
+            rank_zero_only=True,
+        )
+        kept = self._kept(columns, module, embeddings_EnD, label_embeddings_ECD)
+        self._publish(trainer, kept)
+
+    def _kept(
+        self, columns: Columns, module: Any, embeddings_EnD: Tensor, label_embeddings_ECD: Tensor
+    ) -> dict[str, Any]:
+        """Content of `embeddings.npz`."""
+        layers = self.layers or [module.exit_layers[-1]]
+        exits = [module.exit_layers.index(layer) for layer in layers]
+        names = list(module.label_names)
+        labels = columns["labels"] if names else torch.zeros(len(columns["labels"]), dtype=torch.long)
+        label_vectors = unit_vectors(label_embeddings_ECD[exits]).numpy().astype(np.float16)
+        return {
+            "vectors_KnD": unit_vectors(embeddings_EnD[exits]).numpy().astype(np.float16),
+            "layers_K": np.array(layers),
+            "labels_n": labels.numpy(),
+            "index_n": columns["index"].numpy(),
+            "label_vectors_KCD": label_vectors if names else label_vectors[:, :0],
+            "label_names_C": np.array(names or ["all samples"]),
+            "task": np.array(module.task_name),
+        }
+
+    def _publish(self, trainer: Trainer, kept: Mapping[str, Any]) -> None:
+        directory = Path(trainer.default_root_dir)
+        samples = len(kept["labels_n"])
+        header = ["exit_layer", "samples", *MEASURES]
+        rows = [
+            [layer, samples, *(values[name] if math.isfinite(values[name]) else None for name in MEASURES)]
+            for layer, values in self.measures.items()
+        ]
+        write_text_atomically(directory / "representation.csv", csv_text(header, rows))
+        with replaced_atomically(directory / "embeddings.npz") as temporary:
+            np.savez_compressed(temporary, **kept)
+        figure = embedding_map_figure(
+            self._columns(kept),
+            [str(name) for name in kept["label_names_C"]],
+            title=f"{kept['task']}, validation, {min(samples, self.map_rows)} of {samples} samples",
+        )
+        with replaced_atomically(directory / "embeddings.png") as temporary:
+            figure.savefig(temporary, dpi=150)
+        for logger in trainer.loggers:
+            show_table(logger, "representation", header, rows)
+            show_figure(logger, "embeddings", figure, directory / "embeddings.png", trainer.global_step)
+
+    def _columns(self, kept: Mapping[str, Any]) -> list[EmbeddingMap]:
+        drawn = _drawn(len(kept["labels_n"]), self.map_rows, self.seed).numpy()
+        return [
+            EmbeddingMap(
+                title=f"exit {layer}",
+                vectors_nD=vectors_nD[drawn].astype(np.float64),
+                labels_n=kept["labels_n"][drawn],
+                label_vectors_CD=label_vectors_CD.astype(np.float64),
+                measures=self.measures[int(layer)],
+            )
+            for layer, vectors_nD, label_vectors_CD in zip(
+                kept["layers_K"], kept["vectors_KnD"], kept["label_vectors_KCD"], strict=True
+            )
+        ]
+
+
+def _rows_of_first_set(trainer: Trainer) -> int:
+    loaders: Any = trainer.val_dataloaders
+    first = loaders[0] if isinstance(loaders, list | tuple) else loaders
+    return len(first.dataset)
+
+
+def _drawn(rows: int, at_most: int, seed: int) -> Tensor:
+    """Bool (rows,): which are drawn, at random but for the seed; all where they are few enough."""
+    chosen = torch.zeros(rows, dtype=torch.bool)
+    chosen[torch.randperm(rows, generator=torch.Generator().manual_seed(seed))[:at_most]] = True
+    return chosen

@@ -1,0 +1,52 @@
+"""From many dimensions to two: principal components, and t-SNE where scikit-learn is installed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float64]
+
+
+def principal_components(vectors_nD: Vectors, others_mD: Vectors) -> tuple[Vectors, Vectors, float]:
+    """Project on the two directions in which `vectors_nD` vary most.
+
+    The map is found from `vectors_nD` alone; `others_mD` go through the same one. Signs are fixed: the largest loading
+    of each direction is positive. Directions without any variance give the coordinate 0.
+
+    Returns:
+        The coordinates (n, 2) and (m, 2), and the share of the variance of `vectors_nD` that the two directions hold
+        (NaN where there is none).
+    """
+    mean_D = vectors_nD.mean(axis=0)
+    _, sigma, directions = np.linalg.svd(vectors_nD - mean_D, full_matrices=False)
+    axes_2D = np.zeros((2, vectors_nD.shape[1]))
+    for number, direction in enumerate(directions[:2]):
+        if sigma[number] > 1e-10:
+            axes_2D[number] = direction * np.sign(direction[np.abs(direction).argmax()])
+    total = float(np.square(sigma).sum())
+    share = float(np.square(sigma[:2]).sum()) / total if total > 1e-20 else float("nan")
+    return (vectors_nD - mean_D) @ axes_2D.T, (others_mD - mean_D) @ axes_2D.T, share
+
+
+def tsne(vectors_nD: Vectors, others_mD: Vectors, seed: int = 0) -> tuple[Vectors, Vectors] | None:
+    """Embed both jointly with t-SNE (van der Maaten & Hinton 2008), perplexity 30 or a third of the rows if less.
+
+    Distances between groups and sizes of groups mean little in the result; neighbourhoods do.
+
+    Returns:
+        The coordinates (n, 2) and (m, 2); None without scikit-learn (extra `tsne`), or with fewer than 4 rows.
+    """
+    try:
+        from sklearn.manifold import TSNE  # type: ignore[import-untyped]  # noqa: PLC0415 - optional
+    except ImportError:
+        return None
+    rows = np.concatenate([vectors_nD, others_mD])
+    if len(rows) < 4 or not np.ptp(rows, axis=0).any():
+        return None
+    start = principal_components(rows, rows[:0])[0]
+    start *= 1e-4 / max(float(start[:, 0].std()), 1e-12)  # the scale that its authors start from
+    perplexity = min(30.0, (len(rows) - 1) / 3)
+    found = TSNE(init=start.astype(np.float32), perplexity=perplexity, random_state=seed).fit_transform(rows)
+    points: Vectors = np.asarray(found, dtype=np.float64)
+    return points[: len(vectors_nD)], points[len(vectors_nD) :]
