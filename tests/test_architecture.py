@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "exits/runtime": GROUND | {"encoders"},
     "exits": GROUND,
     "data": GROUND,
-    "optimization": {"gradients", "errors"},
+    "optimization": {"errors"},
     "module": {
         "encoders",
         "objectives",
@@ -49,6 +49,7 @@ MAY_IMPORT = {
         "exits",
         "exits/runtime",
         "gradients",
+        "objectives",
         "representation",
         "figures",
         "files",

@@ -5,6 +5,7 @@ from acl_lightning.callbacks.closing_table import ClosingTable
 from acl_lightning.callbacks.config_writer import ConfigWriter
 from acl_lightning.callbacks.exit_sweep import ExitSweep
 from acl_lightning.callbacks.gradient_conflict import GradientConflict
+from acl_lightning.callbacks.gradient_watch import GradientWatch
 from acl_lightning.callbacks.last_checkpoint import LastCheckpoint
 from acl_lightning.callbacks.representation import RepresentationDiagnostics
 from acl_lightning.callbacks.result_writer import ResultWriter
@@ -16,6 +17,7 @@ __all__ = [
     "ConfigWriter",
     "ExitSweep",
     "GradientConflict",
+    "GradientWatch",
     "LastCheckpoint",
     "RNGState",
     "RepresentationDiagnostics",

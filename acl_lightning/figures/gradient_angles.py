@@ -1,0 +1,84 @@
+"""The angle between two gradients: over the steps, and how it is distributed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from acl_lightning.figures.style import FAINT, INK, STYLES, plain
+
+#: (step, angle in degrees); an angle that is not finite is left out.
+Curve = Sequence[tuple[int, float]]
+
+#: Width of a bin of the distribution, in degrees.
+BIN = 2
+
+
+@dataclass(frozen=True)
+class AnglePanel:
+    """What is drawn over each other: terms of one run, or seeds of one comparison.
+
+    Attributes:
+        title: what is compared.
+        curves: label -> the angle at every recorded step.
+    """
+
+    title: str
+    curves: Mapping[str, Curve]
+
+
+def gradient_angles_figure(rows: Sequence[Sequence[AnglePanel]], *, title: str) -> Figure:
+    """Draw each panel as the angle over the steps and, on the same axis to its right, its distribution.
+
+    The right angle, beyond which the gradients conflict, is marked. All panels share the axis of the angle.
+
+    Args:
+        rows: panels, side by side in a row; every row has as many.
+        title: task and what was trained.
+    """
+    assert len({len(row) for row in rows}) == 1
+    count = len(rows[0])
+    figure = Figure(figsize=(5.6 * count, 0.8 + 3.0 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), 2 * count, sharey=True, squeeze=False, width_ratios=[3, 1] * count)
+    for row, axes in zip(rows, grid, strict=True):
+        for number, panel in enumerate(row):
+            _draw_steps(axes[2 * number], panel)
+            _draw_distribution(axes[2 * number + 1], panel)
+        axes[0].set_ylabel("angle (degrees)")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
+    return figure
+
+
+def _draw_steps(axes: Axes, panel: AnglePanel) -> None:
+    for style, (label, curve) in zip(STYLES * len(panel.curves), panel.curves.items(), strict=False):
+        defined = [(step, angle) for step, angle in curve if math.isfinite(angle)]
+        axes.plot(
+            [step for step, _ in defined], [angle for _, angle in defined], color=style.color, linestyle=style.line,
+            marker=style.marker, markersize=4, markevery=max(1, len(defined) // 10), linewidth=1.3, label=label,
+        )  # fmt: skip
+    _mark_right_angle(axes)
+    axes.set_xlabel("training batch")
+    axes.set_title(panel.title, loc="left", fontsize=10, color=INK)
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="best")
+
+
+def _draw_distribution(axes: Axes, panel: AnglePanel) -> None:
+    for style, curve in zip(STYLES * len(panel.curves), panel.curves.values(), strict=False):
+        angles = [angle for _, angle in curve if math.isfinite(angle)]
+        if angles:
+            first, last = math.floor(min(angles) / BIN) * BIN, math.floor(max(angles) / BIN) * BIN + BIN
+            axes.hist(
+                angles, bins=range(first, last + 1, BIN), weights=[100 / len(angles)] * len(angles), histtype="step",
+                orientation="horizontal", color=style.color, linestyle=style.line, linewidth=1.5,
+            )  # fmt: skip
+    _mark_right_angle(axes)
+    axes.set_xlabel("batches (%)")
+
+
+def _mark_right_angle(axes: Axes) -> None:
+    plain(axes)
+    axes.axhline(90, color=FAINT, linestyle=(0, (6, 4)), linewidth=1.2, zorder=1)
