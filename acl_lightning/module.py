@@ -15,10 +15,20 @@ from acl_lightning.checkpoint_identity import IDENTITY, check_identity, plain_se
 from acl_lightning.encoders import EncoderConfig, exit_flops, full_depth_flops
 from acl_lightning.errors import UserError
 from acl_lightning.exits.runtime import AdaptiveRuntime
-from acl_lightning.gradients import GradientRule, Sum, gather, gather_outputs
+from acl_lightning.gradients import (
+    AutogradRows,
+    Collector,
+    GradientRule,
+    GradientStep,
+    Scope,
+    StepReport,
+    Sum,
+    gather,
+    gather_outputs,
+)
 from acl_lightning.metrics import ExitMetrics, quality
 from acl_lightning.objectives import Combined, Objective, SquaredError
-from acl_lightning.optimization import GradientStep, OptimizationConfig, StepReport, build_optimizer, count_steps
+from acl_lightning.optimization import OptimizationConfig, build_optimizer, count_steps
 from acl_lightning.outputs import ExitOutputs
 
 Batch = dict[str, Tensor]
@@ -26,6 +36,9 @@ Batch = dict[str, Tensor]
 #: What the encoder takes from a batch, and what a validation step passes on from it to the callbacks.
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 KEPT = ("labels", "index", "selection", "difficulty")
+
+#: Where a checkpoint keeps the gradient rule's decision that is in force.
+STEP = "acl_lightning_gradient_step"
 
 
 class ACLModule(LightningModule):
@@ -38,6 +51,9 @@ class ACLModule(LightningModule):
         encoder: backbone, exits and heads.
         objective: terms to minimise; default: cross-entropy over all exits (squared error for regression).
         gradient_rule: how the gradients of the terms are combined; default: their sum.
+        gradient_scope: over which gradients the rule decides; default: all parameters as one vector.
+        gradient_collector: how the gradients are obtained; default: a pass of `autograd.grad` per term.
+        check_every_n_steps: the rule decides at every n-th optimiser step; its weights hold for those in between.
         optimization: AdamW, its schedule, clipping and accumulation.
         global_pool: with several processes, compute the terms over the batches of all of them. A contrastive term then
             sees the same pool as one process with the whole batch; off, every process has a pool of its own.
@@ -54,6 +70,9 @@ class ACLModule(LightningModule):
         encoder: EncoderConfig = EncoderConfig(),  # noqa: B008 - frozen
         objective: Objective | None = None,
         gradient_rule: GradientRule | None = None,
+        gradient_scope: Scope | None = None,
+        gradient_collector: Collector | None = None,
+        check_every_n_steps: int = 1,
         optimization: OptimizationConfig = OptimizationConfig(),  # noqa: B008 - frozen
         global_pool: bool = False,
         label_names: list[str] | None = None,
@@ -74,6 +93,9 @@ class ACLModule(LightningModule):
         self.num_labels = max(1, len(self.label_names))
         self.objective = objective or (Combined() if self.label_names else Combined(protected=SquaredError()))
         self.gradient_rule = gradient_rule or Sum()
+        self.gradient_scope = gradient_scope
+        self.gradient_collector = gradient_collector or AutogradRows()
+        self.check_every_n_steps = check_every_n_steps
         self.encoder = encoder.build(self.num_labels)
         self.objective.check(classes=bool(self.label_names), num_exits=self.encoder.num_exits)
         self._identity = {
@@ -86,6 +108,7 @@ class ACLModule(LightningModule):
         }
         self.exit_metrics = ExitMetrics(self.metric_names, self.num_labels, self.encoder.exit_layers)
         self.step: GradientStep | None = None
+        self._step_state: dict[str, Any] = {}
         self.runtime: AdaptiveRuntime | None = None
         self.skipped_in_a_row = 0
 
@@ -124,7 +147,17 @@ class ACLModule(LightningModule):
         if self.device.type == "cpu":
             keep_freed_memory()
         self._prepare_objective()
-        self.step = GradientStep(self.gradient_rule, self._trained())
+        self.gradient_collector.check(self.trainer.strategy.model or self)
+        self.step = GradientStep(
+            self.gradient_rule,
+            self._trained(),
+            self.gradient_scope,
+            self.gradient_collector,
+            check_every_n_steps=self.check_every_n_steps,
+            average_ranks=self.trainer.world_size > 1,
+            scaled=getattr(self.trainer.precision_plugin, "scaler", None) is not None,
+        )
+        self.step.interval.load_state_dict(self._step_state)
 
     def _prepare_objective(self) -> None:
         """Tell the objective about the training data, as far as the DataModule knows them."""
@@ -154,11 +187,12 @@ class ACLModule(LightningModule):
         """One micro-batch; the optimiser moves at the end of a group, and at the end of the epoch."""
         assert self.step is not None
         outputs, labels = self(batch), batch["labels"]
+        embeddings_EBD = outputs.embeddings_EBD
         if self.global_pool and self.trainer.world_size > 1:
             outputs, labels = gather_outputs(outputs), gather(labels).flatten(0, 1)
         terms = self.objective(outputs, labels)
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-        self.step.add([scaler.scale(term) if scaler else term for term in terms.values()])
+        self.step.add([scaler.scale(term) if scaler else term for term in terms.values()], embeddings_EBD)
         report = None
         if (batch_idx + 1) % self.optimization.accumulate == 0 or self.trainer.is_last_batch:
             report = self._finish_step(scaled=scaler is not None)
@@ -170,7 +204,7 @@ class ACLModule(LightningModule):
 
     def _finish_step(self, *, scaled: bool) -> StepReport:
         assert self.step is not None
-        report = self.step.finish(average_ranks=self.trainer.world_size > 1, scaled=scaled)
+        report = self.step.finish()
         self.skipped_in_a_row = self.skipped_in_a_row + 1 if report.skipped else 0
         if self.skipped_in_a_row >= self.optimization.max_skipped_steps:
             raise UserError(
@@ -299,10 +333,12 @@ class ACLModule(LightningModule):
         """
         checkpoint["hyper_parameters"] = plain_settings(checkpoint.get("hyper_parameters", {}))
         checkpoint[IDENTITY] = self._identity
+        checkpoint[STEP] = self.step.interval.state_dict() if self.step is not None else {}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse weights of another task, other labels or other exits; see `check_identity`."""
+        """Refuse weights of another task, labels or exits (see `check_identity`); keep a decision that is in force."""
         check_identity(checkpoint.get(IDENTITY, {}), self._identity)
+        self._step_state = checkpoint.get(STEP, {})
 
 
 def _inputs(batch: Batch) -> Batch:

@@ -1,27 +1,16 @@
-"""One optimiser step by hand: terms -> gradients per term -> rule -> `.grad`; parameter groups and schedule."""
+"""The optimiser: its settings, parameter groups and schedule, and how many steps it will take."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from acl_lightning.errors import UserError
-from acl_lightning.gradients import (
-    AllParameters,
-    GradientRule,
-    Partition,
-    autograd_rows,
-    combine,
-    mean_over_ranks,
-    products_with_protected,
-)
-from acl_lightning.gradients.collect import Row
 
 
 @dataclass(frozen=True)
@@ -60,94 +49,6 @@ class OptimizationConfig:
         for name, (valid, expected) in ranges.items():
             if not valid:
                 raise UserError(expected, f"{getattr(self, name)}", f"Set model.optimization.{name}.")
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What one optimiser step decided.
-
-    Attributes:
-        products_K: `<g_0, g_k>` over the shared parameters, summed over groups.
-        discarded: whether some auxiliary row was left out entirely in some group.
-        skipped: whether the protected gradient (under a loss scaler: any) was not finite, so that nothing is learnt.
-    """
-
-    products_K: Tensor
-    discarded: bool
-    skipped: bool
-
-
-class GradientStep:
-    """Accumulates the gradients of every term over micro-batches; at the end the rule decides once.
-
-    Args:
-        rule: combines the rows.
-        named_parameters: what is trained; those that require no gradient are left out.
-        scope: over which parameters the rule decides. Default: all as one vector.
-
-    Attributes:
-        observers: called at the end of every step with the accumulated rows, before they are combined.
-    """
-
-    def __init__(
-        self, rule: GradientRule, named_parameters: Iterable[tuple[str, nn.Parameter]], scope: Partition | None = None
-    ) -> None:
-        trained = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
-        self.rule = rule
-        self.parameters = [parameter for _, parameter in trained]
-        self.groups = (scope or AllParameters()).groups([name for name, _ in trained])
-        self.observers: list[Callable[[Sequence[Row]], None]] = []
-        self._rows: list[Row] = []
-        self._count = 0
-
-    def add(self, terms: Sequence[Tensor]) -> None:
-        """Add the gradients of one micro-batch; the graph is freed."""
-        losses = list(terms) if self.rule.needs_separate_gradients else [torch.stack(list(terms)).sum()]
-        rows = autograd_rows(losses, self.parameters)
-        self._rows = [_added(*pair) for pair in zip(self._rows, rows, strict=True)] if self._rows else rows
-        self._count += 1
-
-    def finish(self, *, average_ranks: bool = False, scaled: bool = False) -> StepReport:
-        """Average over micro-batches (and ranks), let the rule decide, write `.grad`, and start afresh.
-
-        Args:
-            average_ranks: average every row over the processes first, so that all of them decide alike.
-            scaled: a loss scaler is at work. It must see every overflow, so the rows are then summed as they are.
-
-        Returns:
-            The report; where it says `skipped`, `.grad` is written only if `scaled`.
-        """
-        rows = [mean_over_ranks(row) if average_ranks else row for row in self._rows]
-        count, self._rows, self._count = self._count, [], 0
-        for row in rows:
-            if count > 1:
-                torch._foreach_div_([gradient for gradient in row if gradient is not None], float(count))
-        for observer in self.observers:
-            observer(rows)
-        products_GK = torch.stack([products_with_protected(rows, group) for group in self.groups])
-        finite = products_GK.isfinite()
-        skipped = not bool((finite if scaled else finite[:, :1]).all())
-        if skipped and not scaled:
-            self.clear()
-            return StepReport(products_GK.sum(dim=0), discarded=False, skipped=True)
-        discarded = False
-        for group, products_K in zip(self.groups, products_GK, strict=True):
-            weights_K = torch.ones_like(products_K) if skipped else self.rule.weights(products_K)
-            discarded |= bool((weights_K == 0).any())
-            for index in group:
-                reached = any(row[index] is not None for row in rows)
-                self.parameters[index].grad = combine(rows, weights_K, index) if reached else None
-        return StepReport(products_GK.sum(dim=0), discarded=discarded, skipped=skipped)
-
-    def clear(self) -> None:
-        """Forget gradients that were written."""
-        for parameter in self.parameters:
-            parameter.grad = None
-
-
-def _added(total: Row, row: Row) -> Row:
-    """Sum of two rows, where `None` counts as zero."""
-    return [b if a is None else a if b is None else a + b for a, b in zip(total, row, strict=True)]
 
 
 def parameter_groups(

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from acl_lightning.errors import UserError
-from acl_lightning.gradients import Discard, Sum
-from acl_lightning.optimization import GradientStep, OptimizationConfig, build_optimizer, count_steps, parameter_groups
+from acl_lightning.gradients import Discard, GradientStep, Sum
+from acl_lightning.optimization import OptimizationConfig, build_optimizer, count_steps, parameter_groups
 
 
 def three():
@@ -79,9 +79,9 @@ def test_an_auxiliary_gradient_that_is_not_finite_is_discarded():
 def test_under_a_scaler_every_overflow_reaches_the_scaler():
     named = three()
     (a, b, _) = (parameter for _, parameter in named)
-    step = GradientStep(Discard(), named)
+    step = GradientStep(Discard(), named, scaled=True)
     step.add([a + b, a * float("inf")])
-    assert step.finish(scaled=True).skipped
+    assert step.finish().skipped
     assert math.isinf(a.grad.item())
 
 

@@ -1,4 +1,4 @@
-"""Gradient rules (one file each), the scopes they decide over, and how the gradients of several terms are collected.
+"""Gradient rules (one file each), the scopes they decide over, collectors of gradients, and the step that uses them.
 
 Plain torch; usable without Lightning::
 
@@ -6,11 +6,14 @@ Plain torch; usable without Lightning::
     update_N = Discard()(gradients_KN)      # ACL-Grad
 """
 
+from acl_lightning.gradients.backward_rows import BackwardRows
 from acl_lightning.gradients.base import GradientRule
-from acl_lightning.gradients.collect import autograd_rows, mean_over_ranks
+from acl_lightning.gradients.batched_rows import BatchedRows
+from acl_lightning.gradients.collect import AutogradRows, Collector, Row, autograd_rows, mean_over_ranks
 from acl_lightning.gradients.discard import Discard
 from acl_lightning.gradients.gather import gather, gather_outputs
-from acl_lightning.gradients.products import combine, products_with_protected
+from acl_lightning.gradients.products import combine, products_by_parameter, products_with_protected
+from acl_lightning.gradients.project import Project
 from acl_lightning.gradients.scopes import (
     AllParameters,
     Partition,
@@ -21,18 +24,27 @@ from acl_lightning.gradients.scopes import (
     Scope,
     TopLayers,
 )
+from acl_lightning.gradients.step import GradientStep, StepReport
 from acl_lightning.gradients.summed import Sum
 
 __all__ = [
     "AllParameters",
+    "AutogradRows",
+    "BackwardRows",
+    "BatchedRows",
+    "Collector",
     "Discard",
     "GradientRule",
+    "GradientStep",
     "Partition",
     "PerLayer",
     "PerTensor",
+    "Project",
     "Proxy",
     "Representation",
+    "Row",
     "Scope",
+    "StepReport",
     "Sum",
     "TopLayers",
     "autograd_rows",
@@ -40,5 +52,6 @@ __all__ = [
     "gather",
     "gather_outputs",
     "mean_over_ranks",
+    "products_by_parameter",
     "products_with_protected",
 ]

@@ -39,9 +39,10 @@ class GradientRule(nn.Module, ABC):
         """Weight of every row.
 
         Args:
-            products_K: `<g_0, g_k>`, float64 on the CPU; the first is the squared norm of the protected row. Not finite
-                where row k (or the protected one) is not.
+            products_K: `<g_0, g_k>`, float64 on the CPU; the first is the squared norm of the protected row over the
+                shared parameters. Not finite where row k (or the protected one) is not.
 
         Returns:
-            (K,), the first being 1.
+            (K,), the first being at least 1: it is the weight of row 0 where others share the parameter, and 1 is its
+            weight elsewhere (see `combine`).
         """

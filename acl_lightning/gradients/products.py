@@ -2,6 +2,9 @@
 
 A gradient row is a list with one entry per parameter; `None` where the term does not reach the parameter. Nothing is
 flattened: a flat copy of every row would double the memory of a step and buys nothing.
+
+A parameter is *shared* if the protected term (row 0) and at least one other term reach it. What one term alone reaches
+(a head, a table of label embeddings) cannot conflict.
 """
 
 from __future__ import annotations
@@ -10,62 +13,108 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 GradientRow = Sequence[Tensor | None]
 
+#: Below this a float32 inner product may have lost what matters: each of up to 1e9 entries may have dropped 1.2e-38.
+SMALLEST_TRUSTED = 1e-28
+
+
+def is_shared(rows: Sequence[GradientRow], index: int) -> bool:
+    """Whether row 0 and, where there are others, at least one of them reach parameter `index`."""
+    others = rows[1:] or rows
+    return rows[0][index] is not None and any(row[index] is not None for row in others)
+
 
 def products_with_protected(rows: Sequence[GradientRow], members: Sequence[int] | None = None) -> Tensor:
-    """`<g_0, g_k>` for every row k, over the parameters that *all* rows reach.
+    """`<g_0, g_k>` for every row k, over the shared parameters.
 
-    A parameter that one term alone reaches (a head, a table of label embeddings) cannot conflict and is left out.
+    The products with the other rows are thereby those over all parameters, as a missing gradient is zero; the first is
+    `|g_0|^2` without the parameters that the protected term alone reaches.
 
     Args:
         rows: K gradient rows.
         members: restrict the products to these parameters; all by default.
 
     Returns:
-        (K,), float64, on the CPU: one synchronisation. Products that overflow float32 are taken again in float64, so a
-        non-finite product means non-finite gradients (or gradients beyond 1e150).
+        (K,), float64, on the CPU; see `products_by_parameter`.
     """
-    indices = range(len(rows[0])) if members is None else members
-    shared = [i for i in indices if all(row[i] is not None for row in rows)]
-    columns = [[row[i] for i in shared] for row in rows]
-    products = _products(columns, torch.float32)
-    return products if products.isfinite().all() else _products(columns, torch.float64)
+    products_KN = products_by_parameter(rows)
+    return (products_KN if members is None else products_KN[:, list(members)]).sum(dim=1)
 
 
-def _products(columns: list[list[Tensor | None]], dtype: torch.dtype) -> Tensor:
-    if not columns[0]:
-        return torch.zeros(len(columns), dtype=torch.float64)
-    totals = []
-    for column in columns:
-        dots = [_dot(a, b, dtype) for a, b in zip(columns[0], column, strict=True)]
-        totals.append(torch.stack(dots).sum())
-    return torch.stack(totals).cpu()
+def products_by_parameter(rows: Sequence[GradientRow]) -> Tensor:
+    """`<g_0, g_k>` at every parameter: zero where it is not shared, or where row k does not reach it.
+
+    Sharded gradients (`DTensor`) give the product over all shards.
+
+    Returns:
+        (K, N), float64, on the CPU: one synchronisation. Where a sum over the parameters overflows float32, or is so
+        small that its terms may have vanished in float32, all are taken again in float64. So a non-finite product means
+        non-finite gradients (or gradients beyond 1e150), and gradients of 1e-25 keep their signs.
+    """
+    products_KN = _products(rows, torch.float32)
+    products_K = products_KN.sum(dim=1)
+    trusted = products_K.isfinite() & (products_K.abs() >= SMALLEST_TRUSTED)
+    return products_KN if trusted.all() else _products(rows, torch.float64)
+
+
+def _products(rows: Sequence[GradientRow], dtype: torch.dtype) -> Tensor:
+    products_KN = torch.zeros(len(rows), len(rows[0]), dtype=torch.float64)
+    places, dots = [], []
+    for index in range(len(rows[0])):
+        if not is_shared(rows, index):
+            continue
+        for k, row in enumerate(rows):
+            if row[index] is not None:
+                places.append((k, index))
+                dots.append(_dot(rows[0][index], row[index], dtype))
+    if dots:
+        ks, indices = zip(*places, strict=True)
+        products_KN[list(ks), list(indices)] = torch.stack(dots).cpu()
+    return products_KN
 
 
 def _dot(a: Tensor | None, b: Tensor | None, dtype: torch.dtype) -> Tensor:
     assert a is not None
     assert b is not None
     wide = torch.promote_types(a.dtype, dtype)
+    if isinstance(a, DTensor):
+        whole: Tensor = (a.to(wide) * b.to(wide)).sum().full_tensor()  # type: ignore[attr-defined]
+        return whole.double()
     return torch.dot(a.reshape(-1).to(wide), b.reshape(-1).to(wide)).double()
 
 
-def combine(rows: Sequence[GradientRow], weights_K: Tensor, index: int) -> Tensor:
+def combine(rows: Sequence[GradientRow], weights_K: Tensor, index: int, *, in_place: bool = False) -> Tensor:
     """`sum_k weights[k] * rows[k][index]`, leaving out rows of weight zero and rows that do not reach the parameter.
+
+    Where the parameter is not shared, row 0 counts with weight 1: what a rule adds to the first weight is a projection
+    along `g_0` over the shared parameters.
+
+    Args:
+        rows: K gradient rows, at least one of which reaches the parameter.
+        weights_K: what a `GradientRule` answered.
+        index: of the parameter.
+        in_place: write the sum into the tensor of the first row that counts, which must be nobody else's.
 
     Returns:
         A tensor like the parameter; the row's own tensor where one row of weight 1 is all there is.
     """
+    weights = weights_K.tolist()
+    if not is_shared(rows, index):
+        weights[0] = 1.0
     total: Tensor | None = None
-    for row, weight in zip(rows, weights_K.tolist(), strict=True):
+    for row, weight in zip(rows, weights, strict=True):
         gradient = row[index]
         if gradient is None or weight == 0:
             continue
-        if total is None:
-            total = gradient if weight == 1 else gradient * weight
+        if total is not None:
+            total = total.add_(gradient, alpha=weight) if in_place else total.add(gradient, alpha=weight)
+        elif weight == 1:
+            total = gradient
         else:
-            total = torch.add(total, gradient, alpha=weight)
+            total = gradient.mul_(weight) if in_place else gradient * weight
     if total is None:
         reached = next(gradient for row in rows if (gradient := row[index]) is not None)
         total = torch.zeros_like(reached)

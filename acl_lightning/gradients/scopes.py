@@ -15,6 +15,9 @@ from acl_lightning.errors import UserError
 class Scope(ABC):  # noqa: B024 - a common type for two contracts
     """Over which gradients a rule decides. Either a `Partition` or a `Proxy`."""
 
+    def check(self, names: Sequence[str]) -> None:  # noqa: B027 - most scopes take what there is
+        """Raise `UserError` if this scope selects none of the trained parameters called `names`."""
+
 
 class Partition(Scope):
     """A partition of the parameters. A rule decides once per group, from the members that all terms reach.
@@ -89,7 +92,7 @@ class TopLayers(Proxy):
         count: how many layers.
 
     Raises:
-        UserError: fewer than one; at the first step, if none of those layers is trained.
+        UserError: fewer than one; before the first step, if none of those layers is trained.
     """
 
     sums_over_ranks = False
@@ -103,15 +106,22 @@ class TopLayers(Proxy):
         self, names: Sequence[str], parameters: Sequence[nn.Parameter], embeddings_EBD: Tensor | None
     ) -> list[Tensor]:
         """Parameters of the `count` layers with the highest numbers."""
+        return [parameters[index] for index in self._chosen(names)]
+
+    def check(self, names: Sequence[str]) -> None:
+        """Raise `UserError` if no layer of the backbone is trained."""
+        self._chosen(names)
+
+    def _chosen(self, names: Sequence[str]) -> list[int]:
         layers = [re.match(r"backbone\..*?\.(\d+)\.", name) for name in names]
         numbers = sorted({int(layer[1]) for layer in layers if layer})
-        chosen = set(numbers[-self.count :])
-        if not chosen:
+        if not numbers:
             raise UserError(
                 "trained layers of the backbone for the scope TopLayers", "none", "Unfreeze the backbone, or take "
                 "the scope AllParameters.",
             )  # fmt: skip
-        return [p for p, layer in zip(parameters, layers, strict=True) if layer and int(layer[1]) in chosen]
+        chosen = numbers[-self.count :]
+        return [index for index, layer in enumerate(layers) if layer and int(layer[1]) in chosen]
 
 
 class Representation(Proxy):
