@@ -106,3 +106,126 @@ def bert_row_oracle(layer, query, tokens):
     wide = [x * 0.5 * (1 + math.erf(x / math.sqrt(2))) for x in linear(layer.intermediate.dense, attended)]
     narrow = linear(layer.output.dense, wide)
     return norm(layer.output.LayerNorm, [a + b for a, b in zip(narrow, attended, strict=True)])
+
+
+def _cosine(a, b):
+    lengths = math.sqrt(sum(x * x for x in a)) * math.sqrt(sum(x * x for x in b))
+    return sum(x * y for x, y in zip(a, b, strict=True)) / lengths if lengths > 0 else 0.0
+
+
+def _pairs(count):
+    return [(i, j) for i in range(count) for j in range(i)]
+
+
+def _directions(vectors):
+    return [[x / math.sqrt(sum(y * y for y in vector)) for x in vector] for vector in vectors]
+
+
+def _mean(vectors):
+    return [sum(column) / len(vectors) for column in zip(*vectors, strict=True)]
+
+
+def alignment_oracle(vectors, labels):
+    """Wang & Isola's alignment, exponent 2, over the pairs of one class. No zero vectors, here and below."""
+    units = _directions(vectors)
+    found = [math.dist(units[i], units[j]) ** 2 for i, j in _pairs(len(units)) if labels[i] == labels[j]]
+    return sum(found) / len(found)
+
+
+def uniformity_oracle(vectors, t):
+    """Wang & Isola's uniformity."""
+    units = _directions(vectors)
+    found = [math.exp(-t * math.dist(units[i], units[j]) ** 2) for i, j in _pairs(len(units))]
+    return math.log(sum(found) / len(found))
+
+
+def anisotropy_oracle(vectors):
+    """Mean cosine over the pairs."""
+    found = [_cosine(vectors[i], vectors[j]) for i, j in _pairs(len(vectors))]
+    return sum(found) / len(found)
+
+
+def effective_rank_oracle(vectors):
+    """Roy & Vetterli's effective rank of the centred vectors; singular values as roots of the Gram matrix's values."""
+    import numpy as np
+
+    centred = np.array(vectors) - np.array(_mean(vectors))
+    values = [math.sqrt(value) for value in np.linalg.eigvalsh(centred @ centred.T) if value > 1e-12]
+    return math.exp(-sum(value / sum(values) * math.log(value / sum(values)) for value in values))
+
+
+def class_separation_oracle(vectors, labels):
+    """Correlation ratio of the directions: variance between the class means over the whole variance."""
+    units = _directions(vectors)
+    centre = _mean(units)
+    means = {label: _mean([u for u, y in zip(units, labels, strict=True) if y == label]) for label in set(labels)}
+    between = sum(math.dist(means[label], centre) ** 2 for label in labels)
+    return between / sum(math.dist(unit, centre) ** 2 for unit in units)
+
+
+def label_alignment_oracle(vectors, labels, label_embeddings):
+    """Mean cosine distance of each label embedding to its class mean, and to the nearest other one beyond that."""
+    units = _directions(vectors)
+    means = {label: _mean([u for u, y in zip(units, labels, strict=True) if y == label]) for label in set(labels)}
+    distances, margins = [], []
+    for label, mean in means.items():
+        own = 1 - _cosine(label_embeddings[label], mean)
+        others = [1 - _cosine(label_embeddings[label], means[other]) for other in means if other != label]
+        distances.append(own)
+        margins.append(min(others) - own)
+    return sum(distances) / len(distances), sum(margins) / len(margins)
+
+
+def correlation_penalty_oracle(embeddings):
+    """Mean squared correlation of two different features of one exit; constant features are left out."""
+    columns = []
+    for feature in zip(*embeddings, strict=True):
+        mean = math.fsum(feature) / len(feature)
+        centred = [x - mean for x in feature]
+        length = math.sqrt(math.fsum(x * x for x in centred))
+        if length > 1e-9:
+            columns.append([x / length for x in centred])
+    squares = [
+        math.fsum(a * b for a, b in zip(first, second, strict=True)) ** 2
+        for i, first in enumerate(columns)
+        for j, second in enumerate(columns)
+        if i != j
+    ]
+    return math.fsum(squares) / len(squares) if squares else 0.0
+
+
+def acf_oracle(embeddings, labels, label_embeddings, temperature, correlation_weight):
+    """ACF of one exit: InfoNCE with samples as anchors, and the regulariser."""
+    union, union_labels = embeddings + label_embeddings, list(labels) + list(range(len(label_embeddings)))
+    pools = [{j for j in range(len(union)) if j != i} for i in range(len(embeddings))]
+    positives = [{j for j in pools[i] if union_labels[j] == labels[i]} for i in range(len(embeddings))]
+    contrast = contrastive_oracle(embeddings, union, positives, pools, temperature)
+    return contrast + correlation_weight * correlation_penalty_oracle(embeddings)
+
+
+def acl_cross_layer_oracle(student, teacher, labels, label_embeddings, temperature):
+    """ACL-CL of one student: its samples against its teacher's samples and label embeddings."""
+    pool, pool_labels = teacher + label_embeddings, list(labels) + list(range(len(label_embeddings)))
+    everything = set(range(len(pool)))
+    positives = [{j for j in everything if pool_labels[j] == label} for label in labels]
+    return contrastive_oracle(student, pool, positives, [everything] * len(student), temperature)
+
+
+def distillation_oracle(student_logits, teacher_logits, temperature):
+    """`T^2 KL(teacher || student)` of one exit, mean over the samples."""
+    total = 0.0
+    for student, teacher in zip(student_logits, teacher_logits, strict=True):
+        p, q = (_softmax([x / temperature for x in logits]) for logits in (teacher, student))
+        total += math.fsum(a * (math.log(a) - math.log(b)) for a, b in zip(p, q, strict=True))
+    return temperature**2 * total / len(student_logits)
+
+
+def cross_entropy_oracle(logits, labels, weights, smoothing):
+    """Weighted mean over the samples of one exit of the cross-entropy with smoothed labels."""
+    numerator = denominator = 0.0
+    for row, label in zip(logits, labels, strict=True):
+        losses = [-math.log(p) for p in _softmax(row)]
+        numerator += (1 - smoothing) * weights[label] * losses[label]
+        numerator += smoothing / len(row) * math.fsum(w * loss for w, loss in zip(weights, losses, strict=True))
+        denominator += weights[label]
+    return numerator / denominator if denominator else 0.0

@@ -8,11 +8,8 @@ from torch import Tensor
 
 from acl_lightning.representation.directions import unit_vectors
 
-#: Rows compared with all others at a time: n times as many float64 numbers are held, 330 MB at n = 40,000.
-CHUNK = 1024
 
-
-def uniformity(embeddings_nD: Tensor, t: float = 2.0) -> float:
+def uniformity(embeddings_nD: Tensor, t: float = 2.0, *, chunk: int = 1024) -> float:
     r"""Logarithm of the mean Gaussian potential of two different samples, over all pairs.
 
     .. math:: \log \frac{2}{n (n - 1)} \sum_{i < j} \exp(-t \lVert z_i - z_j \rVert^2)
@@ -21,21 +18,24 @@ def uniformity(embeddings_nD: Tensor, t: float = 2.0) -> float:
 
     Args:
         embeddings_nD: of one exit.
-        t: how far the potential reaches, > 0.
+        t: how steeply the potential falls, > 0.
+        chunk: rows compared with all others at a time; two matrices of chunk times n float64 numbers are held, 330 MB
+            each at n = 40,000.
 
     Returns:
         0 where all point the same way, more negative the more evenly they are spread; never below -4 t. NaN below two
         samples.
     """
     assert t > 0
+    assert chunk > 0
     n = len(embeddings_nD)
     if n < 2:
         return math.nan
     units_nD = unit_vectors(embeddings_nD)
     squares_n = units_nD.square().sum(dim=1)
     total = 0.0
-    for start in range(0, n, CHUNK):
-        rows = slice(start, start + CHUNK)
+    for start in range(0, n, chunk):
+        rows = slice(start, start + chunk)
         products = units_nD[rows] @ units_nD[start:].T
         distances = (squares_n[rows, None] + squares_n[start:] - 2 * products).clamp_(min=0)
         total += distances.mul_(-t).exp_().triu_(1).sum().item()
