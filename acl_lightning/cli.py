@@ -33,6 +33,7 @@ from acl_lightning.data import GLUEDataModule, task_info
 from acl_lightning.errors import UserError
 from acl_lightning.module import ACLModule
 from acl_lightning.run_directory import CHECKPOINTS, choose_run_directory, config_hash, find_checkpoint
+from acl_lightning.sections import link_sections
 
 # `${data.task}` in a file means the whole configuration's data.task, after every --config and override is merged in.
 set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
@@ -94,11 +95,7 @@ class CommandLine(LightningCLI):
         parser.add_lightning_class_args(ModelCheckpoint, "best_checkpoint")
         parser.set_defaults({f"best_checkpoint.{key}": value for key, value in BEST_CHECKPOINT.items()})
         parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
-        parser.link_arguments("model.encoder.backbone", "data.tokenizer")
-        parser.link_arguments("seed_everything", "data.shuffle_seed")
-        parser.link_arguments("data.task_name", "model.task_name", apply_on="instantiate")
-        parser.link_arguments("data.label_names", "model.label_names", apply_on="instantiate")
-        parser.link_arguments("data.metrics", "model.metric_names", apply_on="instantiate")
+        link_sections(parser)
 
     def _parse_ckpt_path(self) -> None:
         """Do nothing: a given configuration always wins over what a checkpoint remembers."""

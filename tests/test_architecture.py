@@ -59,7 +59,9 @@ MAY_IMPORT = {
         "",
     },
     "studies": {"figures", "files", "errors", ""},
-    "cli": {"callbacks", "data", "module", "run_directory", "errors"},
+    "sections": set(),
+    "saved_run": {"module", "data", "run_directory", "sections", "errors"},
+    "cli": {"callbacks", "data", "module", "run_directory", "sections", "errors"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -71,7 +73,7 @@ HOMES = {
     "datasets": {"data"},
     "wandb": {"callbacks"},
     "omegaconf": {"cli", "studies"},
-    "jsonargparse": {"cli"},
+    "jsonargparse": {"cli", "sections", "saved_run"},
     "matplotlib": {"figures", "callbacks", "studies"},
 }
 
