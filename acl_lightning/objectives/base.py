@@ -26,12 +26,21 @@ class Term(nn.Module, ABC):
     needs_values: bool = False
     #: Exits that the model must have for the term to mean something: 2 where one exit teaches another.
     min_exits: int = 1
-    #: Batch size below which the term is always zero. A smaller last batch of an epoch is a degenerate batch, no error.
+    #: Batch size below which the term, or a part of it, is always zero. A smaller last batch of an epoch is no error.
     min_samples: int = 1
 
     @abstractmethod
     def per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> Tensor:
         """Loss of every exit, shape (E,), float32 or float64 as the outputs are."""
+
+    def check_exits(self, num_exits: int) -> None:
+        """Raise `UserError` when the term has no meaning in a model of `num_exits` exits."""
+        if num_exits < self.min_exits:
+            raise UserError(
+                f"at least {self.min_exits} exits for {self.name}",
+                f"{num_exits}",
+                "Set model.encoder.exits to several layers, or null for one at every layer.",
+            )
 
     def prepare(self, class_counts_C: Tensor) -> None:
         """Take note, before training, of how many training samples every class has. Most terms have no use for it."""
@@ -75,8 +84,8 @@ class Objective(nn.Module, ABC):
             num_exits: E.
 
         Raises:
-            UserError: a term for classes on a regression, one for values on a classification, or one that needs more
-                exits than there are.
+            UserError: a term for classes on a regression, one for values on a classification, or one that has no
+                meaning with these exits.
         """
         terms = self.all_terms()
         if classes and any(term.needs_values for term in terms):
@@ -92,21 +101,16 @@ class Objective(nn.Module, ABC):
                 "Take the squared error alone: --config conf/objective/regression.yaml.",
             )
         for term in terms:
-            if term.min_exits > num_exits:
-                raise UserError(
-                    f"at least {term.min_exits} exits for {term.name}",
-                    f"{num_exits}",
-                    "Set model.encoder.exits to several layers, or null for one at every layer.",
-                )
+            term.check_exits(num_exits)
 
     def check_batch_size(self, batch_size: int) -> None:
-        """Raise `UserError` when every batch is too small for some term, which would then always be zero."""
+        """Raise `UserError` when every batch is too small for some term; see `Term.min_samples`."""
         for term in self.all_terms():
             if batch_size < term.min_samples:
+                found = f"{batch_size}"
                 raise UserError(
-                    f"a batch of at least {term.min_samples} samples for {term.name}", f"{batch_size}",
-                    "Raise data.batch_size.",
-                )  # fmt: skip
+                    f"a batch of at least {term.min_samples} samples for {term.name}", found, "Raise data.batch_size."
+                )
 
 
 def _at_least_float32(outputs: ExitOutputs) -> ExitOutputs:

@@ -58,6 +58,12 @@ class Combined(Objective):
     def _all(self) -> list[Term]:
         return [self.protected, *(term for term in self.auxiliary if isinstance(term, Term))]
 
+    def check(self, *, classes: bool, num_exits: int) -> None:
+        """See `Objective.check`; also that there is a weight for every exit."""
+        super().check(classes=classes, num_exits=num_exits)
+        for weights in (self.exit_weights, self.auxiliary_exit_weights):
+            weights(num_exits)
+
     def terms(self, outputs: ExitOutputs, labels_B: Tensor) -> dict[str, Tensor]:
         """Weighted scalar terms, the protected one first."""
         weighted = {}

@@ -13,16 +13,16 @@ from acl_lightning.errors import UserError
 SHORTEST = 1e-12
 
 
-def check_temperature(temperature: float) -> float:
+def check_temperature(
+    temperature: float, usual: str = "Usual values lie between 0.05 and 1; the default is 0.3."
+) -> float:
     """Return `temperature` if it is finite and positive.
 
     Raises:
         UserError: otherwise.
     """
     if not (math.isfinite(temperature) and temperature > 0):
-        raise UserError(
-            "a temperature > 0", f"{temperature}", "Usual values lie between 0.05 and 1; the default is 0.3."
-        )
+        raise UserError("a temperature > 0", f"{temperature}", usual)
     return temperature
 
 

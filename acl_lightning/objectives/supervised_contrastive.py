@@ -30,6 +30,7 @@ class SupervisedContrastive(Term):
     """
 
     name = "supervised_contrastive"
+    min_samples = 2
 
     def __init__(self, temperature: float = 0.3) -> None:
         super().__init__()

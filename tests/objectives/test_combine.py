@@ -6,11 +6,14 @@ from test_terms import outputs
 
 from acl_lightning.errors import UserError
 from acl_lightning.objectives import (
+    ACF,
+    ACLCrossLayer,
     ACLEmbed,
     Ascending,
     Combined,
     CrossEntropy,
     Given,
+    SelfDistillation,
     SquaredError,
     SupervisedContrastive,
     Uniform,
@@ -42,6 +45,30 @@ def test_several_terms_have_their_own_weights_and_exit_weights():
     torch.testing.assert_close(
         terms["supervised_contrastive"], 0.3 * SupervisedContrastive().per_exit(out, labels).mean()
     )
+
+
+@pytest.mark.parametrize("convex", [False, True])
+def test_every_term_beside_every_other(convex):
+    """Five auxiliary terms, each with its lambda; weights of their own for the exits; one without weight."""
+    out, labels = outputs()
+    terms = [SupervisedContrastive(), ACLEmbed(), ACLCrossLayer(), ACF(), SelfDistillation()]
+    lambdas, aside = [0.1, 0.2, 0.3, 0.0, 0.05], Given([3, 1, 0])
+    found = Combined(terms, lambdas, convex, exit_weights=Uniform(), auxiliary_exit_weights=aside)(out, labels)
+    assert list(found) == ["cross_entropy", *(term.name for term in terms)]
+    protected = (1 - sum(lambdas)) if convex else 1.0
+    torch.testing.assert_close(found["cross_entropy"], protected * CrossEntropy().per_exit(out, labels).mean())
+    for term, weight in zip(terms, lambdas, strict=True):
+        torch.testing.assert_close(found[term.name], weight * term.per_exit(out, labels) @ aside(3).double())
+    sum(found.values()).backward()
+    assert out.embeddings_EBD.grad.isfinite().all()
+
+
+def test_exits_that_no_teacher_reaches_learn_from_the_labels_alone():
+    out, labels = outputs()
+    found = Combined(ACLCrossLayer(students=[1]))(out, labels)
+    found["acl_cl"].backward()
+    assert [bool(gradient.abs().max() > 0) for gradient in out.embeddings_EBD.grad] == [True, False, False]
+    assert out.logits_EBC.grad is None
 
 
 @pytest.mark.parametrize("weights", [Ascending(), Uniform(), Given([1, 2, 0])])
@@ -103,3 +130,6 @@ def test_bad_exit_weights_are_refused(weights):
 def test_exit_weights_of_the_wrong_number_are_refused():
     with pytest.raises(UserError, match="3 exit weights, one per exit; found 2"):
         Given([1, 2])(3)
+    for name in ("exit_weights", "auxiliary_exit_weights"):  # before training
+        with pytest.raises(UserError, match="3 exit weights, one per exit; found 2"):
+            Combined(**{name: Given([1, 2])}).check(classes=True, num_exits=3)

@@ -7,11 +7,37 @@ from hypothesis import strategies as st
 from oracles import acl_embed_oracle, supervised_contrastive_oracle
 
 from acl_lightning.errors import UserError
-from acl_lightning.objectives import ACLEmbed, CrossEntropy, SquaredError, SupervisedContrastive
+from acl_lightning.objectives import (
+    ACF,
+    ACLCrossLayer,
+    ACLEmbed,
+    Combined,
+    CrossEntropy,
+    NextExit,
+    SelfDistillation,
+    SquaredError,
+    SupervisedContrastive,
+)
 from acl_lightning.outputs import ExitOutputs
 
-TERMS = [CrossEntropy(), SupervisedContrastive(0.3), ACLEmbed(0.3), ACLEmbed(0.3, anchors="samples")]
-CONTRASTIVE = TERMS[1:]
+#: All that are pure contrasts of unit vectors. ACF has a part that is not: its features are standardised.
+CONTRASTIVE = {
+    "scl": SupervisedContrastive(0.3),
+    "acl_embed": ACLEmbed(0.3),
+    "acl_embed, samples": ACLEmbed(0.3, anchors="samples"),
+    "acl_cl": ACLCrossLayer(0.3),
+    "acl_cl, next, attached": ACLCrossLayer(0.3, teacher=NextExit(), detach=False),
+    "acf, contrast": ACF(0.3, correlation_weight=0.0),
+}
+TERMS = {
+    "cross_entropy": CrossEntropy(),
+    "cross_entropy, smoothed, weighted": CrossEntropy(0.1, [0.0, 1.0, 2.0]),
+    **CONTRASTIVE,
+    "acf": ACF(0.3, correlation_weight=0.5),
+    "self_distillation": SelfDistillation(),
+}
+#: Terms whose teacher is detached: what they give is no gradient of their value, so gradcheck holds the teacher still.
+DETACHED = {"acl_cl", "self_distillation"}
 
 
 def outputs(seed=0, E=3, B=8, D=5, C=3, dtype=torch.float64, scale=1.0):
@@ -53,13 +79,22 @@ def test_squared_error_serves_regression():
     assert not SquaredError().needs_classes
 
 
-@pytest.mark.parametrize("term", CONTRASTIVE, ids=lambda t: f"{t.name}-{getattr(t, 'label_anchors', '')}")
-def test_contrastive_terms_are_invariant_to_batch_order_rotation_and_length(term):
+@pytest.mark.parametrize("name", TERMS)
+def test_terms_do_not_see_the_order_of_the_batch(name):
     out, labels = outputs()
-    reference = term.per_exit(out, labels)
     order = torch.randperm(8, generator=torch.Generator().manual_seed(1))
     permuted = ExitOutputs(out.embeddings_EBD[:, order], out.logits_EBC[:, order], out.label_embeddings_ECD)
-    torch.testing.assert_close(term.per_exit(permuted, labels[order]), reference)
+    expected = TERMS[name].per_exit(out, labels)
+    torch.testing.assert_close(TERMS[name].per_exit(permuted, labels[order]), expected)
+    other = TERMS[name].per_exit(permuted, labels)  # but they do see which label is whose
+    assert (other - expected).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", CONTRASTIVE)
+def test_contrastive_terms_are_invariant_to_rotation_and_length(name):
+    term = CONTRASTIVE[name]
+    out, labels = outputs()
+    reference = term.per_exit(out, labels)
     rotation, _ = torch.linalg.qr(torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(2)))
     turned = ExitOutputs(out.embeddings_EBD @ rotation, out.logits_EBC, out.label_embeddings_ECD @ rotation)
     torch.testing.assert_close(term.per_exit(turned, labels), reference)
@@ -68,21 +103,32 @@ def test_contrastive_terms_are_invariant_to_batch_order_rotation_and_length(term
     torch.testing.assert_close(term.per_exit(scaled, labels), reference)
 
 
-@pytest.mark.parametrize("term", TERMS, ids=lambda t: t.name)
-@pytest.mark.parametrize("case", ["one sample", "one class", "all distinct", "zero vectors", "equal vectors"])
-def test_degenerate_batches_stay_finite_through_backward(term, case):
+def test_acf_is_invariant_to_one_scale_for_the_whole_representation():
+    out, labels = outputs()
+    scaled = ExitOutputs(out.embeddings_EBD * 7, out.logits_EBC, out.label_embeddings_ECD * 3)
+    torch.testing.assert_close(TERMS["acf"].per_exit(scaled, labels), TERMS["acf"].per_exit(out, labels))
+
+
+DEGENERATE = ["one sample", "one class", "all distinct", "a class missing", "zero vectors", "equal vectors"]
+
+
+@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("case", DEGENERATE)
+def test_degenerate_batches_stay_finite_through_backward(name, case):
     out, labels = outputs(B=1 if case == "one sample" else 3)
     if case == "one class":
         labels = torch.zeros_like(labels)
     elif case == "all distinct":
         labels = torch.arange(3)
+    elif case == "a class missing":
+        labels = torch.tensor([0, 2, 0])
     with torch.no_grad():
         if case == "zero vectors":
             out.embeddings_EBD.zero_()
             out.label_embeddings_ECD.zero_()
         elif case == "equal vectors":
-            out.embeddings_EBD.fill_(1.0)
-    loss = term.per_exit(out, labels).sum()
+            out.embeddings_EBD.fill_(0.1)
+    loss = TERMS[name].per_exit(out, labels).sum()
     assert loss.isfinite()
     loss.backward()
     for tensor in (out.embeddings_EBD, out.logits_EBC, out.label_embeddings_ECD):
@@ -99,24 +145,37 @@ def test_scl_without_any_pair_is_a_zero_that_carries_a_graph():
     assert out.embeddings_EBD.grad.abs().max() == 0
 
 
-@pytest.mark.parametrize("term", TERMS, ids=lambda t: t.name)
-def test_gradcheck(term):
+@pytest.mark.parametrize("name", TERMS)
+def test_gradcheck(name):
     out, labels = outputs(E=2, B=4)
+    tensors = (out.embeddings_EBD, out.logits_EBC, out.label_embeddings_ECD)
+    if name not in DETACHED:
+        assert torch.autograd.gradcheck(lambda *given: TERMS[name].per_exit(ExitOutputs(*given), labels), tensors)
+        return
+    deepest = [tensor.detach()[1:] for tensor in tensors]
+    students = [tensor.detach()[:1].requires_grad_() for tensor in tensors]
 
-    def function(*tensors):
-        return term.per_exit(ExitOutputs(*tensors), labels)
+    def of_students(*given):
+        joined = [torch.cat(pair) for pair in zip(given, deepest, strict=True)]
+        return TERMS[name].per_exit(ExitOutputs(*joined), labels)[0]
 
-    assert torch.autograd.gradcheck(function, (out.embeddings_EBD, out.logits_EBC, out.label_embeddings_ECD))
+    assert torch.autograd.gradcheck(of_students, students)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("tau", [0.01, 0.05, 0.3, 1.0, 10.0])
-@pytest.mark.parametrize("term_class", [SupervisedContrastive, ACLEmbed])
-def test_no_temperature_overflows_in_float32(term_class, tau):
-    out, labels = outputs(dtype=torch.float32, scale=1e4)
-    loss = term_class(tau).per_exit(out, labels)
-    loss.sum().backward()
-    assert loss.isfinite().all()
-    assert out.embeddings_EBD.grad.isfinite().all()
+@pytest.mark.parametrize("term_class", [SupervisedContrastive, ACLEmbed, ACLCrossLayer, ACF, SelfDistillation])
+def test_no_temperature_overflows(term_class, tau, dtype):
+    """Through the objective, which promotes; and it says what float64 says of the same, rounded, numbers."""
+    out, labels = outputs(dtype=dtype, scale=1e3)
+    objective = Combined(term_class(tau))
+    loss = objective(out, labels)[term_class.name]
+    loss.backward()
+    assert loss.dtype == torch.float32
+    expected = objective(out.map(lambda tensor: tensor.detach().double()), labels)[term_class.name]
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+    for tensor in (out.embeddings_EBD, out.logits_EBC, out.label_embeddings_ECD):
+        assert tensor.grad is None or tensor.grad.isfinite().all()
 
 
 def test_acl_embed_reaches_samples_and_label_embeddings_also_without_pairs():
@@ -139,7 +198,7 @@ def test_acl_embed_descends_towards_the_right_label_embedding():
 
 
 @pytest.mark.parametrize("tau", [0.0, -0.3, float("nan"), float("inf")])
-@pytest.mark.parametrize("term_class", [SupervisedContrastive, ACLEmbed])
+@pytest.mark.parametrize("term_class", [SupervisedContrastive, ACLEmbed, ACLCrossLayer, ACF, SelfDistillation])
 def test_a_temperature_that_is_not_positive_is_refused(term_class, tau):
     with pytest.raises(UserError, match="expected a temperature > 0; found"):
         term_class(temperature=tau)

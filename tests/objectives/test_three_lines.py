@@ -1,0 +1,39 @@
+"""Every term in three lines of plain torch, as the room's docstring promises."""
+
+import pytest
+import torch
+from test_terms import outputs
+
+import acl_lightning.objectives as room
+from acl_lightning.objectives import Combined, SquaredError, Term
+
+TERMS = sorted(
+    name for name in room.__all__ if isinstance(found := getattr(room, name), type) and issubclass(found, Term)
+)
+
+
+def test_the_lines_of_the_docstring_run():
+    lines = [line.strip() for line in (room.__doc__ or "").splitlines() if line.startswith("    ")]
+    assert len(lines) == 3
+    out, labels = outputs()
+    names = {name: getattr(room, name) for name in room.__all__} | {"ExitOutputs": type(out)}
+    values = {"embeddings_EBD": out.embeddings_EBD, "logits_EBC": out.logits_EBC}
+    values |= {"label_embeddings_ECD": out.label_embeddings_ECD, "labels_B": labels}
+    exec("\n".join(lines), names | values)
+    assert out.embeddings_EBD.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", [name for name in TERMS if name not in ("Term", "SquaredError")])
+def test_every_term_trains_with_its_defaults(name):
+    assert name in (room.__doc__ or "")
+    out, labels = outputs(dtype=torch.float32)
+    term = getattr(room, name)()
+    objective = Combined(protected=term) if name == "CrossEntropy" else Combined(term)
+    sum(objective(out, labels).values()).backward()
+    assert out.logits_EBC.grad.abs().max() > 0
+
+
+def test_regression_trains_with_its_defaults():
+    out, _ = outputs(C=1)
+    sum(Combined(protected=SquaredError())(out, torch.rand(8)).values()).backward()
+    assert out.logits_EBC.grad.abs().max() > 0
