@@ -6,6 +6,7 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from acl_lightning.figures.projection import Vectors, principal_components, tsne
+from acl_lightning.figures.projection import Vectors, has_tsne, principal_components, tsne
 from acl_lightning.figures.style import FAINT, INK, STYLES, Style
 
 #: Points and stars, (n, 2) and (C, 2).
@@ -64,13 +65,13 @@ def embedding_map_figure(columns: Sequence[EmbeddingMap], label_names: Sequence[
     for position, column in enumerate(columns):
         points, share = components[position]
         _draw(panels[0, position], points, column, styles)
-        panels[0, position].set(xlim=limits[0], ylim=limits[1], aspect="equal")
+        panels[0, position].set(xlim=limits[0], ylim=limits[1])
         _head(panels[0, position], column.title, f"principal components, {_percent(share)} of the variance")
         if kinds == 2:
             _draw(panels[1, position], neighbours[position], column, styles)
             _head(panels[1, position], "", "t-SNE")
-        _foot(panels[-1, 0 if len(columns) == 1 else position], column.measures)
-    _legend(figure, label_names, styles, "" if kinds == 2 else "t-SNE needs scikit-learn (extra tsne)")
+        _foot(panels[0 if len(columns) == 1 else -1, position], column.measures)
+    _legend(figure, label_names, styles, "" if has_tsne() else "t-SNE needs scikit-learn (extra tsne)")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
     return figure
 
@@ -106,6 +107,7 @@ def _draw(axes: Axes, drawn: Points | None, column: EmbeddingMap, styles: Sequen
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_color(FAINT)
+    axes.set_box_aspect(1)
     if drawn is None:
         axes.text(0.5, 0.5, "no finite embeddings", transform=axes.transAxes, ha="center", color=INK)
         return
@@ -129,9 +131,12 @@ def _head(axes: Axes, title: str, kind: str) -> None:
 
 
 def _foot(axes: Axes, measures: Mapping[str, float]) -> None:
-    cells = [f"{name.replace('_', ' ')} {_value(value)}" for name, value in measures.items()]
-    lines = ["   ".join(cells[start : start + 2]) for start in range(0, len(cells), 2)]
-    axes.set_xlabel("\n".join(lines), fontsize=8, color=INK, loc="left", linespacing=1.4)
+    """The measures in two columns under a panel."""
+    cells = [f"{name.replace('_', ' '):<16}{_value(value):>9}" for name, value in measures.items()]
+    half = (len(cells) + 1) // 2
+    pairs = zip_longest(cells[:half], cells[half:], fillvalue="")
+    text = "\n".join("   ".join(pair).rstrip() for pair in pairs)
+    axes.set_xlabel(text, fontsize=6.5, family="monospace", color=INK, loc="left", linespacing=1.5)
 
 
 def _legend(figure: Figure, label_names: Sequence[str], styles: Sequence[Style], remark: str) -> None:

@@ -29,21 +29,28 @@ def principal_components(vectors_nD: Vectors, others_mD: Vectors) -> tuple[Vecto
     return (vectors_nD - mean_D) @ axes_2D.T, (others_mD - mean_D) @ axes_2D.T, share
 
 
+def has_tsne() -> bool:
+    """Whether scikit-learn (extra `tsne`) is installed."""
+    try:
+        import sklearn.manifold  # type: ignore[import-untyped]  # noqa: F401, PLC0415 - optional
+    except ImportError:
+        return False
+    return True
+
+
 def tsne(vectors_nD: Vectors, others_mD: Vectors, seed: int = 0) -> tuple[Vectors, Vectors] | None:
     """Embed both jointly with t-SNE (van der Maaten & Hinton 2008), perplexity 30 or a third of the rows if less.
 
     Distances between groups and sizes of groups mean little in the result; neighbourhoods do.
 
     Returns:
-        The coordinates (n, 2) and (m, 2); None without scikit-learn (extra `tsne`), or with fewer than 4 rows.
+        The coordinates (n, 2) and (m, 2); None without scikit-learn, with fewer than 4 rows, or where all are equal.
     """
-    try:
-        from sklearn.manifold import TSNE  # type: ignore[import-untyped]  # noqa: PLC0415 - optional
-    except ImportError:
-        return None
     rows = np.concatenate([vectors_nD, others_mD])
-    if len(rows) < 4 or not np.ptp(rows, axis=0).any():
+    if not has_tsne() or len(rows) < 4 or not np.ptp(rows, axis=0).any():
         return None
+    from sklearn.manifold import TSNE  # noqa: PLC0415 - optional
+
     start = principal_components(rows, rows[:0])[0]
     start *= 1e-4 / max(float(start[:, 0].std()), 1e-12)  # the scale that its authors start from
     perplexity = min(30.0, (len(rows) - 1) / 3)
