@@ -53,15 +53,11 @@ def collect(directories: Sequence[Path], out: Path, criterion: str, command: Seq
     Raises:
         UserError: no such run, one given twice, none finished, or a criterion that was not swept.
     """
-    for directory in directories:
-        if [one.resolve() for one in directories].count(directory.resolve()) > 1:
-            raise UserError("every run once", f"{directory} more than once", "Twice the same run is no second seed.")
-    read = [read_run(directory) for directory in directories]
+    read = read_each_once(directories)
     runs = [one for one in read if isinstance(one, Run)]
     unfinished = [one for one in read if isinstance(one, UnfinishedRun)]
     if not runs:
-        reasons = "; ".join(f"{one.name} ({one.status}: {one.reason})" for one in unfinished)
-        raise UserError("at least one finished run", reasons, "Wait for them, or see their logs.")
+        raise none_finished(unfinished)
     groups = group_runs(runs)
     figures = {names: curves_figure(alike, criterion) for names, alike in comparisons(groups).items()}
     write_text_atomically(out / "runs.csv", csv_text(run_rows(groups, unfinished)))
@@ -74,6 +70,30 @@ def collect(directories: Sequence[Path], out: Path, criterion: str, command: Seq
     write_text_atomically(out / "provenance.json", origin + "\n")
     show(console, groups, unfinished)
     console.print(f"Files: {out}", highlight=False)
+
+
+def read_each_once(directories: Sequence[Path]) -> list[Run | UnfinishedRun]:
+    """Read run directories.
+
+    Raises:
+        UserError: no such run, or one given twice.
+    """
+    for directory in directories:
+        if [one.resolve() for one in directories].count(directory.resolve()) > 1:
+            raise UserError("every run once", f"{directory} more than once", "Twice the same run is no second seed.")
+    return [read_run(directory) for directory in directories]
+
+
+def none_finished(unfinished: Sequence[UnfinishedRun]) -> UserError:
+    """What to say where no run has a result."""
+    reasons = "; ".join(f"{one.name} ({one.status}: {one.reason})" for one in unfinished)
+    return UserError("at least one finished run", reasons, "Wait for them, or see their logs.")
+
+
+def plain_console() -> Console:
+    """The terminal, or `WIDTH` columns where there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,11 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--criterion", default="entropy", help="whose curves to draw (default: %(default)s)")
     options = parser.parse_args(typed)
     command = ["python", "-m", MODULE, *typed]
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDTH)
     try:
-        collect(options.runs, options.out, options.criterion, command, console)
+        collect(options.runs, options.out, options.criterion, command, plain_console())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2
