@@ -229,3 +229,19 @@ def cross_entropy_oracle(logits, labels, weights, smoothing):
         numerator += smoothing / len(row) * math.fsum(w * loss for w, loss in zip(weights, losses, strict=True))
         denominator += weights[label]
     return numerator / denominator if denominator else 0.0
+
+
+def expected_calibration_error(probabilities, labels, bins=15):
+    """Guo et al.'s equation 3, sample by sample: bins ((i - 1) / bins, i / bins] of the largest probability."""
+    total, error = len(labels), 0.0
+    for number in range(1, bins + 1):
+        members = [
+            (max(row), row.index(max(row)) == label)
+            for row, label in zip(probabilities, labels, strict=True)
+            if (number - 1) / bins < max(row) <= number / bins
+        ]
+        if members:
+            confidence = sum(sure for sure, _ in members) / len(members)
+            accuracy = sum(right for _, right in members) / len(members)
+            error += len(members) / total * abs(accuracy - confidence)
+    return error

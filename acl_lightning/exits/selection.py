@@ -1,58 +1,84 @@
-"""Choosing thresholds on one half of the validation data, to be reported on the other."""
+"""Choosing operating points on one half of the validation data, to be reported on the other."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from acl_lightning.errors import UserError
+from acl_lightning.exits.budget import Budget, MaxLoss, full_depth
 from acl_lightning.exits.operating_point import OperatingPoint
-from acl_lightning.exits.static import Static
-
-#: A quality that falls short of its bound by less than this does so by rounding.
-_ROUNDING = 1e-9
 
 
-def full_depth(points: Sequence[OperatingPoint]) -> OperatingPoint:
-    """The point of a sweep at which nobody leaves early: the deepest static exit."""
-    return max((point for point in points if point.criterion == Static.name), key=lambda point: point.threshold)
+@dataclass(frozen=True)
+class CrossFitted:
+    """What a budget gives when both halves take turns: chosen on one and reported on the other, averaged over both.
+
+    Every sample is reported once, by a point that it had no part in choosing; so the numbers rest on twice as many
+    samples. They describe the procedure, not one threshold: the two turns may choose differently.
+
+    Attributes:
+        quality: mean of the metric over the two turns, a fraction.
+        loss_points: mean of the losses against full depth, in hundredths.
+        layer_speedup: mean of depth / mean exit layer.
+        flops_speedup: mean of FLOPs of full depth / mean FLOPs.
+        chosen: criterion and threshold of each turn.
+    """
+
+    quality: float
+    loss_points: float
+    layer_speedup: float
+    flops_speedup: float
+    chosen: tuple[tuple[str, float], tuple[str, float]]
 
 
 def loss_name(max_loss: float) -> str:
     """The name of the recommendation for a loss of `max_loss` points: `loss0`, `loss1`, `loss0.5`."""
-    return f"loss{max_loss:g}"
+    return MaxLoss(max_loss).name
 
 
-def recommend(points: Sequence[OperatingPoint], max_losses: Sequence[float] = (0, 1, 2)) -> dict[str, OperatingPoint]:
-    """The fastest point of a sweep for each loss of quality that is acceptable.
-
-    Chosen on the selection half alone: the largest `layer_speedup_selection` among the points whose `quality_selection`
-    is at least full depth's minus `max_loss / 100`. What a point reports of the other half may therefore lose more.
-    Ties: the better quality on the selection half; then a static exit (the simplest); then the criterion that was swept
-    first; then the highest threshold (the most cautious). Full depth is always a candidate, so there is always an
-    answer; `OperatingPoint.leaves_early` says whether it is worth anything.
+def recommend(
+    points: Sequence[OperatingPoint], budgets: Sequence[Budget | float] = (0, 1, 2)
+) -> dict[str, OperatingPoint]:
+    """The best point of a sweep for each budget, by the name of the budget, in the order given.
 
     Args:
         points: what `sweep` returned.
-        max_losses: acceptable losses in points (hundredths of the metric), each at least 0.
-
-    Returns:
-        By the name of the loss, in the order given.
+        budgets: see `Budget`; a number means `MaxLoss` of so many points. One that no point keeps is left out.
 
     Raises:
-        UserError: a loss below 0.
+        UserError: a loss below 0, or two budgets of one name.
     """
-    full = full_depth(points)
-    order = list(dict.fromkeys(point.criterion for point in points))
+    objects = [budget if isinstance(budget, Budget) else MaxLoss(budget) for budget in budgets]
+    names = [budget.name for budget in objects]
+    if len(set(names)) < len(names):
+        raise UserError("budgets with different names", ", ".join(names), "Give one of them another name.")
+    chosen = {budget.name: budget.choose(points) for budget in objects}
+    return {name: point for name, point in chosen.items() if point is not None}
 
-    def preference(point: OperatingPoint) -> tuple[float, float, bool, int, float]:
-        speed, quality = point.layer_speedup_selection, point.quality_selection
-        return speed, quality, point.criterion == Static.name, -order.index(point.criterion), point.threshold
 
-    recommended = {}
-    for max_loss in max_losses:
-        if not max_loss >= 0:
-            raise UserError("acceptable losses of 0 points or more", f"{max_loss}", "Mend max_losses, e.g. [0, 1, 2].")
-        bound = full.quality_selection - max_loss / 100 - _ROUNDING
-        good_enough = [point for point in points if point.quality_selection >= bound]  # none where full depth's is NaN
-        recommended[loss_name(max_loss)] = max(good_enough, key=preference, default=full)
-    return recommended
+def cross_fit(
+    points: Sequence[OperatingPoint], reversed_points: Sequence[OperatingPoint], budgets: Sequence[Budget | float]
+) -> dict[str, CrossFitted]:
+    """What each budget gives on average over both turns; left out where one of them has no point that keeps it.
+
+    Args:
+        points: a sweep.
+        reversed_points: the same sweep with the halves exchanged (`selection_B=~selection_B`).
+        budgets: as for `recommend`.
+    """
+    turns = [(full_depth(one), recommend(one, budgets)) for one in (points, reversed_points)]
+    found = {}
+    for name in turns[0][1]:
+        if name not in turns[1][1]:
+            continue
+        pairs = [(full, chosen[name]) for full, chosen in turns]
+        first, second = (point for _, point in pairs)
+        found[name] = CrossFitted(
+            quality=(first.quality + second.quality) / 2,
+            loss_points=sum(100 * (full.quality - point.quality) for full, point in pairs) / 2,
+            layer_speedup=(first.layer_speedup + second.layer_speedup) / 2,
+            flops_speedup=(first.flops_speedup + second.flops_speedup) / 2,
+            chosen=((first.criterion, first.threshold), (second.criterion, second.threshold)),
+        )
+    return found
