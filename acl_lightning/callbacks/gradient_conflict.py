@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from acl_lightning.callbacks.angles import cosines, degrees
 from acl_lightning.errors import UserError
 from acl_lightning.gradients import products_with_protected
 from acl_lightning.gradients.collect import Row
@@ -70,8 +71,7 @@ class GradientConflict(Callback):
         products_K = products_with_protected(rows)
         squares_K = torch.stack([products_K[0], *(_shared_square(rows, k) for k in range(1, len(rows)))])
         self._norms_K = squares_K.sqrt()
-        scale_K = (self._norms_K[0] * self._norms_K).clamp(min=torch.finfo(torch.float64).tiny)
-        self._cosines_K = (products_K / scale_K).clamp(-1, 1)
+        self._cosines_K = cosines(products_K, squares_K[0], squares_K)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -110,7 +110,7 @@ class GradientConflict(Callback):
                 values[f"gradient/norm/{name}"] = norm.float()
                 if name != next(iter(losses)):
                     values[f"gradient/cosine/{name}"] = cosine.float()
-                    values[f"gradient/angle/{name}"] = torch.rad2deg(torch.acos(cosine)).float()
+                    values[f"gradient/angle/{name}"] = degrees(cosine).float()
         pl_module.log_dict(values)
 
 

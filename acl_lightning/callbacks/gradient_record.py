@@ -52,7 +52,9 @@ def csv_text(records: Iterable[Record]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for record in records:
+    for exact in records:
+        # Rounded first, else the angle would change in its last digit when a file is read and written again.
+        record = exact._replace(cosine=float(f"{exact.cosine:.8g}"))
         numbers = (record.cosine, record.angle, record.norm_protected, record.norm_term)
         writer.writerow([*record[:4], *(f"{value:.8g}" if math.isfinite(value) else "" for value in numbers)])
     return text.getvalue()

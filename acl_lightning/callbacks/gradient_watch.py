@@ -7,14 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from acl_lightning.callbacks.gradient_record import FILE_NAME, Record, csv_text, read_records
 from acl_lightning.callbacks.logger_media import show_figure
-from acl_lightning.callbacks.watched_scopes import WatchedGroup, compared, over, scope_name, watched_groups
+from acl_lightning.callbacks.watched_gradients import compared, gradient_row
+from acl_lightning.callbacks.watched_scopes import WatchedGroup, over, scope_name, watched_groups
 from acl_lightning.errors import UserError
 from acl_lightning.figures import AnglePanel, gradient_angles_figure
 from acl_lightning.files import replaced_atomically, write_text_atomically
@@ -26,9 +26,7 @@ from acl_lightning.gradients import (
     TopLayers,
     gather,
     gather_outputs,
-    mean_over_ranks,
 )
-from acl_lightning.gradients.collect import Row
 from acl_lightning.objectives import Combined, Term
 from acl_lightning.outputs import ExitOutputs
 
@@ -52,7 +50,7 @@ class GradientWatch(Callback):
     against the full ones. The protected gradient is that of the objective's first term as it is trained on; a watched
     term has the objective's exit weights for auxiliary terms, and lambda 1. With several processes the gradients are
     averaged first, as in training; under a loss scaler the norms are unscaled. With accumulation every micro-batch
-    has records of its own, whereas the training decides once per optimiser step.
+    has records of its own, whereas the training decides once per optimiser step. Frozen parameters are left out.
 
     Rank zero writes `gradient_watch.csv` into the run directory, with every checkpoint (so that a resumed run misses no
     step and holds none twice), at the end of every epoch, and when the training ends or fails; and at its end
@@ -68,7 +66,7 @@ class GradientWatch(Callback):
 
     Raises:
         UserError: no term, two of a name, an interval below 1, the same scope twice; when training starts, an objective
-            that is not `Combined`, or a term that the task or the model has no use for.
+            that is not `Combined`, a term that the task or the model has no use for, or sharded parameters.
     """
 
     def __init__(self, terms: list[Term], every_n_steps: int = 1, scopes: list[Scope] | None = None) -> None:
@@ -87,12 +85,14 @@ class GradientWatch(Callback):
     # -- state ------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """How far the training got; the records are in the file."""
-        return {"batches": self.batches}
+        """How far the training got, and what the terms have taken note of; the records are in the file."""
+        return {"batches": self.batches, "terms": {term.name: term.state_dict() for term in self.terms}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue after the batches of the checkpoint."""
         self.batches = state_dict["batches"]
+        for term in self.terms:
+            term.load_state_dict(state_dict["terms"].get(term.name, term.state_dict()))
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Bring the file up to the checkpoint."""
@@ -135,9 +135,11 @@ class GradientWatch(Callback):
         watched = dict(list(self._watched(outputs, labels).items())[1:])
         scaler = getattr(trainer.precision_plugin, "scaler", None)
         scale = float(scaler.get_scale()) if scaler else 1.0
-        protected_row = _row(scale * protected, sources, trainer.world_size)
+        protected_row = gradient_row(scale * protected, sources, trainer.world_size)
+        if all(gradient is None for gradient in protected_row[:-1]):
+            raise _out_of_sight()
         for name, term in watched.items():
-            row = _row(scale * term, sources, trainer.world_size)
+            row = gradient_row(scale * term, sources, trainer.world_size)
             self._record(name, groups, compared(protected_row, row, trainer.world_size), scale)
 
     def _record(self, term: str, groups: list[WatchedGroup], products: dict[int, Tensor], scale: float) -> None:
@@ -197,26 +199,14 @@ class GradientWatch(Callback):
 
     def _draw(self, trainer: Trainer, task: str) -> None:
         curves = {term: [(one.step, one.angle) for one in kept] for term, kept in self._overall.items()}
-        figure = gradient_angles_figure([[AnglePanel("against the protected term", curves)]], title=task)
+        assert self._watched is not None
+        panel = AnglePanel(f"gradient of each term against that of {self._watched.protected.name}", curves)
+        figure = gradient_angles_figure([[panel]], title=task)
         path = Path(trainer.default_root_dir) / FIGURE_NAME
         with replaced_atomically(path) as temporary:
             figure.savefig(temporary, dpi=150)
         for logger in trainer.loggers:
             show_figure(logger, "gradient_angles", figure, path, trainer.global_step)
-
-
-def _row(term: Tensor, sources: list[Tensor], world_size: int) -> Row:
-    """Gradient at the sources, of which all but the last are parameters; the graph is kept for the training.
-
-    With several processes the parameters' part is averaged; the last source holds this process's samples, whose part
-    in the mean over the processes it gets.
-    """
-    if not term.requires_grad:
-        return [None] * len(sources)
-    *row, at_embeddings = torch.autograd.grad(term, sources, retain_graph=True, allow_unused=True)
-    if world_size == 1:
-        return [*row, at_embeddings]
-    return [*mean_over_ranks(list(row)), None if at_embeddings is None else at_embeddings / world_size]
 
 
 def _logged(term: str, kept: list[Record]) -> dict[str, float]:
@@ -239,6 +229,14 @@ def _with_terms(objective: object, terms: list[Term]) -> Combined:
         protected=objective.protected,
         exit_weights=objective.exit_weights,
         auxiliary_exit_weights=objective.auxiliary_exit_weights,
+    )
+
+
+def _out_of_sight() -> UserError:
+    return UserError(
+        "parameters whose gradients autograd.grad sees, for GradientWatch",
+        "none: the strategy shards or hides them",
+        "Remove the callback, or train on one device or with ddp.",
     )
 
 

@@ -1,7 +1,8 @@
-"""Scopes as sets of gradients to sum over: every scope is read off one table of inner products."""
+"""Scopes as sets of sources to sum over: every scope is read off one table of inner products."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -11,8 +12,8 @@ import torch
 from torch import Tensor
 
 from acl_lightning.callbacks.angles import cosines
-from acl_lightning.gradients import Partition, Proxy, Scope, products_with_protected
-from acl_lightning.gradients.collect import Row
+from acl_lightning.errors import UserError
+from acl_lightning.gradients import Partition, Proxy, Scope
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,12 @@ def scope_name(scope: Scope) -> str:
 
 
 def watched_groups(scopes: Sequence[Scope], names: Sequence[str], sources: Sequence[Any]) -> list[WatchedGroup]:
-    """The groups of all scopes.
+    """The groups of all scopes. A proxy that finds nothing (`TopLayers` with a frozen backbone) is left out.
 
     Args:
         scopes: partitions and proxies.
         names: of the trained parameters.
         sources: at which gradients are taken: those parameters, and at the end the embeddings (E, B, D).
-
-    Raises:
-        UserError: a scope selects nothing.
     """
     *parameters, embeddings_EBD = sources
     place = {id(source): index for index, source in enumerate(sources)}
@@ -56,8 +54,9 @@ def watched_groups(scopes: Sequence[Scope], names: Sequence[str], sources: Seque
             groups += [WatchedGroup(scope_name(scope), _name(names, part, len(parts)), tuple(part)) for part in parts]
         else:
             assert isinstance(scope, Proxy)
-            tensors = scope.tensors(names, parameters, embeddings_EBD)
-            groups.append(WatchedGroup(scope_name(scope), "", tuple(place[id(tensor)] for tensor in tensors)))
+            with contextlib.suppress(UserError):
+                tensors = scope.tensors(names, parameters, embeddings_EBD)
+                groups.append(WatchedGroup(scope_name(scope), "", tuple(place[id(tensor)] for tensor in tensors)))
     return groups
 
 
@@ -69,31 +68,13 @@ def _name(names: Sequence[str], part: Sequence[int], num_parts: int) -> str:
     return ".".join(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))
 
 
-def compared(protected: Row, term: Row, world_size: int = 1) -> dict[int, Tensor]:
-    """`(<p, p>, <p, t>, <t, t>)` of two gradients p and t, for every source that both reach.
+def over(group: WatchedGroup, products: Mapping[int, Tensor]) -> tuple[float, float, float] | None:
+    """Cosine and both norms over a group's members; None where both terms reach none of them.
 
     Args:
-        protected: a gradient per source; the last is of this process's samples, the others are alike on all processes.
-        term: likewise.
-        world_size: of the processes, over which the products of the last source are summed.
-
-    Returns:
-        Index of the source -> (3,), float64.
+        group: indices of sources.
+        products: what `compared` found.
     """
-    products = {}
-    for index, (p, t) in enumerate(zip(protected, term, strict=True)):
-        if p is None or t is None:
-            continue
-        products[index] = torch.cat([products_with_protected([[p], [t]]), products_with_protected([[t]])])
-        if world_size > 1 and index + 1 == len(term):
-            here = products[index].to(t.device)
-            torch.distributed.all_reduce(here)
-            products[index] = here.cpu()
-    return products
-
-
-def over(group: WatchedGroup, products: Mapping[int, Tensor]) -> tuple[float, float, float] | None:
-    """Cosine and both norms over a group's members; None where no member is reached by both terms."""
     reached = [products[index] for index in group.members if index in products]
     if not reached:
         return None

@@ -42,7 +42,7 @@ def gradient_angles_figure(rows: Sequence[Sequence[AnglePanel]], *, title: str) 
     """
     assert len({len(row) for row in rows}) == 1
     count = len(rows[0])
-    figure = Figure(figsize=(5.6 * count, 0.8 + 3.0 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(5.2 * count, 0.5 + 2.7 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), 2 * count, sharey=True, squeeze=False, width_ratios=[3, 1] * count)
     for row, axes in zip(rows, grid, strict=True):
         for number, panel in enumerate(row):

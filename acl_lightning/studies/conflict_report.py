@@ -26,11 +26,16 @@ LAYERS = {"layer": "{layer}", "median angle": "{angle_median:.1f}"}
 SCOPES = {"scope": "{scope}", "decisions": "{decisions}"}
 
 
-def angles_figure(groups: Sequence[WatchedGroup]) -> Figure:
-    """A row per group, a column per term; seeds lie over each other."""
-    terms = list(dict.fromkeys(term for watched in groups for term in watched.terms))
-    rows = [[_panel(watched, term) for term in terms] for watched in groups]
-    return gradient_angles_figure(rows, title="Angle between the gradients of the protected term and of a watched term")
+def angles_figures(groups: Sequence[WatchedGroup]) -> dict[tuple[str, str], Figure]:
+    """Task and training size -> a figure with a row per group and a column per term; seeds lie over each other."""
+    figures = {}
+    for comparison in dict.fromkeys(watched.group.comparison for watched in groups):
+        alike = [watched for watched in groups if watched.group.comparison == comparison]
+        terms = list(dict.fromkeys(term for watched in alike for term in watched.terms))
+        rows = [[_panel(watched, term) for term in terms] for watched in alike]
+        title = f"{comparison[0]}, {comparison[1]} training rows: gradient of each term against the protected term's"
+        figures[comparison] = gradient_angles_figure(rows, title=title)
+    return figures
 
 
 def _panel(watched: WatchedGroup, term: str) -> AnglePanel:
@@ -43,7 +48,7 @@ def _panel(watched: WatchedGroup, term: str) -> AnglePanel:
         for label, watch in zip(labels, watched.watches, strict=True)
         if term in watch.comparisons
     }
-    return AnglePanel(f"{_name(watched.heading())}: {term}", curves)
+    return AnglePanel(f"{watched.group.label}: {term}", curves)
 
 
 def markdown(groups: Sequence[WatchedGroup], unfinished: Sequence[UnfinishedRun]) -> str:

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from acl_lightning.errors import UserError
 from acl_lightning.files import replaced_atomically, write_text_atomically
-from acl_lightning.studies.collect import DPI, Parser, none_finished, plain_console, read_each_once
-from acl_lightning.studies.conflict_report import angles_figure, markdown
+from acl_lightning.studies.collect import Parser, none_finished, plain_console, read_each_once
+from acl_lightning.studies.conflict_report import angles_figures, markdown
 from acl_lightning.studies.conflict_tables import WatchedGroup, agreement_rows, angle_rows, layer_rows
 from acl_lightning.studies.grouping import group_runs
 from acl_lightning.studies.provenance import provenance
@@ -23,13 +23,16 @@ from acl_lightning.studies.watch_record import Watch, read_watch
 
 MODULE = "acl_lightning.studies.conflicts"
 
+#: Many thin lines compress badly; results are committed.
+DPI = 80
+
 
 def conflicts(directories: Sequence[Path], out: Path, command: Sequence[str], console: Console) -> None:
     """Read runs that `GradientWatch` watched, write what it saw into `out`, print the summary.
 
     Writes `angles.csv` (a row per group of runs and term), `agreement.csv` (and per scope), `per_layer.csv` (and per
-    layer), `angles.png`, `summary.md` and `provenance.json`; files of an earlier call are replaced. Runs that failed,
-    have no result or were not watched are named in `summary.md`, `provenance.json` and on the console.
+    layer), `angles_TASK_ROWS.png`, `summary.md` and `provenance.json`; files of an earlier call are replaced. Runs that
+    failed, have no result or were not watched are named in `summary.md`, `provenance.json` and on the console.
 
     Args:
         directories: run directories.
@@ -54,15 +57,16 @@ def conflicts(directories: Sequence[Path], out: Path, command: Sequence[str], co
     if not runs:
         raise none_finished(unfinished)
     groups = [WatchedGroup(group, tuple(watches[id(run)] for run in group.runs)) for group in group_runs(runs)]
-    summary = markdown(groups, unfinished)
+    summary, figures = markdown(groups, unfinished), angles_figures(groups)
     for name, rows in (
         ("angles", angle_rows(groups)),
         ("agreement", agreement_rows(groups)),
         ("per_layer", layer_rows(groups)),
     ):
         write_text_atomically(out / f"{name}.csv", csv_text(rows))
-    with replaced_atomically(out / "angles.png") as path:
-        angles_figure(groups).savefig(path, dpi=DPI)
+    for (task, train_rows), figure in figures.items():
+        with replaced_atomically(out / f"angles_{task}_{train_rows}.png") as path:
+            figure.savefig(path, dpi=DPI)
     write_text_atomically(out / "summary.md", summary)
     origin = json.dumps(provenance(command, runs, unfinished), indent=2, ensure_ascii=False)
     write_text_atomically(out / "provenance.json", origin + "\n")

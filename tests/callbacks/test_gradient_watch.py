@@ -1,0 +1,291 @@
+"""What the watch records, against gradients by hand; what it leaves alone; resumed, distributed, scaled and frozen."""
+
+import csv
+import json
+import math
+import os
+import signal
+
+import pytest
+import torch
+from killers import KillBeforeBatch
+from lightning.pytorch import Callback
+from lightning.pytorch.plugins.precision import MixedPrecision
+from matplotlib.image import imread
+from training_runs import furthest, in_processes, still_backbone, tiny_data, tiny_module, tiny_trainer, weights
+
+from acl_lightning.callbacks import GradientConflict, GradientWatch, LastCheckpoint, RNGState
+from acl_lightning.callbacks.gradient_record import Record, csv_text, read_records
+from acl_lightning.errors import UserError
+from acl_lightning.gradients import AllParameters, Discard, PerLayer, PerTensor, Representation, Sum, TopLayers
+from acl_lightning.objectives import ACLEmbed, Combined, CrossEntropy, SquaredError, SupervisedContrastive, Uniform
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
+
+
+def watching(**settings):
+    return GradientWatch([SupervisedContrastive(), ACLEmbed()], **settings)
+
+
+def trained(backbone, directory, *callbacks, data=None, encoder=None, ckpt_path=None, trainer=None, **settings):
+    """A module with dropout after an epoch of five batches."""
+    data = tiny_data(backbone, **(data or {}))
+    module = tiny_module(backbone, data, encoder={"dropout": 0.1} | (encoder or {}), **settings)
+    saving = any(isinstance(callback, LastCheckpoint) for callback in callbacks)
+    runner = tiny_trainer(directory, callbacks=list(callbacks), enable_checkpointing=saving, **(trainer or {}))
+    torch.manual_seed(1)
+    runner.fit(module, datamodule=data, ckpt_path=ckpt_path)
+    return module
+
+
+def overall(watch, term):
+    return [one for one in watch.records if (one.term, one.scope) == (term, "AllParameters")]
+
+
+class FirstGradients(Callback):
+    """The gradients of the first batch, by hand: `backward()` for each term on a forward pass with the same dropout."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if batch_idx:
+            return
+        self.rows, self.at_embeddings = [], []
+        state = torch.get_rng_state()
+        for kind in (CrossEntropy(), SupervisedContrastive(), ACLEmbed()):
+            torch.set_rng_state(state)
+            outputs = pl_module.encoder(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"])
+            outputs.embeddings_EBD.retain_grad()
+            (kind.per_exit(outputs, batch["labels"]) * torch.tensor([1.0, 2.0, 3.0]) / 6).sum().backward()
+            self.rows.append({name: p.grad for name, p in pl_module.encoder.named_parameters()})
+            self.at_embeddings.append(outputs.embeddings_EBD.grad)
+            pl_module.zero_grad(set_to_none=True)
+        torch.set_rng_state(state)
+
+    def expected(self, k, belongs=lambda name: True):
+        names = [n for n in self.rows[0] if belongs(n) and self.rows[0][n] is not None and self.rows[k][n] is not None]
+        return by_hand(*(torch.cat([self.rows[j][name].flatten() for name in names]) for j in (0, k)))
+
+
+def by_hand(a, b):
+    a, b = a.double().flatten(), b.double().flatten()
+    return ((a @ b) / (a.norm() * b.norm())).item(), a.norm().item(), b.norm().item()
+
+
+def test_the_records_are_those_of_gradients_taken_by_hand(tiny_backbone, tmp_path):
+    watch, hand = watching(scopes=[PerLayer(), TopLayers(2), Representation()]), FirstGradients()
+    trained(tiny_backbone, tmp_path, watch, hand)
+    first = {(one.term, one.scope, one.group): one[4:] for one in watch.records if one.step == 0}
+    top = ("backbone.model.encoder.layer.1.", "backbone.model.encoder.layer.2.")
+    for k, term in enumerate(("supervised_contrastive", "acl_embed"), 1):
+        expected = {
+            ("AllParameters", ""): hand.expected(k),
+            ("TopLayers(2)", ""): hand.expected(k, lambda name: name.startswith(top)),
+            ("Representation", ""): by_hand(hand.at_embeddings[0], hand.at_embeddings[k]),
+            ("PerLayer", "backbone.model.embeddings"): hand.expected(k, lambda name: "embeddings" in name),
+            ("PerLayer", "heads.1"): hand.expected(k, lambda name: name.startswith("heads.1.")),
+        }
+        for layer in range(3):
+            group = f"backbone.model.encoder.layer.{layer}"
+            expected["PerLayer", group] = hand.expected(k, lambda name, group=group: name.startswith(f"{group}."))
+        for (scope, group), values in expected.items():
+            assert first[term, scope, group] == pytest.approx(values, rel=1e-4, abs=1e-7), (term, scope, group)
+    assert {group for term, scope, group in first if scope == "PerLayer"} == {
+        "backbone.model.embeddings",
+        *(f"backbone.model.encoder.layer.{layer}" for layer in range(3)),
+        *(f"heads.{exit_}" for exit_ in range(3)),
+    }
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("rule", [Sum, Discard])
+def test_the_training_ends_with_the_same_bits(rule, precision, tiny_backbone, tmp_path):
+    settings = {"objective": Combined(ACLEmbed()), "gradient_rule": rule()} if rule is Discard else {}
+    trainer = {"precision": precision}
+    alone = trained(tiny_backbone, tmp_path / "alone", trainer=trainer, **settings)
+    watch = watching()
+    watched = trained(tiny_backbone, tmp_path / "watched", watch, trainer=trainer, **settings)
+    assert furthest(weights(alone), weights(watched)) == 0
+    assert len(overall(watch, "acl_embed")) == 5
+    assert not watched._forward_hooks
+
+
+def test_dropout_does_matter_here(tiny_backbone, tmp_path):
+    """Else the two tests above would hold for a pass with other dropout."""
+    still = trained(tiny_backbone, tmp_path / "still", encoder={"dropout": 0.0})
+    assert furthest(weights(still), weights(trained(tiny_backbone, tmp_path / "dropout"))) > 1e-5
+
+
+class Logged(Callback):
+    """What the loggers would get, step by step."""
+
+    def __init__(self):
+        self.steps = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.steps.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+
+
+def test_the_trained_terms_record_equals_that_of_gradient_conflict(tiny_backbone, tmp_path):
+    logged = Logged()
+    objective = Combined(ACLEmbed(), weight=0.5, exit_weights=Uniform())
+    watch = watching()
+    callbacks = (GradientConflict(every_n_steps=1), watch, logged)
+    trained(tiny_backbone, tmp_path, *callbacks, objective=objective, gradient_rule=Discard())
+    found = overall(watch, "acl_embed")
+    assert len(found) == len(logged.steps) == 5
+    for number, (one, values) in enumerate(zip(found, logged.steps, strict=True)):
+        assert one.cosine == pytest.approx(values["gradient/cosine/acl_embed"], abs=1e-6)
+        assert one.norm_protected == pytest.approx(values["gradient/norm/cross_entropy"], rel=1e-5)
+        assert one.norm_term == pytest.approx(2 * values["gradient/norm/acl_embed"], rel=1e-5)  # lambda is 0.5
+        assert values["gradient_watch/angle/acl_embed"] == pytest.approx(one.angle, rel=1e-5)
+        so_far = sum(record.conflict for record in found[: number + 1]) / (number + 1)
+        assert values["gradient_watch/conflict_rate/acl_embed"] == pytest.approx(so_far)
+
+
+def test_the_interval_and_what_is_left_in_the_directory(tiny_backbone, tmp_path):
+    watch = watching(every_n_steps=2)
+    trained(tiny_backbone, tmp_path, watch)
+    assert {one.step for one in watch.records} == {0, 2, 4}
+    assert {path.name for path in tmp_path.iterdir()} == {"gradient_watch.csv", "gradient_angles.png"}
+    with (tmp_path / "gradient_watch.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) == len(watch.records)
+    for row, one in zip(rows, watch.records, strict=True):
+        assert float(row["angle"]) == pytest.approx(math.degrees(math.acos(one.cosine)), rel=1e-6)
+    assert imread(tmp_path / "gradient_angles.png").shape[:2] > (100, 100)
+
+
+class Stop(Callback):
+    """Raises before batch 4."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if batch_idx == 4:
+            raise RuntimeError("stopped on purpose")
+
+
+def keeping():
+    return (LastCheckpoint(every_n_steps=3), RNGState(), watching())
+
+
+def killed(backbone, directory):
+    trained(backbone, directory, *keeping(), KillBeforeBatch(0, 4))
+
+
+@pytest.mark.parametrize("end", ["exception", "kill"])
+def test_a_resumed_run_has_every_record_once(end, tiny_backbone, tmp_path):
+    expected, run = tmp_path / "expected", tmp_path / "run"
+    trained(tiny_backbone, expected, *keeping())
+    path = run / "gradient_watch.csv"
+    if end == "exception":
+        with pytest.raises(RuntimeError, match="on purpose"):
+            trained(tiny_backbone, run, *keeping(), Stop())
+        assert {one.step for one in read_records(path)} == {0, 1, 2, 3}
+    else:
+        assert in_processes(killed, tiny_backbone, run) == [-signal.SIGKILL]
+        assert {one.step for one in read_records(path)} == {0, 1, 2}
+    trained(tiny_backbone, run, *keeping(), ckpt_path=run / "checkpoints/last.ckpt")
+    assert path.read_bytes() == (expected / "gradient_watch.csv").read_bytes()
+
+
+def test_a_new_run_does_not_continue_an_old_file(tiny_backbone, tmp_path):
+    (tmp_path / "gradient_watch.csv").write_text(csv_text([Record(0, "old", "AllParameters", "", 0.5, 1, 1)]))
+    trained(tiny_backbone, tmp_path, watching())
+    assert {one.term for one in read_records(tmp_path / "gradient_watch.csv")} == {
+        "supervised_contrastive",
+        "acl_embed",
+    }
+
+
+WORLD = 2
+
+
+def train_share(backbone, directory, world=WORLD):
+    """Batches of 8 over all processes; contrastive pools over the whole batch."""
+    watch = watching()
+    data = {"batch_size": 8 // world}
+    trainer = {"strategy": "ddp", "devices": world} if world > 1 else {}
+    trained(backbone, directory, watch, data=data, encoder={"dropout": 0.0}, trainer=trainer, global_pool=True)
+    if world > 1:
+        (directory / f"rank-{os.environ['LOCAL_RANK']}.json").write_text(json.dumps(watch.records))
+
+
+def test_two_processes_record_what_one_does(tiny_backbone, tmp_path):
+    backbone = still_backbone(tiny_backbone, tmp_path / "bert")
+    train_share(backbone, tmp_path / "one", world=1)
+    (tmp_path / "two").mkdir()
+    assert in_processes(train_share, backbone, tmp_path / "two", number=WORLD) == [0, 0]
+    ranks = [json.loads((tmp_path / "two" / f"rank-{rank}.json").read_text()) for rank in range(WORLD)]
+    assert ranks[0] == ranks[1]
+    one, two = (read_records(tmp_path / name / "gradient_watch.csv") for name in ("one", "two"))
+    assert {record.scope for record in one} == {"AllParameters", "PerLayer", "TopLayers(1)", "Representation"}
+    for first, second in zip(one, two, strict=True):
+        assert first[:4] == second[:4]
+        assert first[4:] == pytest.approx(second[4:], rel=1e-3, abs=1e-4)
+
+
+def test_a_loss_scaler_is_undone(tiny_backbone, tmp_path):
+    plain, scaled = watching(), watching()
+    backbone = still_backbone(tiny_backbone, tmp_path / "bert")
+    still = {"encoder": {"dropout": 0.0}}
+    trained(backbone, tmp_path / "plain", plain, **still)
+    scaler = torch.amp.GradScaler("cpu", init_scale=256.0)
+    precision = MixedPrecision("16-mixed", "cpu", scaler=scaler)
+    trained(backbone, tmp_path / "scaled", scaled, trainer={"plugins": [precision]}, **still)
+    first, second = overall(plain, "acl_embed")[0], overall(scaled, "acl_embed")[0]
+    assert first[4:] == pytest.approx(second[4:], rel=0.02, abs=5e-3)
+
+
+def test_what_is_frozen_is_left_out(tiny_backbone, tmp_path):
+    data = tiny_data(tiny_backbone)
+    module = tiny_module(tiny_backbone, data)
+    module.encoder.backbone.requires_grad_(requires_grad=False)
+    watch = watching()
+    tiny_trainer(tmp_path, callbacks=[watch]).fit(module, datamodule=data)
+    assert {one.scope for one in watch.records} == {"AllParameters", "PerLayer", "Representation"}
+    assert {one.group for one in watch.records if one.scope == "PerLayer"} == {"heads.0", "heads.1", "heads.2"}
+
+
+def test_the_file_holds_what_is_not_finite_and_gives_it_back(tmp_path):
+    records = [
+        Record(0, "a", "PerLayer", "heads.0", -1.0, 2.0, 3.0),
+        Record(1, "a", "PerLayer", "heads.0", math.nan, math.inf, 3.0),
+    ]
+    path = tmp_path / "gradient_watch.csv"
+    path.write_text(csv_text(records))
+    first, second = read_records(path)
+    assert (first, first.conflict, first.angle) == (records[0], True, 180.0)
+    assert math.isnan(second.cosine)
+    assert math.isnan(second.angle)
+    assert second.conflict
+
+
+@pytest.mark.parametrize("text", ["not,what\nis,expected\n", "step,term\nx,y\n"])
+def test_a_foreign_file_is_named(text, tmp_path):
+    path = tmp_path / "gradient_watch.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match="as GradientWatch writes it"):
+        read_records(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"terms": []}, "terms with different names to watch; found"),
+        ({"terms": [ACLEmbed(), ACLEmbed(0.1)]}, "terms with different names to watch; found"),
+        ({"terms": [ACLEmbed()], "every_n_steps": 0}, "an interval >= 1; found 0"),
+        ({"terms": [ACLEmbed()], "scopes": [AllParameters()]}, "each scope once"),
+        ({"terms": [ACLEmbed()], "scopes": [TopLayers(1), TopLayers(1)]}, "each scope once"),
+    ],
+)
+def test_contradictions(arguments, message):
+    with pytest.raises(UserError, match=message):
+        GradientWatch(**arguments)
+
+
+def test_scopes_that_differ_in_arguments_only_are_two():
+    assert len(GradientWatch([ACLEmbed()], scopes=[TopLayers(1), TopLayers(2), PerTensor()]).scopes) == 4
+
+
+def test_what_the_task_has_no_use_for_is_refused(tiny_backbone, tmp_path):
+    values = {"data": {"task": "stsb"}, "objective": Combined(protected=SquaredError())}
+    with pytest.raises(UserError, match="an objective for regression"):
+        trained(tiny_backbone, tmp_path, watching(), **values)

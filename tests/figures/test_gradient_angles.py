@@ -1,0 +1,63 @@
+"""What the figure of the angles draws: every panel's curves, the right angle, distributions in percent."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import pytest
+
+from acl_lightning.figures import AnglePanel, gradient_angles_figure
+
+CURVES = {"scl": [(0, 95.0), (1, 88.0), (2, math.nan), (5, 91.0)], "acl": [(0, 80.0), (1, 80.5), (2, 85.0)]}
+
+
+def panels(rows=1, columns=1):
+    panel = AnglePanel("against cross_entropy", CURVES)
+    return gradient_angles_figure([[panel] * columns] * rows, title="rte")
+
+
+def test_curves_over_the_steps_leave_out_what_is_undefined():
+    steps, _ = panels().axes
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in steps.get_lines()}
+    assert drawn["scl"] == [[0, 95], [1, 88], [5, 91]]
+    assert drawn["acl"] == [[0, 80], [1, 80.5], [2, 85]]
+    assert steps.get_title(loc="left") == "against cross_entropy"
+    assert (steps.get_xlabel(), steps.get_ylabel()) == ("training batch", "angle (degrees)")
+
+
+def test_the_right_angle_is_marked_everywhere():
+    for axes in panels(2, 2).axes:
+        assert [90, 90] in [list(line.get_ydata()) for line in axes.get_lines()]
+
+
+def test_a_distribution_has_the_share_of_every_bin():
+    _, distribution = panels().axes
+    (scl, acl) = [patch.get_xy() for patch in distribution.patches]
+    assert scl[:, 0].max() == pytest.approx(100 / 3)  # three angles in three bins
+    assert acl[:, 0].max() == pytest.approx(200 / 3)  # 80 and 80.5 share one
+    assert (acl[:, 1].min(), acl[:, 1].max()) == (80, 86)
+
+
+def test_curves_differ_without_colour():
+    steps, distribution = panels().axes
+    scl, acl = (next(line for line in steps.get_lines() if line.get_label() == label) for label in ("scl", "acl"))
+    assert (scl.get_linestyle(), scl.get_marker()) != (acl.get_linestyle(), acl.get_marker())
+    assert len({patch.get_linestyle() for patch in distribution.patches}) == 2
+
+
+def test_panels_share_the_angle_and_every_one_is_drawn():
+    figure = panels(2, 3)
+    assert len(figure.axes) == 12
+    assert len({axes.get_ylim() for axes in figure.axes}) == 1
+
+
+@pytest.mark.parametrize("curves", [{"empty": []}, {"undefined": [(0, math.nan)]}, {"all": [(0, 0.0), (1, 180.0)]}])
+def test_nothing_and_extremes_are_drawn_without_a_warning(curves):
+    gradient_angles_figure([[AnglePanel("", curves)]], title="").savefig(io.BytesIO())
+
+
+def test_more_curves_than_styles_are_all_drawn():
+    curves = {f"seed {number}": [(0, 90.0), (1, 80.0)] for number in range(12)}
+    steps, _ = gradient_angles_figure([[AnglePanel("", curves)]], title="").axes
+    assert set(curves) <= {line.get_label() for line in steps.get_lines()}
