@@ -18,7 +18,15 @@ from acl_lightning.callbacks import GradientConflict, GradientWatch, LastCheckpo
 from acl_lightning.callbacks.gradient_record import Record, csv_text, read_records
 from acl_lightning.errors import UserError
 from acl_lightning.gradients import AllParameters, Discard, PerLayer, PerTensor, Representation, Sum, TopLayers
-from acl_lightning.objectives import ACLEmbed, Combined, CrossEntropy, SquaredError, SupervisedContrastive, Uniform
+from acl_lightning.objectives import (
+    ACLEmbed,
+    Combined,
+    CrossEntropy,
+    Objective,
+    SquaredError,
+    SupervisedContrastive,
+    Uniform,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
 
@@ -93,6 +101,19 @@ def test_the_records_are_those_of_gradients_taken_by_hand(tiny_backbone, tmp_pat
         *(f"backbone.model.encoder.layer.{layer}" for layer in range(3)),
         *(f"heads.{exit_}" for exit_ in range(3)),
     }
+
+
+def test_the_layers_add_up_to_the_whole(tiny_backbone, tmp_path):
+    """Inner product and squared norms over all parameters are the sums of those over the groups of a partition."""
+    watch = watching(scopes=[PerLayer(), PerTensor()])
+    trained(tiny_backbone, tmp_path, watch)
+    for whole in overall(watch, "acl_embed"):
+        for scope in ("PerLayer", "PerTensor"):
+            parts = [one for one in watch.records if (*one[:2], one.scope) == (*whole[:2], scope)]
+            assert len(parts) > 6
+            product = sum(one.cosine * one.norm_protected * one.norm_term for one in parts)
+            assert product == pytest.approx(whole.cosine * whole.norm_protected * whole.norm_term, rel=1e-6)
+            assert sum(one.norm_term**2 for one in parts) == pytest.approx(whole.norm_term**2, rel=1e-9)
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
@@ -283,6 +304,54 @@ def test_contradictions(arguments, message):
 
 def test_scopes_that_differ_in_arguments_only_are_two():
     assert len(GradientWatch([ACLEmbed()], scopes=[TopLayers(1), TopLayers(2), PerTensor()]).scopes) == 4
+
+
+class Attentive(SupervisedContrastive):
+    """Remembers what it is told."""
+
+    name = "attentive"
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("quality_E", torch.zeros(3))
+
+    def prepare(self, class_counts_C):
+        self.counts = class_counts_C.tolist()
+
+    def after_validation(self, quality_E):
+        self.quality_E = quality_E.cpu().float()
+
+
+def test_terms_are_told_what_trained_ones_are(tiny_backbone, tmp_path):
+    term, resumed = Attentive(), Attentive()
+    watch = GradientWatch([term])
+    trained(tiny_backbone, tmp_path, watch, trainer={"limit_val_batches": 1.0})
+    assert sum(term.counts) == 40
+    assert term.quality_E.max() > 0
+    GradientWatch([resumed]).load_state_dict(watch.state_dict())
+    assert torch.equal(resumed.quality_E, term.quality_E)
+
+
+class Own(Objective):
+    """An objective that is not `Combined`."""
+
+    def losses_per_exit(self, outputs, labels_B):
+        return {"own": CrossEntropy().per_exit(outputs, labels_B)}
+
+    def terms(self, outputs, labels_B):
+        return {name: loss_E.mean() for name, loss_E in self.losses_per_exit(outputs, labels_B).items()}
+
+
+def test_an_objective_without_exit_weights_is_refused(tiny_backbone, tmp_path):
+    with pytest.raises(UserError, match="of the class Combined for GradientWatch; found Own"):
+        trained(tiny_backbone, tmp_path, watching(), objective=Own())
+
+
+def test_parameters_that_autograd_does_not_see_are_no_silent_zeros(tiny_backbone, tmp_path, monkeypatch):
+    unseen = "acl_lightning.callbacks.gradient_watch.gradient_row"
+    monkeypatch.setattr(unseen, lambda term, sources, world_size: [None] * len(sources))
+    with pytest.raises(UserError, match="the strategy shards or hides them"):
+        trained(tiny_backbone, tmp_path, watching())
 
 
 def test_what_the_task_has_no_use_for_is_refused(tiny_backbone, tmp_path):
