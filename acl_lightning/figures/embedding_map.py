@@ -7,10 +7,12 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
@@ -19,6 +21,9 @@ from acl_lightning.figures.style import FAINT, INK, STYLES, Style
 
 #: Points and stars, (n, 2) and (C, 2).
 Points = tuple[Vectors, Vectors]
+
+#: Least height of the panels of principal components over their width: two classes lie on a line.
+FLATTEST = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,9 +49,9 @@ def embedding_map_figure(columns: Sequence[EmbeddingMap], label_names: Sequence[
     """Draw each column's samples by their two principal components, and below by t-SNE.
 
     The label embeddings go through the principal components of the samples; t-SNE embeds them jointly. All panels of
-    principal components have one scale, so that what looks tighter is tighter. Classes are told apart by marker first
-    and colour second. Without scikit-learn the figure has principal components alone, and says so. A single column is
-    drawn as a row.
+    principal components have one scale, so that what looks tighter is tighter; the first class is put on the left.
+    Classes are told apart by marker first and colour second. Without scikit-learn the figure has principal components
+    alone, and says so. A single column is drawn as a row.
 
     Args:
         columns: at least one; all of one task.
@@ -56,24 +61,34 @@ def embedding_map_figure(columns: Sequence[EmbeddingMap], label_names: Sequence[
     assert columns
     components = [_components(column) for column in columns]
     neighbours = [_neighbours(column) for column in columns]
-    kinds = 2 if any(neighbours) else 1
-    shape = (1, kinds) if len(columns) == 1 else (kinds, len(columns))
-    figure = Figure(figsize=(0.4 + 3.3 * shape[1], 1.5 + 3.3 * shape[0]), layout="constrained")
-    panels = figure.subplots(*shape, squeeze=False).reshape(kinds, len(columns))
-    styles = [STYLES[number % len(STYLES)] for number in range(len(label_names))]
     limits = _common_limits([points for points, _ in components])
+    styles = [STYLES[number % len(STYLES)] for number in range(len(label_names))]
+    figure, panels = _panels(len(columns), 2 if any(neighbours) else 1, limits.height)
     for position, column in enumerate(columns):
         points, share = components[position]
-        _draw(panels[0, position], points, column, styles)
-        panels[0, position].set(xlim=limits[0], ylim=limits[1])
-        _head(panels[0, position], column.title, f"principal components, {_percent(share)} of the variance")
-        if kinds == 2:
-            _draw(panels[1, position], neighbours[position], column, styles)
-            _head(panels[1, position], "", "t-SNE")
+        _draw(panels[0, position], points, column, styles, f"principal components, {_percent(share)} of the variance")
+        panels[0, position].set(xlim=limits.x, ylim=limits.y)
+        panels[0, position].set_box_aspect(limits.height)
+        heading = "\n".join(textwrap.wrap(column.title, 40))
+        panels[0, position].set_title(heading, loc="left", fontsize=10, color=INK)
+        if len(panels) == 2:
+            _draw(panels[1, position], neighbours[position], column, styles, "t-SNE")
         _foot(panels[0 if len(columns) == 1 else -1, position], column.measures)
     _legend(figure, label_names, styles, "" if has_tsne() else "t-SNE needs scikit-learn (extra tsne)")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
     return figure
+
+
+def _panels(columns: int, kinds: int, height: float) -> tuple[Figure, NDArray[Any]]:
+    """A figure and its axes [kind, column]; the upper panels have `height` times their width."""
+    layout = ConstrainedLayoutEngine(h_pad=0.06)
+    if columns == 1:
+        figure = Figure(figsize=(0.4 + 3.4 * kinds, 5.0), layout=layout)
+        axes = figure.subplots(1, kinds, squeeze=False).T
+    else:
+        figure = Figure(figsize=(0.4 + 3.4 * columns, 1.9 + 3.4 * (height + kinds - 1)), layout=layout)
+        axes = figure.subplots(kinds, columns, squeeze=False, height_ratios=[height, 1][:kinds])
+    return figure, axes
 
 
 def _finite(column: EmbeddingMap) -> bool:
@@ -86,28 +101,49 @@ def _components(column: EmbeddingMap) -> tuple[Points | None, float]:
     if not _finite(column):
         return None, math.nan
     points, stars, share = principal_components(column.vectors_nD, column.label_vectors_CD)
-    return (points, stars), share
+    return _first_class_left((points, stars), column.labels_n), share
 
 
 def _neighbours(column: EmbeddingMap) -> Points | None:
-    return tsne(column.vectors_nD, column.label_vectors_CD) if _finite(column) else None
+    found = tsne(column.vectors_nD, column.label_vectors_CD) if _finite(column) else None
+    return None if found is None else _first_class_left(found, column.labels_n)
 
 
-def _common_limits(drawn: Sequence[Points | None]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Limits of x and y, equally wide, that hold everything drawn."""
+def _first_class_left(drawn: Points, labels_n: NDArray[np.int64]) -> Points:
+    """Mirror where the first class would lie on the right: neither projection says anything about sides."""
+    points, stars = drawn
+    across_n = points[:, 0] - points[:, 0].mean()
+    side = np.array([-1.0 if across_n[labels_n == labels_n.min()].mean() > 0 else 1.0, 1.0])
+    return points * side, stars * side
+
+
+class _Limits(NamedTuple):
+    x: tuple[float, float]
+    y: tuple[float, float]
+    height: float
+
+
+def _common_limits(drawn: Sequence[Points | None]) -> _Limits:
+    """Limits that hold everything drawn, and the height over the width that gives both axes one scale."""
     rows = [np.concatenate(points) for points in drawn if points is not None]
     every = np.concatenate(rows) if rows else np.zeros((1, 2))
     low, high = every.min(axis=0), every.max(axis=0)
-    half = max(float((high - low).max()), 1e-3) * 0.56
-    middle = (low + high) / 2
-    return (middle[0] - half, middle[0] + half), (middle[1] - half, middle[1] + half)
+    longest = max(float((high - low).max()), 1e-3)
+    half = 0.56 * np.maximum(high - low, FLATTEST * longest)
+    lower, upper = (low + high) / 2 - half, (low + high) / 2 + half
+    return _Limits((lower[0], upper[0]), (lower[1], upper[1]), float(half[1] / half[0]))
 
 
-def _draw(axes: Axes, drawn: Points | None, column: EmbeddingMap, styles: Sequence[Style]) -> None:
+def _draw(axes: Axes, drawn: Points | None, column: EmbeddingMap, styles: Sequence[Style], kind: str) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_color(FAINT)
     axes.set_box_aspect(1)
+    axes.margins(0.09)
+    axes.annotate(
+        kind, (0, 1), (5, -4), xycoords="axes fraction", textcoords="offset points", va="top", fontsize=7.5,
+        color="#555555", zorder=6,
+    )  # fmt: skip
     if drawn is None:
         axes.text(0.5, 0.5, "no finite embeddings", transform=axes.transAxes, ha="center", color=INK)
         return
@@ -120,14 +156,6 @@ def _draw(axes: Axes, drawn: Points | None, column: EmbeddingMap, styles: Sequen
     for style, star in zip(styles, stars, strict=False):
         axes.scatter(star[0], star[1], s=420, marker="*", facecolor="white", linewidth=0, zorder=4)
         axes.scatter(star[0], star[1], s=300, marker="*", facecolor=style.color, edgecolor=INK, linewidth=1.2, zorder=5)
-
-
-def _head(axes: Axes, title: str, kind: str) -> None:
-    if title:
-        axes.set_title("\n".join(textwrap.wrap(title, 36)), loc="left", fontsize=10, color=INK, pad=16)
-    axes.annotate(
-        kind, (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points", fontsize=8, color="#555555"
-    )
 
 
 def _foot(axes: Axes, measures: Mapping[str, float]) -> None:
@@ -153,7 +181,9 @@ def _legend(figure: Figure, label_names: Sequence[str], styles: Sequence[Style],
 
 
 def _value(value: float) -> str:
-    return f"{value:.2f}" if math.isfinite(value) else "undefined"
+    if not math.isfinite(value):
+        return "undefined"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def _percent(share: float) -> str:

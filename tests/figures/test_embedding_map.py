@@ -118,7 +118,8 @@ def test_a_column_per_run_with_components_above_and_neighbours_below():
     limits = {(*axes.get_xlim(), *axes.get_ylim()) for axes in figure.axes[:3]}
     assert len(limits) == 1
     left, right, low, high = next(iter(limits))
-    assert right - left == pytest.approx(high - low)
+    for axes in figure.axes[:3]:
+        assert axes.get_box_aspect() == pytest.approx((high - low) / (right - left))
     feet = [axes.get_xlabel().split() for axes in figure.axes]
     assert feet[:3] == [[], [], []]
     assert feet[3] == ["alignment", "0.50", "label", "margin", "undefined", "uniformity", "-1.23"]
@@ -129,12 +130,24 @@ def test_samples_and_label_embeddings_are_where_the_projection_puts_them():
     vectors_nD, labels_n, stars_CD = clusters()
     points, stars, _ = principal_components(vectors_nD, stars_CD)
     figure = embedding_map_figure([column()], ["negative", "positive"], title="")
+    if points[labels_n == 0, 0].mean() > 0:  # the first class goes to the left
+        points, stars = points * [-1, 1], stars * [-1, 1]
     negative, positive, *marks = points_of(figure.axes[0])
+    assert negative[:, 0].mean() < positive[:, 0].mean()
     np.testing.assert_allclose(negative, points[labels_n == 0])
     np.testing.assert_allclose(positive, points[labels_n == 1])
     np.testing.assert_allclose(np.concatenate(marks[1::2]), stars)
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["negative", "positive", "label embedding"]
+
+
+def test_the_first_class_is_on_the_left_whichever_it_is():
+    vectors_nD, labels_n, stars_CD = clusters()
+    for labels in (labels_n, 1 - labels_n):
+        figure = embedding_map_figure([EmbeddingMap("", vectors_nD, labels, stars_CD, {})], ["a", "b"], title="")
+        for axes in figure.axes:
+            first, second = points_of(axes)[:2]
+            assert first[:, 0].mean() < second[:, 0].mean()
 
 
 def test_classes_differ_without_colour():
