@@ -15,15 +15,16 @@ class BatchedRows(AutogradRows):
     """One `autograd.grad` call with `is_grads_batched=True`: every kernel of the backward pass runs once for K terms.
 
     For a GPU that waits for kernel launches. On a CPU it is slower than a pass per term (MiniLM, 32 x 128 tokens, two
-    terms, 2 cores: 2.1 s against 1.3 s). Needs the memory of K backward passes at once.
+    terms, 2 cores: 2.1 s against 1.3 s). Needs the memory of K backward passes at once. Where one term's gradient is
+    not finite, zeros times infinities spoil those of the others too, and the step is skipped.
     """
 
     def rows(self, terms: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> list[Row]:
         """See `Collector.rows`.
 
         Raises:
-            UserError: an operation of the graph cannot be vectorised: the gathering of a global pool, or gradient
-                checkpointing.
+            UserError: an operation of the graph cannot be vectorised: gradient checkpointing with dropout, which would
+                draw random numbers again, cannot; nor a collective, as in a global pool.
         """
         refuse_sharded(parameters, "BatchedRows")
         connected = [term for term in terms if term.requires_grad]
@@ -39,7 +40,7 @@ class BatchedRows(AutogradRows):
         except RuntimeError as error:
             raise UserError(
                 "a graph that BatchedRows can vectorise", str(error).strip().splitlines()[0][:200],
-                "Set the gradient collector to AutogradRows; global_pool and gradient_checkpointing need it.",
+                "Set the gradient collector to AutogradRows; gradient_checkpointing and global_pool need it.",
             ) from error  # fmt: skip
         unbound = iter(zip(*(_rows_of(gradient, len(connected)) for gradient in gradients), strict=True))
         rows: list[Row] = []
