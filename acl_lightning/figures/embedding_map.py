@@ -22,7 +22,7 @@ from acl_lightning.figures.style import FAINT, INK, STYLES, Style
 #: Points and stars, (n, 2) and (C, 2).
 Points = tuple[Vectors, Vectors]
 
-#: Least height of the panels of principal components over their width: two classes lie on a line.
+#: Least height over width, and the reverse, of several runs' principal components: two classes nearly lie on a line.
 FLATTEST = 0.5
 
 
@@ -61,7 +61,7 @@ def embedding_map_figure(columns: Sequence[EmbeddingMap], label_names: Sequence[
     assert columns
     components = [_components(column) for column in columns]
     neighbours = [_neighbours(column) for column in columns]
-    limits = _common_limits([points for points, _ in components])
+    limits = _common_limits([points for points, _ in components], flattest=1 if len(columns) == 1 else FLATTEST)
     styles = [STYLES[number % len(STYLES)] for number in range(len(label_names))]
     figure, panels = _panels(len(columns), 2 if any(neighbours) else 1, limits.height)
     for position, column in enumerate(columns):
@@ -123,13 +123,13 @@ class _Limits(NamedTuple):
     height: float
 
 
-def _common_limits(drawn: Sequence[Points | None]) -> _Limits:
+def _common_limits(drawn: Sequence[Points | None], *, flattest: float) -> _Limits:
     """Limits that hold everything drawn, and the height over the width that gives both axes one scale."""
     rows = [np.concatenate(points) for points in drawn if points is not None]
     every = np.concatenate(rows) if rows else np.zeros((1, 2))
     low, high = every.min(axis=0), every.max(axis=0)
     longest = max(float((high - low).max()), 1e-3)
-    half = 0.56 * np.maximum(high - low, FLATTEST * longest)
+    half = 0.58 * np.maximum(high - low, flattest * longest)
     lower, upper = (low + high) / 2 - half, (low + high) / 2 + half
     return _Limits((lower[0], upper[0]), (lower[1], upper[1]), float(half[1] / half[0]))
 
@@ -139,7 +139,7 @@ def _draw(axes: Axes, drawn: Points | None, column: EmbeddingMap, styles: Sequen
     axes.set_yticks([])
     axes.spines[:].set_color(FAINT)
     axes.set_box_aspect(1)
-    axes.margins(0.09)
+    axes.margins(0.1)
     axes.annotate(
         kind, (0, 1), (5, -4), xycoords="axes fraction", textcoords="offset points", va="top", fontsize=7.5,
         color="#555555", zorder=6,
