@@ -28,8 +28,9 @@ from acl_lightning.gradients import (
 )
 from acl_lightning.metrics import ExitMetrics, quality
 from acl_lightning.objectives import Combined, Objective, SquaredError
-from acl_lightning.optimization import OptimizationConfig, build_optimizer, count_steps
+from acl_lightning.optimization import OptimizationConfig, count_steps
 from acl_lightning.outputs import ExitOutputs
+from acl_lightning.stages import Joint, TwoStages, build_staged_optimizer
 
 Batch = dict[str, Tensor]
 
@@ -57,6 +58,8 @@ class ACLModule(LightningModule):
         optimization: AdamW, its schedule, clipping and accumulation.
         global_pool: with several processes, compute the terms over the batches of all of them. A contrastive term then
             sees the same pool as one process with the whole batch; off, every process has a pool of its own.
+        first_stage_epochs: train the backbone with the deepest exit alone for so many epochs, then the other exits on
+            the frozen backbone; see `TwoStages`. None: all of it jointly.
         label_names: names of the classes; empty for regression. Given by the DataModule.
         metric_names: the task's metrics, the primary one first. Given by the DataModule.
         task_name: for titles and records. Given by the DataModule.
@@ -75,6 +78,7 @@ class ACLModule(LightningModule):
         check_every_n_steps: int = 1,
         optimization: OptimizationConfig = OptimizationConfig(),  # noqa: B008 - frozen
         global_pool: bool = False,
+        first_stage_epochs: int | None = None,
         label_names: list[str] | None = None,
         metric_names: list[str] | None = None,
         task_name: str = "task",
@@ -98,6 +102,8 @@ class ACLModule(LightningModule):
         self.check_every_n_steps = check_every_n_steps
         self.encoder = encoder.build(self.num_labels)
         self.objective.check(classes=bool(self.label_names), num_exits=self.encoder.num_exits)
+        self.stages = Joint() if first_stage_epochs is None else TwoStages(self.encoder, first_stage_epochs)
+        self.stages.check(self.objective, classes=bool(self.label_names))
         self._identity = {
             "task": self.task_name,
             "labels": self.label_names,
@@ -143,12 +149,18 @@ class ACLModule(LightningModule):
         return self.encoder(**_inputs(batch))  # type: ignore[no-any-return]
 
     def on_fit_start(self) -> None:
-        """Prepare the gradient step over everything that is trained."""
+        """Prepare the gradient step; what it cannot work with is refused here, for all stages."""
         if self.device.type == "cpu":
             keep_freed_memory()
         self._prepare_objective()
         self.gradient_collector.check(self.trainer.strategy.model or self)
-        self.step = GradientStep(
+        for epoch in sorted({0, self.stages.first_epochs}, reverse=True):
+            self.stages.enter(epoch)
+            self.step = self._gradient_step(self._step_state)
+
+    def _gradient_step(self, state: dict[str, Any]) -> GradientStep:
+        """A step over what is trained at present, with the decision of `state` in force."""
+        step = GradientStep(
             self.gradient_rule,
             self._trained(),
             self.gradient_scope,
@@ -157,7 +169,15 @@ class ACLModule(LightningModule):
             average_ranks=self.trainer.world_size > 1,
             scaled=getattr(self.trainer.precision_plugin, "scaler", None) is not None,
         )
-        self.step.interval.load_state_dict(self._step_state)
+        step.interval.load_state_dict(state)
+        return step
+
+    def _renew_step(self, state: dict[str, Any]) -> None:
+        """Let the gradient step follow a change of what is trained; whoever observes it goes on doing so."""
+        assert self.step is not None
+        observers = self.step.observers
+        self.step = self._gradient_step(state)
+        self.step.observers = observers
 
     def _prepare_objective(self) -> None:
         """Tell the objective about the training data, as far as the DataModule knows them."""
@@ -167,10 +187,12 @@ class ACLModule(LightningModule):
             self.objective.check_batch_size(batch_size * (self.trainer.world_size if self.global_pool else 1))
         if self.label_names and hasattr(data, "class_counts"):
             for term in self.objective.all_terms():
-                term.prepare(data.class_counts())
+                term.prepare(data.class_counts().to(self.device))
 
     def on_train_start(self) -> None:
-        """Refuse a validation inside an accumulation group: a checkpoint saved there would lose half-summed gradients.
+        """Enter the stage of a resumed run, and refuse a validation inside an accumulation group.
+
+        A checkpoint saved there would lose half-summed gradients.
 
         Raises:
             UserError: `trainer.val_check_interval` is no multiple of `accumulate`.
@@ -182,6 +204,14 @@ class ACLModule(LightningModule):
                 f"{interval}",
                 "Change one of them.",
             )
+        if self.stages.enter(self.current_epoch):
+            self._renew_step(self._step_state)
+
+    def on_train_epoch_start(self) -> None:
+        """Enter the stage that begins."""
+        if self.stages.begins(self.current_epoch):
+            self.stages.enter(self.current_epoch)
+            self._renew_step({})
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """One micro-batch; the optimiser moves at the end of a group, and at the end of the epoch."""
@@ -190,7 +220,7 @@ class ACLModule(LightningModule):
         embeddings_EBD = outputs.embeddings_EBD
         if self.global_pool and self.trainer.world_size > 1:
             outputs, labels = gather_outputs(outputs), gather(labels).flatten(0, 1)
-        terms = self.objective(outputs, labels)
+        terms = self.objective(self.stages.learning(outputs), labels)
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         self.step.add([scaler.scale(term) if scaler else term for term in terms.values()], embeddings_EBD)
         report = None
@@ -225,18 +255,14 @@ class ACLModule(LightningModule):
             nn.utils.clip_grad_norm_(self.parameters(), self.optimization.max_grad_norm)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW and its linear schedule over the whole run."""
-        trainer = self.trainer
-        batches = trainer.datamodule.train_batches_per_epoch(trainer.world_size)  # type: ignore[attr-defined]
-        total = count_steps(
-            batches,
-            self.optimization.accumulate,
-            trainer.max_epochs,
-            trainer.max_steps,
-            trainer.limit_train_batches,
-        )
+        """AdamW and its linear schedule over the whole run, or one over each stage."""
+        trainer, accumulate = self.trainer, self.optimization.accumulate
+        batches, limit = trainer.datamodule.train_batches_per_epoch(trainer.world_size), trainer.limit_train_batches  # type: ignore[attr-defined]
+        total = count_steps(batches, accumulate, trainer.max_epochs, trainer.max_steps, limit)
+        first = count_steps(batches, accumulate, self.stages.first_epochs, -1, limit)
+        self.stages.release()
         fused = getattr(trainer.precision_plugin, "scaler", None) is None
-        optimizer, scheduler = build_optimizer(self._trained(), self.optimization, total, fused=fused)
+        optimizer, scheduler = build_staged_optimizer(self._trained(), self.optimization, total, first, fused=fused)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def _trained(self) -> list[tuple[str, nn.Parameter]]:
@@ -291,8 +317,11 @@ class ACLModule(LightningModule):
         chosen_E = self.exit_metrics.on_selection_half()
         if chosen_E is None:
             return
-        self.log("val/selection", chosen_E.mean(), prog_bar=True)
-        if self.trainer.training:  # not in `validate`, which measures a finished model
+        if self.trainer.state.fn != "fit":  # `validate` measures a finished model
+            self.log("val/selection", chosen_E.mean(), prog_bar=True)
+            return
+        self.log("val/selection", self.stages.selection(chosen_E), prog_bar=True)
+        if not self.trainer.sanity_checking:
             for term in self.objective.all_terms():
                 term.after_validation(chosen_E)
 

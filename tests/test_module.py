@@ -300,7 +300,7 @@ def test_a_checkpoint_of_a_module_made_by_hand_loads(backbone, tmp_path):
     path = tmp_path / "hand.ckpt"
     module.trainer.save_checkpoint(path)
     content = torch.load(path, weights_only=True)
-    settings = {"check_every_n_steps", "global_pool", "gradient_collector", "gradient_scope"}
+    settings = {"check_every_n_steps", "first_stage_epochs", "global_pool", "gradient_collector", "gradient_scope"}
     assert set(content["hyper_parameters"]) == {*settings, "label_names", "metric_names", "task_name"}
     again = ACLModule.load_from_checkpoint(path, encoder=EncoderConfig(backbone=backbone, exits=[1, 3]), **acl())
     assert again.label_names == module.label_names
