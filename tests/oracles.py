@@ -71,6 +71,52 @@ def patience_exit(logits_EC, patience, delta=None):
     return len(logits_EC) - 1
 
 
+def margin_exit(logits_EC, bound):
+    """Index of the first exit whose largest probability leads the second largest by `bound`."""
+    for exit_, logits_C in enumerate(logits_EC):
+        second, first = sorted(_softmax(logits_C))[-2:]
+        if first - second >= bound:
+            return exit_
+    return len(logits_EC) - 1
+
+
+def pcee_exit(logits_EC, patience, bound):
+    """PCEE-BERT's counter: leave when `patience` exits in a row have had an entropy under `bound` (of ln C)."""
+    counter = 0
+    for exit_, logits_C in enumerate(logits_EC):
+        entropy = -sum(p * math.log(p) for p in _softmax(logits_C) if p > 0) / math.log(len(logits_C))
+        counter = counter + 1 if entropy < bound else 0
+        if counter == patience:
+            return exit_
+    return len(logits_EC) - 1
+
+
+def fpabee_exit(logits_EC, patience, bound):
+    """F-PABEE's counter: leave when `patience` exits in a row have diverged by less than `bound` bits from the last."""
+    counter, previous = 0, None
+    for exit_, logits_C in enumerate(logits_EC):
+        current = _softmax(logits_C)
+        if previous is not None:
+            divergence = 0.0
+            for p, q in zip(previous, current, strict=True):
+                mean = (p + q) / 2
+                divergence += (p * math.log2(p / mean) if p > 0 else 0.0) / 2
+                divergence += (q * math.log2(q / mean) if q > 0 else 0.0) / 2
+            counter = counter + 1 if divergence < bound else 0
+        previous = current
+        if counter == patience:
+            return exit_
+    return len(logits_EC) - 1
+
+
+def gate_exit(gates_E, bound):
+    """BERxiT's loop: the first exit of which the gate is sure."""
+    for exit_, gate in enumerate(gates_E):
+        if 1 / (1 + math.exp(-gate)) >= bound:
+            return exit_
+    return len(gates_E) - 1
+
+
 def _softmax(logits_C):
     exponentials = [math.exp(logit - max(logits_C)) for logit in logits_C]
     return [exponential / sum(exponentials) for exponential in exponentials]

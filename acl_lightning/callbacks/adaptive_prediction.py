@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Criterion, Static
+from acl_lightning.exits import Criterion, Static, from_recipe
 from acl_lightning.exits.runtime import AdaptiveRuntime
 from acl_lightning.files import write_text_atomically
 
@@ -65,7 +64,7 @@ class AdaptivePrediction(Callback):
         if criterion is None or threshold is None:
             layers: tuple[int, ...] = pl_module.exit_layers  # type: ignore[assignment]
             criterion, threshold = Static(), float(len(layers))
-        _check_reachable(criterion, threshold, len(pl_module.exit_layers))  # type: ignore[arg-type]
+        criterion.check_reachable(threshold, len(pl_module.exit_layers))  # type: ignore[arg-type]
         pl_module.runtime = AdaptiveRuntime(pl_module.encoder, criterion, threshold)  # type: ignore[assignment, arg-type]
         self._records = {}
 
@@ -98,14 +97,6 @@ class AdaptivePrediction(Callback):
         )
         write_text_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         print(f"{len(records)} predictions written to {path}")  # noqa: T201 - the command's answer
-
-
-def _check_reachable(criterion: Criterion, threshold: float, num_exits: int) -> None:
-    highest = max(criterion.thresholds(num_exits))
-    if threshold > highest:
-        raise UserError(
-            f"a threshold of {criterion.name} up to {highest:g} with {num_exits} exits", f"{threshold:g}", "Lower it."
-        )
 
 
 def _records(outputs: dict[str, Tensor], label_names: list[str]) -> list[dict[str, Any]]:
@@ -148,8 +139,6 @@ def read_operating_point(checkpoint: object, name: str) -> tuple[Criterion, floa
             "Thresholds do not carry over.",
         )
     point = points[name]
-    recipe = content["criteria"][point["criterion"]]
-    module, _, name = recipe["class_path"].rpartition(".")
-    kind = getattr(importlib.import_module(module), name)
-    assert issubclass(kind, Criterion)
-    return kind(**recipe["init_args"]), float(point["threshold"])
+    if "exit" not in point:
+        raise UserError(f"how {name!r} leaves, in {result}", "a result of an older version", "Run `validate` again.")
+    return from_recipe(point["exit"]), float(point["threshold"])

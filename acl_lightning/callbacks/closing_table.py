@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from acl_lightning.callbacks.exit_sweep import ExitSweep
+from acl_lightning.callbacks.sweep_summary import point_text
 
 
 class ClosingTable(Callback):
@@ -77,7 +78,7 @@ def _points(summary: Mapping[str, Any]) -> Table:
         table.add_row(
             name,
             point["criterion"],
-            f"{point['threshold']:g}",
+            point_text(point),
             f"{100 * point['quality']:.1f}",
             f"{point['loss_points']:.1f}",
             *speeds,
@@ -108,6 +109,12 @@ def _silence(summary: Mapping[str, Any]) -> list[Text]:
     """A plain sentence where no recommended point is any faster than full depth."""
     if any(point["leaves_early"] for point in summary["recommended"].values()):
         return []
+    if not summary["leaves_early"]:
+        sentence = (
+            "No sample leaves early at any threshold of any criterion: nothing here is an early exit. Train longer, "
+            "or sweep lower thresholds (exit_sweep.thresholds)."
+        )
+        return [Text(sentence, style="yellow")]
     sentence = (
         "No sample leaves early at any recommended point: within these losses early exit gains nothing here. "
         "Train longer, or accept a larger loss (max_losses)."

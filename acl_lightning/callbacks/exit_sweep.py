@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,22 +16,30 @@ from acl_lightning.callbacks.sweep_summary import (
     csv_text,
     difficulty_summary,
     mean_tokens,
+    point_text,
     summarise,
     table_rows,
 )
 from acl_lightning.callbacks.validation_record import Columns, columns_of, gathered, joined
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
+    FPABEE,
+    PCEE,
     Confidence,
     Criterion,
     Entropy,
     ExitCosts,
+    LearntGate,
+    Margin,
     OperatingPoint,
     Patience,
     Static,
+    check_grids,
     loss_name,
+    pareto_front,
     recommend,
     sweep,
+    variant_of,
 )
 from acl_lightning.figures import per_exit_figure, speed_quality_figure
 from acl_lightning.files import replaced_atomically, write_text_atomically
@@ -42,34 +50,43 @@ class ExitSweep(Callback):
 
     Runs in `validate` only (the command line validates the best checkpoint after `fit`), not in the validations during
     training. Rank zero writes into the run directory (`trainer.default_root_dir`): `exit_sweep.csv` (a row per
-    criterion and threshold), `speed_quality.png` and `.svg`, `per_exit.png`; loggers that can show tables and figures
-    get them too. FLOPs are those of a sample of the mean number of tokens, rounded.
+    criterion, setting and threshold), `speed_quality.png` and `.svg`, `per_exit.png`; loggers that can show tables and
+    figures get them too. FLOPs are those of a sample of the mean number of tokens, rounded.
 
     Attributes:
-        summary: what was found, in plain JSON types (see `summarise`), with `difficulty` and the settings of the
-            `criteria`, so that thresholds can be used later; empty before a sweep, and on other ranks than zero.
+        summary: what was found, in plain JSON types (see `summarise`), with `difficulty`; empty before a sweep, and on
+            other ranks than zero.
     """
 
     def __init__(
-        self, criteria: list[Criterion] | None = None, max_losses: tuple[float, ...] = (0.0, 1.0, 2.0)
+        self,
+        criteria: list[Criterion] | None = None,
+        max_losses: tuple[float, ...] = (0.0, 1.0, 2.0),
+        thresholds: dict[str, list[float]] | None = None,
     ) -> None:
         """Set what is swept and what is recommended.
 
         Args:
-            criteria: criteria with different names; default: confidence, entropy, patience. Static exits are always
-                measured. For a regression, those that cannot read one are left out.
+            criteria: criteria with different names; default: confidence, entropy, margin, patience, PCEE, F-PABEE, and
+                the learnt gate where the model has one. Static exits are always measured. For a regression, those that
+                cannot read one are left out.
             max_losses: acceptable losses against full depth, in points; each gives a recommended operating point.
+            thresholds: ascending thresholds to try in place of a criterion's full grid, by the criterion's name.
 
         Raises:
-            UserError: no loss, a loss below 0, or two criteria of one name.
+            UserError: no loss, a loss below 0, two criteria of one name, or thresholds that are empty, do not ascend,
+                are out of the criterion's range or of no criterion.
         """
-        self.criteria = criteria if criteria is not None else [Confidence(), Entropy(), Patience()]
+        self.criteria = criteria if criteria is not None else _every_criterion()
         self.max_losses = tuple(max_losses)
+        self.thresholds = thresholds or {}
         self.summary: dict[str, Any] = {}
         self._batches: list[Columns] = []
+        self._chosen_by_user = criteria is not None
         names = [criterion.name for criterion in self.criteria]
         if len(set(names)) < len(names):
             raise UserError("exit criteria with different names", ", ".join(names), "Remove one from ExitSweep.")
+        check_grids(self.criteria, self.thresholds)
         if not self.max_losses or not all(loss >= 0 for loss in self.max_losses):
             raise UserError("max_losses of 0 points or more", f"{list(self.max_losses)}", "Give e.g. [0, 1, 2].")
 
@@ -105,22 +122,41 @@ class ExitSweep(Callback):
             return
         module = cast(SweptModule, pl_module)
         criteria = self._criteria_for(columns)
-        points = _swept(columns, criteria, module)
+        points = self._swept(columns, criteria, module)
         recommended = recommend(points, self.max_losses)
         chosen = recommended[self.highlighted]
-        criterion = next(one for one in (Static(), *criteria) if one.name == chosen.criterion)
-        difficulty = difficulty_summary(columns, criterion, chosen.threshold, module.exit_layers)
+        criterion = variant_of(chosen, criteria, columns["logits_BEC"].shape[-1])
         self.summary = {
-            **summarise(columns, points, recommended, module),
+            **summarise(columns, points, recommended, module, criteria),
             "highlighted": self.highlighted,
-            "difficulty": difficulty,
-            "criteria": {one.name: _recipe(one) for one in (Static(), *criteria)},
+            "difficulty": difficulty_summary(columns, criterion, chosen.threshold, module.exit_layers),
         }
         self._publish(trainer, module, points, recommended)
 
     def _criteria_for(self, columns: Columns) -> list[Criterion]:
         regression = columns["logits_BEC"].shape[-1] == 1
-        return [one for one in self.criteria if one.supports_regression or not regression]
+        readable = [one for one in self.criteria if one.supports_regression or not regression]
+        gated = "gates_BE" in columns or self._chosen_by_user  # who asks for the gate of a model without is told so
+        return [one for one in readable if gated or one.name != LearntGate.name]
+
+    def _swept(self, columns: Columns, criteria: Sequence[Criterion], module: SweptModule) -> list[OperatingPoint]:
+        num_tokens = round(mean_tokens(columns))
+        primary = module.metric_names[0]
+        return sweep(
+            columns["logits_BEC"].transpose(0, 1),
+            columns["labels"],
+            criteria,
+            quality=lambda predictions_n, labels_n: module.quality(primary, predictions_n, labels_n),
+            selection_B=columns["selection"],
+            gates_EB=columns["gates_BE"].T if "gates_BE" in columns else None,
+            thresholds={one.name: self.thresholds[one.name] for one in criteria if one.name in self.thresholds},
+            costs=ExitCosts(
+                layers_E=tuple(module.exit_layers),
+                depth=module.depth,
+                flops_E=tuple(module.exit_flops(num_tokens)),
+                full_flops=module.full_depth_flops(num_tokens),
+            ),
+        )
 
     def _publish(
         self,
@@ -144,41 +180,30 @@ class ExitSweep(Callback):
                 show_figure(logger, name, figure, directory / f"{name}.png", trainer.global_step)
 
 
-def _recipe(criterion: Criterion) -> dict[str, Any]:
-    """How to build a criterion again: its class and its settings, as in a configuration."""
-    kind = type(criterion)
-    settings = {name: value for name, value in vars(criterion).items() if not name.startswith("_")}
-    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": settings}
-
-
-def _swept(columns: Columns, criteria: list[Criterion], module: SweptModule) -> list[OperatingPoint]:
-    num_tokens = round(mean_tokens(columns))
-    primary = module.metric_names[0]
-    return sweep(
-        columns["logits_BEC"].transpose(0, 1),
-        columns["labels"],
-        criteria,
-        quality=lambda predictions_n, labels_n: module.quality(primary, predictions_n, labels_n),
-        selection_B=columns["selection"],
-        gates_EB=columns["gates_BE"].T if "gates_BE" in columns else None,
-        costs=ExitCosts(
-            layers_E=tuple(module.exit_layers),
-            depth=module.depth,
-            flops_E=tuple(module.exit_flops(num_tokens)),
-            full_flops=module.full_depth_flops(num_tokens),
-        ),
-    )
+def _every_criterion() -> list[Criterion]:
+    return [Confidence(), Entropy(), Margin(), Patience(), PCEE(), FPABEE(), LearntGate()]
 
 
 def _speed_quality(
     points: list[OperatingPoint], recommended: Mapping[str, OperatingPoint], module: SweptModule, title: str
 ) -> Figure:
-    curves: dict[str, list[tuple[float, float]]] = {}
+    by_criterion: dict[str, list[OperatingPoint]] = {}
     for point in points:
-        curves.setdefault(point.criterion, []).append((point.layer_speedup, point.quality))
-    static = dict(zip(module.exit_layers, curves.pop(Static.name), strict=True))
-    marked = {name: (point.layer_speedup, point.quality) for name, point in recommended.items()}
+        by_criterion.setdefault(point.criterion, []).append(point)
+    static = dict(zip(module.exit_layers, _places(by_criterion.pop(Static.name)), strict=True))
+    curves = {name: _places(_line(members)) for name, members in by_criterion.items()}
+    marked = dict(zip(recommended, _places(list(recommended.values())), strict=True))
     return speed_quality_figure(curves, static, marked, metric=module.metric_names[0], title=title)
+
+
+def _line(points: list[OperatingPoint]) -> list[OperatingPoint]:
+    """A criterion's points as a line: over its thresholds, or a family's front on the selection half."""
+    alike = all(point.settings == points[0].settings for point in points)
+    return points if alike else pareto_front(points, selection=True)
+
+
+def _places(points: list[OperatingPoint]) -> list[tuple[float, float]]:
+    return [(point.layer_speedup, point.quality) for point in points]
 
 
 def _per_exit(summary: Mapping[str, Any], title: str) -> Figure:
@@ -189,7 +214,7 @@ def _per_exit(summary: Mapping[str, Any], title: str) -> Figure:
         {name: [row[name] for row in summary["per_exit"]] for name in summary["metric_names"]},
         point["shares"],
         {int(grade): layer for grade, layer in difficulty["mean_exit_layer"].items()} if difficulty else None,
-        operating_point=f"{summary['highlighted']} ({point['criterion']} {point['threshold']:g})",
+        operating_point=f"{summary['highlighted']} ({point['criterion']} {point_text(point)})",
         title=title,
     )
 

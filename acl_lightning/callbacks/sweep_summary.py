@@ -13,11 +13,14 @@ from acl_lightning.callbacks.validation_record import Columns
 from acl_lightning.exits import (
     Criterion,
     OperatingPoint,
+    Static,
     area_under_curve,
     exit_index,
     full_depth,
     mean_layer_by_grade,
+    recipe,
     spearman,
+    variant_of,
 )
 from acl_lightning.outputs import predictions
 
@@ -60,12 +63,14 @@ def summarise(
     points: Sequence[OperatingPoint],
     recommended: Mapping[str, OperatingPoint],
     module: SweptModule,
+    criteria: Sequence[Criterion],
 ) -> dict[str, Any]:
     """Everything a reader of the run asks about its exits, measured on the report half unless it says `selection`.
 
     Keys: `metric` (the primary one), `metric_names`, `exit_layers`, `depth`, `samples` (n of both halves),
     `mean_num_tokens`, `full_depth` (metric -> value of the deepest exit), `per_exit` (a list of `layer` and the metrics
-    were everybody to leave there), `area_under_curve` (criterion -> area), `recommended` (name -> operating point).
+    were everybody to leave there), `area_under_curve` (criterion -> area), `leaves_early` (whether any sample does at
+    any threshold of a criterion other than static), `recommended` (name -> operating point, see `describe`).
     """
     report_B = ~columns["selection"].bool()
     labels_B = columns["labels"][report_B]
@@ -74,7 +79,9 @@ def summarise(
         predictions_B = predictions(logits_BC)
         values = {name: module.quality(name, predictions_B, labels_B) for name in module.metric_names}
         per_exit.append({"layer": layer, **values})
-    criteria = dict.fromkeys(point.criterion for point in points)
+    swept = dict.fromkeys(point.criterion for point in points)
+    num_classes = columns["logits_BEC"].shape[-1]
+    full = full_depth(points)
     return {
         "metric": module.metric_names[0],
         "metric_names": list(module.metric_names),
@@ -85,16 +92,24 @@ def summarise(
         "full_depth": {name: per_exit[-1][name] for name in module.metric_names},
         "per_exit": per_exit,
         "area_under_curve": {
-            name: area_under_curve([point for point in points if point.criterion == name]) for name in criteria
+            name: area_under_curve([point for point in points if point.criterion == name]) for name in swept
         },
-        "recommended": {name: describe(point, full_depth(points)) for name, point in recommended.items()},
+        "leaves_early": any(point.leaves_early for point in points if point.criterion != Static.name),
+        "recommended": {
+            name: {**describe(point, full), "exit": recipe(variant_of(point, criteria, num_classes))}
+            for name, point in recommended.items()
+        },
     }
 
 
 def describe(point: OperatingPoint, full: OperatingPoint) -> dict[str, Any]:
-    """One operating point; `loss_points` is what it loses against full depth, in hundredths, on the report half."""
+    """One operating point; `loss_points` is what it loses against full depth, in hundredths, on the report half.
+
+    `summarise` adds `exit`, how to build the criterion again: its class and its settings, as in a configuration.
+    """
     return {
         "criterion": point.criterion,
+        "settings": point.settings,
         "threshold": point.threshold,
         "quality": point.quality,
         "quality_selection": point.quality_selection,
@@ -106,6 +121,11 @@ def describe(point: OperatingPoint, full: OperatingPoint) -> dict[str, Any]:
         "shares": list(point.shares_E),
         "leaves_early": point.leaves_early,
     }
+
+
+def point_text(point: Mapping[str, Any]) -> str:
+    """Threshold and settings of a described point: `0.9`; `3, bound 0.2`."""
+    return ", ".join([f"{point['threshold']:g}", *(f"{name} {value:g}" for name, value in point["settings"].items())])
 
 
 def difficulty_summary(
@@ -132,10 +152,10 @@ def difficulty_summary(
 
 
 def table_rows(points: Sequence[OperatingPoint], exit_layers: Sequence[int]) -> tuple[list[str], list[list[Any]]]:
-    """Column names, and one row per criterion and threshold: the content of `exit_sweep.csv`."""
-    names = ["criterion", "threshold", "quality", "quality_selection", "mean_exit_layer", "layer_speedup"]
-    names += ["layer_saving", "flops_speedup"]
-    header = [*names, *(f"share_exit_{layer}" for layer in exit_layers)]
+    """Column names, and one row per criterion, setting and threshold: the content of `exit_sweep.csv`."""
+    names = ["criterion", "threshold", "settings_text", "quality", "quality_selection", "mean_exit_layer"]
+    names += ["layer_speedup", "layer_saving", "flops_speedup"]
+    header = [*(name.removesuffix("_text") for name in names), *(f"share_exit_{layer}" for layer in exit_layers)]
     return header, [[*(getattr(point, name) for name in names), *point.shares_E] for point in points]
 
 

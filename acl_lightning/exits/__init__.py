@@ -5,33 +5,78 @@ serves every criterion and every threshold. The one rule is `Criterion`'s: leave
 reaches the threshold. Carrying it out on a running encoder is `acl_lightning.exits.runtime`.
 """
 
+from acl_lightning.exits.bootstrap import Interval, PointIntervals, Resampled, band, bootstrap
+from acl_lightning.exits.budget import Budget, MaxLatency, MaxLoss, MinSpeedup, full_depth
+from acl_lightning.exits.calibrated import Calibrated
 from acl_lightning.exits.confidence import Confidence
 from acl_lightning.exits.costs import ExitCosts
 from acl_lightning.exits.criterion import Criterion
 from acl_lightning.exits.curve import area_under_curve, pareto_front
 from acl_lightning.exits.difficulty import mean_layer_by_grade, spearman
+from acl_lightning.exits.elue import elue_score
 from acl_lightning.exits.entropy import Entropy
+from acl_lightning.exits.exit_record import ExitRecord
+from acl_lightning.exits.fpabee import FPABEE
+from acl_lightning.exits.histogram import exit_histogram
+from acl_lightning.exits.learnt_gate import LearntGate
+from acl_lightning.exits.margin import Margin
 from acl_lightning.exits.operating_point import OperatingPoint
+from acl_lightning.exits.oracle import OraclePoint, oracle_curve, oracle_exits
 from acl_lightning.exits.patience import Patience
-from acl_lightning.exits.selection import full_depth, loss_name, recommend
+from acl_lightning.exits.pcee import PCEE
+from acl_lightning.exits.recipe import from_recipe, recipe
+from acl_lightning.exits.reliability import Bin, calibration_error, reliability
+from acl_lightning.exits.selection import CrossFitted, cross_fit, loss_name, recommend
 from acl_lightning.exits.static import Static
-from acl_lightning.exits.sweep import exit_index, sweep
+from acl_lightning.exits.sweep import check_grids, exit_index, sweep, variant_of
+from acl_lightning.exits.temperature import fit_temperatures, negative_log_likelihood
 
 __all__ = [
+    "FPABEE",
+    "PCEE",
+    "Bin",
+    "Budget",
+    "Calibrated",
     "Confidence",
     "Criterion",
+    "CrossFitted",
     "Entropy",
     "ExitCosts",
+    "ExitRecord",
+    "Interval",
+    "LearntGate",
+    "Margin",
+    "MaxLatency",
+    "MaxLoss",
+    "MinSpeedup",
     "OperatingPoint",
+    "OraclePoint",
     "Patience",
+    "PointIntervals",
+    "Resampled",
     "Static",
     "area_under_curve",
+    "band",
+    "bootstrap",
+    "calibration_error",
+    "check_grids",
+    "cross_fit",
+    "elue_score",
+    "exit_histogram",
     "exit_index",
+    "fit_temperatures",
+    "from_recipe",
     "full_depth",
     "loss_name",
     "mean_layer_by_grade",
+    "negative_log_likelihood",
+    "oracle_curve",
+    "oracle_exits",
     "pareto_front",
+    "recipe",
     "recommend",
+    "reliability",
     "spearman",
     "sweep",
+    "variant_of",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from acl_lightning.exits.distribution import NEAR_ONE, DistributionCriterion
+from acl_lightning.exits.distribution import DistributionCriterion
 
 
 class Confidence(DistributionCriterion):
@@ -23,7 +23,3 @@ class Confidence(DistributionCriterion):
     def of_distribution(self, log_probabilities_EBC: Tensor) -> Tensor:
         """The largest probability."""
         return log_probabilities_EBC.amax(dim=-1).exp()
-
-    def thresholds(self, num_exits: int) -> list[float]:
-        """97 values: 0 to 0.88 by 0.02, 0.9 to 0.999999 by equal ratios of the distance to 1, and 1."""
-        return [round(0.02 * step, 2) for step in range(45)] + NEAR_ONE + [1.0]

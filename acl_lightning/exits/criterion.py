@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from torch import Tensor
+
+from acl_lightning.errors import UserError
 
 
 class Criterion(ABC):
@@ -23,6 +27,20 @@ class Criterion(ABC):
     name: ClassVar[str]
     supports_regression: ClassVar[bool] = False
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The constructor's arguments by name, those left open (None) omitted: what builds this criterion again."""
+        public = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return {name: value for name, value in public.items() if value is not None}
+
+    def variants(self, num_classes: int) -> Sequence[Criterion]:
+        """The criteria that a sweep tries for this one: itself, or a family's members where a setting was left open.
+
+        Args:
+            num_classes: C; 1 for a regression.
+        """
+        return [self]
+
     def evidence(self, logits_EBC: Tensor, gates_EB: Tensor | None) -> Tensor:
         """What `certainty` reads: the exit logits, for every criterion but the learnt gate."""
         return logits_EBC
@@ -38,3 +56,15 @@ class Criterion(ABC):
     @abstractmethod
     def check_threshold(self, threshold: float) -> None:
         """Raise `UserError` when `threshold` lies outside the criterion's range."""
+
+    def check_grid(self, thresholds: Sequence[float]) -> None:
+        """Raise `UserError` unless there are thresholds, each in range, each greater than the one before."""
+        if not thresholds:
+            raise UserError(f"thresholds of {self.name}", "an empty list", "Remove it: the criterion has a full grid.")
+        for threshold in thresholds:
+            self.check_threshold(threshold)
+        if any(low >= high for low, high in itertools.pairwise(thresholds)):
+            raise UserError(f"thresholds of {self.name} that ascend", f"{list(thresholds)}", "Sort them, each once.")
+
+    def check_reachable(self, threshold: float, num_exits: int) -> None:  # noqa: B027 - a hook
+        """Warn or refuse when so few exits cannot reach `threshold`. A certainty that any exit may have: silence."""

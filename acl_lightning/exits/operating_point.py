@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class OperatingPoint:
         shares_E: share of the samples that leave at each exit; sums to 1.
         quality_selection: as `quality`, on the selection half.
         layer_speedup_selection: as `layer_speedup`, on the selection half.
+        flops_speedup_selection: as `flops_speedup`, on the selection half.
+        shares_selection_E: as `shares_E`, on the selection half.
+        settings: the criterion's other settings, by name: the bound of a two-parameter criterion.
     """
 
     criterion: str
@@ -35,8 +39,16 @@ class OperatingPoint:
     shares_E: tuple[float, ...]
     quality_selection: float
     layer_speedup_selection: float
+    flops_speedup_selection: float
+    shares_selection_E: tuple[float, ...]
+    settings: dict[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def leaves_early(self) -> bool:
         """Whether any sample of the report half leaves before the last exit."""
         return any(share > 0 for share in self.shares_E[:-1])
+
+    @property
+    def settings_text(self) -> str:
+        """The settings for a table: `bound=0.2`; empty where there are none."""
+        return ", ".join(f"{name}={value:g}" for name, value in self.settings.items())

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from acl_lightning.errors import UserError
+from acl_lightning.exits.consecutive import ConsecutiveCriterion
 from acl_lightning.exits.criterion import Criterion
 
+#: Differences that a sweep over a regression tries, in units of the label.
+DELTAS = [0.05, 0.1, 0.2, 0.3, 0.5, 0.8]
 
-class Patience(Criterion):
+
+class Patience(ConsecutiveCriterion):
     """PABEE: the number of consecutive exits, ending here, that agree in their prediction, minus 1.
 
     With patience p (the threshold) the earliest exit is number p + 1. Classification: two exits agree when their
-    argmax is the same. Regression: when their values differ by less than `delta` (PABEE's rule; the value is ours).
-    An exit whose logits are not finite agrees with none and is never left at.
+    argmax is the same. Regression: when their values differ by less than `delta` (PABEE's rule; the values are ours).
+    An exit whose logits are not finite agrees with none and is never left at. Source: Zhou et al., NeurIPS 2020.
 
     >>> import torch
     >>> logits = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0], [0.0, 3.0]]).unsqueeze(1)
@@ -26,49 +31,33 @@ class Patience(Criterion):
 
     name = "patience"
     supports_regression: ClassVar[bool] = True
+    first_count = 2
 
-    def __init__(self, delta: float = 0.2) -> None:
+    def __init__(self, delta: float | None = None) -> None:
         """Set the agreement of a regression.
 
         Args:
-            delta: two values agree when |difference| < delta, in units of the label (STS-B: 0 to 5).
+            delta: two values agree when |difference| < delta, in units of the label (STS-B: 0 to 5). None: 0.2, and a
+                sweep over a regression tries all of `DELTAS`.
 
         Raises:
             UserError: delta is not positive.
         """
-        if not delta > 0:
+        if delta is not None and not delta > 0:
             raise UserError("a positive delta of patience", f"{delta}", "STS-B's labels run from 0 to 5; try 0.2.")
         self.delta = delta
 
-    def certainty(self, logits_EBC: Tensor) -> Tensor:
-        """Certainties (E, B): whole numbers 0 ... e at the exit with index e, or -inf where a logit is not finite."""
-        finite_EB = logits_EBC.isfinite().all(dim=-1)
-        agrees_EB = self._agrees_with_previous(logits_EBC) & finite_EB
-        agrees_EB[1:] &= finite_EB[:-1]
-        count_B = torch.zeros(logits_EBC.shape[1], device=logits_EBC.device)
-        counts = []
-        for agrees_B in agrees_EB:
-            count_B = (count_B + 1) * agrees_B
-            counts.append(count_B)
-        return torch.stack(counts).masked_fill(~finite_EB, -torch.inf)
+    def variants(self, num_classes: int) -> Sequence[Criterion]:
+        """Itself; for a regression whose delta was left open one criterion per value of `DELTAS`."""
+        return [Patience(delta) for delta in DELTAS] if num_classes == 1 and self.delta is None else [self]
 
-    def _agrees_with_previous(self, logits_EBC: Tensor) -> Tensor:
+    def holds(self, logits_EBC: Tensor) -> Tensor:
+        """Whether an exit's prediction is that of the exit before."""
         agrees_EB = torch.zeros(logits_EBC.shape[:2], dtype=torch.bool, device=logits_EBC.device)
         if logits_EBC.shape[-1] == 1:
-            agrees_EB[1:] = logits_EBC.squeeze(-1).float().diff(dim=0).abs() < self.delta
+            delta = 0.2 if self.delta is None else self.delta
+            agrees_EB[1:] = logits_EBC.squeeze(-1).float().diff(dim=0).abs() < delta
         else:
             agrees_EB[1:] = logits_EBC.argmax(dim=-1).diff(dim=0) == 0
+        agrees_EB[1:] &= logits_EBC[:-1].isfinite().all(dim=-1)
         return agrees_EB
-
-    def thresholds(self, num_exits: int) -> list[float]:
-        """1 ... E - 1. The last is "never leave early": its earliest exit is the last one."""
-        return [float(patience) for patience in range(1, max(num_exits, 2))]
-
-    def check_threshold(self, threshold: float) -> None:
-        """Raise `UserError` unless `threshold` is a whole number of at least 1."""
-        if threshold < 1 or not float(threshold).is_integer():
-            raise UserError(
-                "a patience that is a whole number, 1 or more",
-                f"{threshold}",
-                "Patience p leaves at exit p + 1 on.",
-            )

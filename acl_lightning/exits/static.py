@@ -35,3 +35,10 @@ class Static(Criterion):
         """Raise `UserError` unless `threshold` is a whole number of at least 1."""
         if threshold < 1 or not float(threshold).is_integer():
             raise UserError("the number of an exit, 1 or more", f"{threshold}", "Count exits from 1, the shallowest.")
+
+    def check_reachable(self, threshold: float, num_exits: int) -> None:
+        """Raise `UserError` for the number of an exit that the model does not have."""
+        if threshold > num_exits:
+            raise UserError(
+                f"a threshold of {self.name} up to {num_exits} with {num_exits} exits", f"{threshold:g}", "Lower it."
+            )

@@ -7,7 +7,7 @@ import pytest
 from acl_lightning.callbacks import AdaptivePrediction
 from acl_lightning.callbacks.adaptive_prediction import read_operating_point
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Confidence, Patience
+from acl_lightning.exits import PCEE, Confidence, Patience
 
 
 @pytest.mark.parametrize(
@@ -29,16 +29,19 @@ def test_contradictions_and_ranges(arguments, message):
 
 
 def test_an_operating_point_brings_its_criterions_settings(tmp_path):
-    recipe = {"class_path": "acl_lightning.exits.patience.Patience", "init_args": {"delta": 0.5}}
-    point = {"criterion": "patience", "threshold": 2.0}
-    content = {"recommended": {"loss1": point}, "criteria": {"patience": recipe}, "checkpoint": "x/best.ckpt"}
+    recipe = {"class_path": "acl_lightning.exits.pcee.PCEE", "init_args": {"bound": 0.3}}
+    point = {"criterion": "pcee", "threshold": 2.0, "exit": recipe}
+    old = {"criterion": "patience", "threshold": 2.0}
+    content = {"recommended": {"loss1": point, "old": old}, "checkpoint": "x/best.ckpt"}
     (tmp_path / "result.json").write_text(json.dumps(content))
     criterion, threshold = read_operating_point(tmp_path / "checkpoints/best.ckpt", "loss1")
-    assert isinstance(criterion, Patience)
-    assert (criterion.delta, threshold) == (0.5, 2.0)
+    assert isinstance(criterion, PCEE)
+    assert (criterion.bound, threshold) == (0.3, 2.0)
+    with pytest.raises(UserError, match=r"how 'old' leaves, in .*; found a result of an older version\. Run `validate`"):
+        read_operating_point(tmp_path / "checkpoints/best.ckpt", "old")
     with pytest.raises(UserError, match="Thresholds do not carry over"):
         read_operating_point(tmp_path / "checkpoints/last.ckpt", "loss1")
-    with pytest.raises(UserError, match="an operating point among: loss1; found 'loss9'"):
+    with pytest.raises(UserError, match="an operating point among: loss1, old; found 'loss9'"):
         read_operating_point(tmp_path / "checkpoints/best.ckpt", "loss9")
 
 

@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from acl_lightning.callbacks.exit_sweep import ExitSweep
 from acl_lightning.callbacks.validation_record import columns_of, distinct, gathered, joined
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Confidence, Patience
+from acl_lightning.exits import PCEE, Confidence, LearntGate, Patience, fpabee, pcee
 
 pytestmark = QUIET_TRAINER
 
@@ -37,11 +37,16 @@ def test_the_csv_holds_a_row_per_criterion_and_threshold(swept):
     directory, _, _ = swept
     rows = rows_of(directory)
     assert list(rows[0]) == [
-        *("criterion", "threshold", "quality", "quality_selection", "mean_exit_layer", "layer_speedup"),
+        *("criterion", "threshold", "settings", "quality", "quality_selection", "mean_exit_layer", "layer_speedup"),
         *("layer_saving", "flops_speedup", "share_exit_1", "share_exit_2", "share_exit_4", "share_exit_6"),
     ]
-    count = {name: sum(row["criterion"] == name for row in rows) for name in ("static", "confidence", "patience")}
-    assert count == {"static": EXITS, "confidence": len(Confidence().thresholds(EXITS)), "patience": EXITS - 1}
+    names = ("static", "confidence", "entropy", "margin", "patience", "pcee", "fpabee")
+    assert list(dict.fromkeys(row["criterion"] for row in rows)) == list(names)
+    count = {name: sum(row["criterion"] == name for row in rows) for name in names}
+    assert (count["static"], count["patience"], count["confidence"]) == (EXITS, EXITS - 1, 97)
+    assert (count["pcee"], count["fpabee"]) == (len(pcee.BOUNDS) * EXITS, len(fpabee.BOUNDS) * (EXITS - 1))
+    assert {row["settings"] for row in rows if row["criterion"] == "pcee"} == {f"bound={one:g}" for one in pcee.BOUNDS}
+    assert {row["settings"] for row in rows if row["criterion"] in ("static", "confidence", "patience")} == {""}
     assert rows[0] | {"threshold": "1.0", "quality": "0.25", "mean_exit_layer": "1.0"} == rows[0]
 
 
@@ -104,6 +109,56 @@ def test_only_validate_sweeps_and_only_the_first_set(tmp_path):
     other = loader(without=("selection",))
     trainer_for(tmp_path, callback).validate(FakeModule(), [loader(), other], verbose=False)
     assert callback.summary["samples"] == {"selection": 24, "report": 16}
+
+
+def test_a_family_is_recommended_with_the_setting_that_was_measured(tmp_path):
+    callback = ExitSweep([PCEE()])
+    trainer_for(tmp_path, callback).validate(FakeModule(), loader(), verbose=False)
+    point = callback.summary["recommended"]["loss0"]
+    # Sure exits are right here: patience 1 is best, and of the bounds that do not tell the samples apart the first.
+    assert (point["criterion"], point["threshold"], point["settings"]) == ("pcee", 1.0, {"bound": 0.01})
+    assert point["exit"] == {"class_path": "acl_lightning.exits.pcee.PCEE", "init_args": {"bound": 0.01}}
+    assert callback.summary["difficulty"]["mean_exit_layer"] == {"0": 1.0, "1": 2.0, "2": 4.0, "3": 6.0}
+
+
+def test_the_learnt_gate_is_swept_where_there_is_one(tmp_path):
+    class Gated(FakeModule):
+        def validation_step(self, batch, batch_idx, dataloader_idx=0):
+            outputs = super().validation_step(batch, batch_idx, dataloader_idx)
+            right_EB = outputs["logits_EBC"].argmax(dim=-1) == batch["labels"]
+            return {**outputs, "gates_EB": torch.where(right_EB, 5.0, -5.0)}
+
+    callback = ExitSweep()
+    trainer_for(tmp_path, callback).validate(Gated(), loader(), verbose=False)
+    assert callback.summary["area_under_curve"]["learnt_gate"] == max(callback.summary["area_under_curve"].values())
+    with pytest.raises(UserError, match=r"a model with a learnt gate; found one without.*learnt_gate\.yaml"):
+        trainer_for(tmp_path, ExitSweep([LearntGate()])).validate(FakeModule(), loader(), verbose=False)
+
+
+def test_thresholds_can_be_given(tmp_path):
+    callback = ExitSweep(thresholds={"confidence": [0.5, 0.7], "learnt_gate": [0.5]})
+    trainer_for(tmp_path, callback).validate(FakeModule(), loader(), verbose=False)
+    assert [row["threshold"] for row in rows_of(tmp_path) if row["criterion"] == "confidence"] == ["0.5", "0.7"]
+    with pytest.warns(UserWarning, match="with 4 exits patience counts to 3 at most: at a patience of 4 no sample"):
+        trainer_for(tmp_path, ExitSweep([Patience()], thresholds={"patience": [4]})).validate(
+            FakeModule(), loader(), verbose=False
+        )
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "message"),
+    [
+        ({"confidence": []}, "thresholds of confidence; found an empty list"),
+        ({"confidence": [0.9, 0.8]}, r"thresholds of confidence that ascend; found \[0\.9, 0\.8\]"),
+        ({"confidence": [0.9, 0.9]}, r"thresholds of confidence that ascend; found \[0\.9, 0\.9\]"),
+        ({"confidence": [0.5, 1.5]}, "a threshold of confidence between 0 .* and 1 .*; found 1.5"),
+        ({"pcee": [0.5]}, "a patience that is a whole number, 1 or more; found 0.5. With patience 1 pcee leaves at exit 1"),
+        ({"confidense": [0.5]}, "thresholds of criteria that are swept: confidence, entropy, .*; found 'confidense'"),
+    ],
+)
+def test_thresholds_that_do_not_fit_are_refused(thresholds, message):
+    with pytest.raises(UserError, match=message):
+        ExitSweep(thresholds=thresholds)
 
 
 @pytest.mark.parametrize("missing", ["labels", "selection"])

@@ -19,7 +19,8 @@ coordinates = st.tuples(
 
 
 def point(speed: float, quality: float) -> OperatingPoint:
-    return OperatingPoint("confidence", 0.5, quality, 6 / speed, speed, 1 - 1 / speed, speed, (1.0,), quality, speed)
+    half = quality, 6 / speed, speed, 1 - 1 / speed, speed, (1.0,)
+    return OperatingPoint("confidence", 0.5, *half, quality, speed, speed, (1.0,))
 
 
 @settings(max_examples=40, deadline=None)

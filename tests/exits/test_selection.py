@@ -15,7 +15,8 @@ from acl_lightning.exits import OperatingPoint, full_depth, loss_name, recommend
 
 def point(criterion: str, threshold: float, quality_selection: float, speed_selection: float) -> OperatingPoint:
     """A point whose report half says nothing that the selection half says."""
-    return OperatingPoint(criterion, threshold, -1.0, 6.0, 1.0, 0.0, 1.0, (1.0,), quality_selection, speed_selection)
+    reported = -1.0, 6.0, 1.0, 0.0, 1.0, (1.0,)
+    return OperatingPoint(criterion, threshold, *reported, quality_selection, speed_selection, 1.0, (1.0,))
 
 
 STATIC = [point("static", 1, 0.60, 6.0), point("static", 2, 0.85, 3.0), point("static", 3, 0.90, 1.0)]

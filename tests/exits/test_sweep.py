@@ -13,10 +13,24 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Confidence, Entropy, ExitCosts, Patience, Static, exit_index, sweep
+from acl_lightning.exits import (
+    FPABEE,
+    PCEE,
+    Confidence,
+    Entropy,
+    ExitCosts,
+    LearntGate,
+    Margin,
+    Patience,
+    Static,
+    exit_index,
+    sweep,
+    variant_of,
+)
 from acl_lightning.outputs import predictions
 
-CRITERIA = [Confidence(), Entropy(), Patience()]
+CRITERIA = [Confidence(), Entropy(), Margin(), Patience(), PCEE(), FPABEE()]
+VARIANTS = [variant for criterion in CRITERIA for variant in criterion.variants(num_classes=3)]
 
 
 def accuracy(predictions_n: Tensor, labels_n: Tensor) -> float:
@@ -43,19 +57,23 @@ def data(seed: int, num_exits: int = 4, batch: int = 24, classes: int = 3) -> tu
     return logits_EBC, labels_B, selection_B
 
 
-@settings(max_examples=15, deadline=None)  # a loop by intent
+@settings(max_examples=8, deadline=None)  # a loop by intent
 @given(st.integers(0, 2**16), st.integers(1, 5))
 def test_sweep_equals_a_loop_over_thresholds_and_samples(seed, num_exits):
     logits_EBC, labels_B, selection_B = data(seed, num_exits)
     costs = costs_of(num_exits)
     points = sweep(logits_EBC, labels_B, CRITERIA, quality=accuracy, selection_B=selection_B, costs=costs)
     hits_EB = (logits_EBC.argmax(dim=-1) == labels_B).tolist()
-    certainties = {one.name: one.certainty(logits_EBC).tolist() for one in (Static(), *CRITERIA)}
+    certainties = {one: one.certainty(logits_EBC).tolist() for one in (Static(), *VARIANTS)}
     selection = selection_B.tolist()
-    expected = [(one, threshold) for one in (Static(), *CRITERIA) for threshold in one.thresholds(num_exits)]
-    assert [(point.criterion, point.threshold) for point in points] == [(one.name, t) for one, t in expected]
+    expected = [(one, threshold) for one in certainties for threshold in one.thresholds(num_exits)]
+    assert [(point.criterion, point.threshold, point.settings) for point in points] == [
+        (one.name, threshold, one.settings) for one, threshold in expected
+    ]
     for point, (criterion, threshold) in zip(points, expected, strict=True):
-        certainty_EB = certainties[criterion.name]
+        certainty_EB = certainties[criterion]
+        assert type(variant_of(point, CRITERIA, 3)) is type(criterion)
+        assert variant_of(point, CRITERIA, 3).settings == criterion.settings
         halves = {True: [], False: []}
         for sample in range(len(labels_B)):
             reached = [e for e in range(num_exits) if certainty_EB[e][sample] >= float32(threshold)]
@@ -72,6 +90,10 @@ def test_sweep_equals_a_loop_over_thresholds_and_samples(seed, num_exits):
         assert point.layer_saving == pytest.approx(1 - layers / costs.depth)
         assert point.flops_speedup == pytest.approx(costs.full_flops / flops)
         assert point.layer_speedup_selection == pytest.approx(costs.depth / selection_layers)
+        selection_flops = sum(costs.flops_E[e] for e, _ in halves[True]) / len(halves[True])
+        assert point.flops_speedup_selection == pytest.approx(costs.full_flops / selection_flops)
+        selected = [sum(e == exit_ for e, _ in halves[True]) / len(halves[True]) for exit_ in range(num_exits)]
+        assert point.shares_selection_E == pytest.approx(selected)
         shares = [sum(e == exit_ for e, _ in report) / len(report) for exit_ in range(num_exits)]
         assert point.shares_E == pytest.approx(shares)
         assert point.leaves_early == any(e < num_exits - 1 for e, _ in report)
@@ -85,7 +107,7 @@ def test_speed_falls_with_the_threshold_and_shares_sum_to_one(seed, num_exits):
     for point in points:
         assert sum(point.shares_E) == pytest.approx(1.0)
     for before, after in itertools.pairwise(points):
-        if before.criterion == after.criterion:
+        if (before.criterion, before.settings) == (after.criterion, after.settings):
             assert after.mean_exit_layer >= before.mean_exit_layer - 1e-12
 
 
@@ -100,10 +122,10 @@ def test_the_grid_ends_are_the_first_exit_and_full_depth():
         assert mine[-1].quality == full.quality
         assert not mine[-1].leaves_early
     assert not points[-1].leaves_early
-    assert points[-1].criterion == "patience"
+    assert points[-1].criterion == "fpabee"
 
 
-def test_quality_is_asked_once_for_thresholds_with_the_same_exits():
+def test_quality_is_asked_once_for_points_with_the_same_answers():
     logits_EBC, labels_B, selection_B = data(0)
     calls = []
 
@@ -111,12 +133,15 @@ def test_quality_is_asked_once_for_thresholds_with_the_same_exits():
         calls.append(len(labels_n))
         return 0.0
 
-    sweep(logits_EBC, labels_B, [Confidence()], quality=counting, selection_B=selection_B, costs=costs_of(4))
-    grid = torch.tensor(Confidence().thresholds(4), dtype=torch.float64)
-    distinct = 0
+    criteria = [Confidence(), Entropy(), PCEE()]
+    sweep(logits_EBC, labels_B, criteria, quality=counting, selection_B=selection_B, costs=costs_of(4))
+    answers = set()
     for half in (selection_B, ~selection_B):
-        distinct += len({tuple(row) for row in exit_index(Confidence().certainty(logits_EBC[:, half]), grid).tolist()})
-    assert len(calls) == distinct + 2 * 4  # and the static exits
+        for criterion in [Static(), Confidence(), Entropy(), *PCEE().variants(3)]:
+            grid = torch.tensor(criterion.thresholds(4), dtype=torch.float64)
+            exits_TB = exit_index(criterion.certainty(logits_EBC[:, half]), grid)
+            answers |= {tuple(row) for row in predictions(logits_EBC[:, half]).gather(0, exits_TB).tolist()}
+    assert len(calls) == len(answers)
 
 
 def test_a_sweep_of_sst2s_size_is_cheap():
