@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
+from acl_lightning.callbacks.embedding_arrays import drawn, embedding_arrays, embedding_map, measure_rows
 from acl_lightning.callbacks.logger_media import show_figure, show_table
 from acl_lightning.callbacks.sweep_summary import csv_text
 from acl_lightning.callbacks.validation_record import Columns, gathered, joined
 from acl_lightning.errors import UserError
-from acl_lightning.figures import EmbeddingMap, embedding_map_figure
 from acl_lightning.files import replaced_atomically, write_text_atomically
-from acl_lightning.representation import MEASURES, measure_exits, unit_vectors
+from acl_lightning.representation import measure_exits
 
 #: What a validation step must hand over.
 NEEDED = ("embeddings_EBD", "labels", "index")
@@ -97,7 +96,7 @@ class RepresentationDiagnostics(Callback):
                 "Validate on a labelled split, or remove the callback RepresentationDiagnostics.",
             )
         if self._chosen is None:
-            self._chosen = _drawn(_rows_of_first_set(trainer), self.max_rows, self.seed)
+            self._chosen = drawn(_rows_of_first_set(trainer), self.max_rows, self.seed)
         index_B = found["index"].cpu()
         here = self._chosen[index_B]
         embeddings_BED = found["embeddings_EBD"].detach().transpose(0, 1)
@@ -120,9 +119,10 @@ class RepresentationDiagnostics(Callback):
             return
         module: Any = pl_module
         names = list(module.label_names)
-        embeddings_EnD = columns["embeddings_BED"].transpose(0, 1)
         label_embeddings_ECD = module.encoder.label_embeddings_ECD().detach().float().cpu()
-        found = measure_exits(embeddings_EnD, columns["labels"] if names else None, label_embeddings_ECD)
+        found = measure_exits(
+            columns["embeddings_BED"].transpose(0, 1), columns["labels"] if names else None, label_embeddings_ECD
+        )
         self.measures = dict(zip(module.exit_layers, found, strict=True))
         pl_module.log_dict(
             {
@@ -133,74 +133,28 @@ class RepresentationDiagnostics(Callback):
             },
             rank_zero_only=True,
         )
-        kept = self._kept(columns, module, embeddings_EnD, label_embeddings_ECD)
-        self._publish(trainer, kept)
+        kept = embedding_arrays(
+            columns, self.layers or [module.exit_layers[-1]], module.exit_layers, label_embeddings_ECD, names
+        )
+        title = f"{module.task_name}, validation"
+        self._publish(trainer, {**kept, "task": np.array(module.task_name)}, title)
 
-    def _kept(
-        self, columns: Columns, module: Any, embeddings_EnD: Tensor, label_embeddings_ECD: Tensor
-    ) -> dict[str, Any]:
-        """Content of `embeddings.npz`."""
-        layers = self.layers or [module.exit_layers[-1]]
-        exits = [module.exit_layers.index(layer) for layer in layers]
-        names = list(module.label_names)
-        labels = columns["labels"] if names else torch.zeros(len(columns["labels"]), dtype=torch.long)
-        label_vectors = unit_vectors(label_embeddings_ECD[exits]).numpy().astype(np.float16)
-        return {
-            "vectors_KnD": unit_vectors(embeddings_EnD[exits]).numpy().astype(np.float16),
-            "layers_K": np.array(layers),
-            "labels_n": labels.numpy(),
-            "index_n": columns["index"].numpy(),
-            "label_vectors_KCD": label_vectors if names else label_vectors[:, :0],
-            "label_names_C": np.array(names or ["all samples"]),
-            "task": np.array(module.task_name),
-        }
-
-    def _publish(self, trainer: Trainer, kept: Mapping[str, Any]) -> None:
+    def _publish(self, trainer: Trainer, kept: Mapping[str, Any], title: str) -> None:
         directory = Path(trainer.default_root_dir)
-        samples = len(kept["labels_n"])
-        header = ["exit_layer", "samples", *MEASURES]
-        rows = [
-            [layer, samples, *(values[name] if math.isfinite(values[name]) else None for name in MEASURES)]
-            for layer, values in self.measures.items()
-        ]
+        header, rows = measure_rows(self.measures, samples=len(kept["labels_n"]))
+        drawn_n = drawn(len(kept["labels_n"]), self.map_rows, self.seed).numpy()
+        figure = embedding_map(kept, drawn_n, self.measures, title)
         write_text_atomically(directory / "representation.csv", csv_text(header, rows))
         with replaced_atomically(directory / "embeddings.npz") as temporary:
             np.savez_compressed(temporary, **kept)
-        figure = embedding_map_figure(
-            self._columns(kept),
-            [str(name) for name in kept["label_names_C"]],
-            title=f"{kept['task']}, validation, {min(samples, self.map_rows)} of {samples} samples",
-        )
         with replaced_atomically(directory / "embeddings.png") as temporary:
             figure.savefig(temporary, dpi=150)
         for logger in trainer.loggers:
             show_table(logger, "representation", header, rows)
             show_figure(logger, "embeddings", figure, directory / "embeddings.png", trainer.global_step)
 
-    def _columns(self, kept: Mapping[str, Any]) -> list[EmbeddingMap]:
-        drawn = _drawn(len(kept["labels_n"]), self.map_rows, self.seed).numpy()
-        return [
-            EmbeddingMap(
-                title=f"exit {layer}",
-                vectors_nD=vectors_nD[drawn].astype(np.float64),
-                labels_n=kept["labels_n"][drawn],
-                label_vectors_CD=label_vectors_CD.astype(np.float64),
-                measures=self.measures[int(layer)],
-            )
-            for layer, vectors_nD, label_vectors_CD in zip(
-                kept["layers_K"], kept["vectors_KnD"], kept["label_vectors_KCD"], strict=True
-            )
-        ]
-
 
 def _rows_of_first_set(trainer: Trainer) -> int:
     loaders: Any = trainer.val_dataloaders
     first = loaders[0] if isinstance(loaders, list | tuple) else loaders
     return len(first.dataset)
-
-
-def _drawn(rows: int, at_most: int, seed: int) -> Tensor:
-    """Bool (rows,): which are drawn, at random but for the seed; all where they are few enough."""
-    chosen = torch.zeros(rows, dtype=torch.bool)
-    chosen[torch.randperm(rows, generator=torch.Generator().manual_seed(seed))[:at_most]] = True
-    return chosen
