@@ -65,12 +65,15 @@ class Backbone(nn.Module, ABC):
         depth: L, number of layers that the pretrained model has; `cut` does not change it.
         max_tokens: longest sequence that has position embeddings.
         gradient_checkpointing: in training, keep only each layer's input and compute the rest again for the gradient.
+        compile_layers: run a layer through `torch.compile`; `keys_values` and `rows`, which the row-first path calls
+            one by one, stay as they are.
     """
 
     width: int
     depth: int
     max_tokens: int
     gradient_checkpointing: bool = False
+    compile_layers: bool = False
 
     @abstractmethod
     def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> TokenState:

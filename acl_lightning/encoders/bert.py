@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from acl_lightning.encoders.backbone import Backbone, KeysValues, TokenState
+from acl_lightning.encoders.compilation import compiled
 
 
 class BertFamily(Backbone):
@@ -23,13 +24,19 @@ class BertFamily(Backbone):
         model: `BertModel`, `RobertaModel` or `ElectraModel`; it becomes the submodule `model` and is changed in place.
         pooler_is_pretrained: whether the model's pooler came from the checkpoint and is worth starting from.
         gradient_checkpointing: see `Backbone`.
+        compile_layers: see `Backbone`.
     """
 
     #: Position embeddings that are never used, by `model_type`: RoBERTa's tables start at `pad_token_id + 1`.
     _position_offset: ClassVar[dict[str, int]] = {"roberta": 1}
 
     def __init__(
-        self, model: nn.Module, *, pooler_is_pretrained: bool = True, gradient_checkpointing: bool = False
+        self,
+        model: nn.Module,
+        *,
+        pooler_is_pretrained: bool = True,
+        gradient_checkpointing: bool = False,
+        compile_layers: bool = False,
     ) -> None:
         super().__init__()
         config: Any = model.config
@@ -44,6 +51,7 @@ class BertFamily(Backbone):
         offset = self._position_offset.get(config.model_type)
         self.max_tokens = config.max_position_embeddings - (0 if offset is None else config.pad_token_id + offset)
         self.gradient_checkpointing = gradient_checkpointing
+        self.compile_layers = compile_layers
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> TokenState:
         """Embed token ids (B, S).
@@ -64,24 +72,16 @@ class BertFamily(Backbone):
 
     def keys_values(self, layer: int, state: TokenState) -> KeysValues:
         """Project the tokens to the keys and values of layer `layer` (0-based)."""
-        attention = self.model.encoder.layer[layer].attention.self
-        keys, values = attention.key(state.hidden_BSD), attention.value(state.hidden_BSD)
-        return KeysValues(_split(keys, attention), _split(values, attention))
+        return _keys_values(self.model.encoder.layer[layer], state.hidden_BSD)
 
     def rows(self, layer: int, query_BRD: Tensor, keys_values: KeysValues, mask_BS: Tensor | None) -> Tensor:
         """Pass R rows per sample (B, R, D) through layer `layer`: attention over the tokens, output, feed-forward."""
+        return _rows(self.model.encoder.layer[layer], query_BRD, keys_values, mask_BS)
+
+    def _read(self, layer: int, query_BRD: Tensor, state: TokenState) -> Tensor:
         block = self.model.encoder.layer[layer]
-        attention = block.attention.self
-        context_BHRd = scaled_dot_product_attention(
-            _split(attention.query(query_BRD), attention),
-            keys_values.keys_BHSd,
-            keys_values.values_BHSd,
-            attn_mask=None if mask_BS is None else mask_BS[:, None, None, :],
-            dropout_p=attention.dropout.p if attention.training else 0.0,
-        )
-        attended_BRD = block.attention.output(context_BHRd.transpose(1, 2).flatten(2), query_BRD)
-        passed_BRD: Tensor = block.output(block.intermediate(attended_BRD), attended_BRD)
-        return passed_BRD
+        whole = compiled(_layer) if self.compile_layers else _layer
+        return whole(block, query_BRD, state.hidden_BSD, state.mask_BS)
 
     def pooler(self) -> nn.Linear | None:
         """The pretrained pooler's linear map; None for ELECTRA and for checkpoints that lack it."""
@@ -90,6 +90,31 @@ class BertFamily(Backbone):
     def cut(self, num_layers: int) -> None:
         """Remove the layers above the first `num_layers`."""
         self.model.encoder.layer = self.model.encoder.layer[:num_layers]
+
+
+def _layer(block: Any, query_BRD: Tensor, hidden_BSD: Tensor, mask_BS: Tensor | None) -> Tensor:
+    """Rows that read the tokens of a layer: what is compiled, with the layer as an argument."""
+    return _rows(block, query_BRD, _keys_values(block, hidden_BSD), mask_BS)
+
+
+def _keys_values(block: Any, hidden_BSD: Tensor) -> KeysValues:
+    attention = block.attention.self
+    keys, values = attention.key(hidden_BSD), attention.value(hidden_BSD)
+    return KeysValues(_split(keys, attention), _split(values, attention))
+
+
+def _rows(block: Any, query_BRD: Tensor, keys_values: KeysValues, mask_BS: Tensor | None) -> Tensor:
+    attention = block.attention.self
+    context_BHRd = scaled_dot_product_attention(
+        _split(attention.query(query_BRD), attention),
+        keys_values.keys_BHSd,
+        keys_values.values_BHSd,
+        attn_mask=None if mask_BS is None else mask_BS[:, None, None, :],
+        dropout_p=attention.dropout.p if attention.training else 0.0,
+    )
+    attended_BRD = block.attention.output(context_BHRd.transpose(1, 2).flatten(2), query_BRD)
+    passed_BRD: Tensor = block.output(block.intermediate(attended_BRD), attended_BRD)
+    return passed_BRD
 
 
 def _split(projected_BRD: Tensor, attention: Any) -> Tensor:

@@ -19,12 +19,15 @@ from acl_lightning.pretrained import is_hub_id, resolve_pretrained
 ADAPTERS: dict[str, type[BertFamily]] = {"bert": BertFamily, "roberta": BertFamily, "electra": BertFamily}
 
 
-def load_backbone(source: str, *, gradient_checkpointing: bool = False, random_init: bool = False) -> Backbone:
+def load_backbone(
+    source: str, *, gradient_checkpointing: bool = False, compile_layers: bool = False, random_init: bool = False
+) -> Backbone:
     """Load a pretrained encoder, in float32, without running code that its author wrote.
 
     Args:
         source: `package:MODULE/SUBDIR`, a directory, or a hub id; see `resolve_pretrained`.
         gradient_checkpointing: see `Backbone`.
+        compile_layers: see `Backbone`.
         random_init: take the architecture alone, with weights drawn from torch's global generator.
 
     Raises:
@@ -46,7 +49,12 @@ def load_backbone(source: str, *, gradient_checkpointing: bool = False, random_i
             "Save the model again with save_pretrained, or give another backbone.",
         )
     has_pooler = not any(name.startswith("pooler") for name in missing)
-    return adapter(model, pooler_is_pretrained=has_pooler, gradient_checkpointing=gradient_checkpointing)
+    return adapter(
+        model,
+        pooler_is_pretrained=has_pooler,
+        gradient_checkpointing=gradient_checkpointing,
+        compile_layers=compile_layers,
+    )
 
 
 def _adapter(source: str, config: Any) -> type[BertFamily]:
