@@ -29,6 +29,7 @@ from acl_lightning.callbacks import (
     ResultWriter,
     RNGState,
 )
+from acl_lightning.commands import find, overview, run
 from acl_lightning.data import GLUEDataModule, task_info
 from acl_lightning.errors import UserError
 from acl_lightning.module import ACLModule
@@ -75,7 +76,7 @@ class CommandLine(LightningCLI):
             seed_everything_default=0,
             parser_kwargs={
                 "prog": "acl_lightning",
-                "description": "Aligned contrastive fine-tuning of multi-exit encoders.",
+                "description": f"Aligned contrastive fine-tuning of multi-exit encoders. {overview()}",
                 "parser_mode": "omegaconf+",
                 **{name: {"parser_mode": "omegaconf+"} for name in self.subcommands()},
             },
@@ -174,7 +175,7 @@ def main(args: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", message=".*recommended to use `self.log.*sync_dist=True")  # torchmetrics does it
     warnings.filterwarnings("ignore", message="The dirpath has changed from")  # a checkpoint of another run
     try:
-        CommandLine(args)
+        return _run(args)
     except (MisconfigurationException, OmegaConfBaseException) as error:
         return _refuse(_in_one_line(str(error)))
     except OSError as error:
@@ -197,6 +198,15 @@ def main(args: Sequence[str] | None = None) -> int:
     finally:
         if "wandb" in sys.modules:
             sys.modules["wandb"].finish()  # else the next run in this process would log into this one
+
+
+def _run(args: Sequence[str] | None) -> int:
+    """A command of its own where the first argument names one, else the Trainer's."""
+    arguments = list(sys.argv[1:] if args is None else args)
+    own = find(arguments)
+    if own is not None:
+        return run(own, arguments[1:])
+    CommandLine(args)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from acl_lightning.errors import UserError
@@ -11,16 +12,30 @@ from acl_lightning.exits.operating_point import OperatingPoint
 SPEED_RANGE = (1.0, 3.0)
 
 
-def pareto_front(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
-    """The points that no other point beats in layer speed-up and quality (report half), from slow to fast.
+def pareto_front(points: Sequence[OperatingPoint], *, selection: bool = False) -> list[OperatingPoint]:
+    """The points that no other point beats in layer speed-up and quality, from slow to fast.
 
     Quality falls strictly along the front. Of points alike in both, the first; points without a quality (NaN), never.
+    A criterion with two parameters gives a cloud of points; its front is its curve.
+
+    Args:
+        points: of one sweep.
+        selection: compare them on the selection half. What such a front reports of the other half is not flattered by
+            the choice among many points, and its quality may rise here and there.
     """
     front: list[OperatingPoint] = []
-    defined = (point for point in points if point.quality == point.quality)
-    for point in sorted(defined, key=lambda point: (-point.layer_speedup, -point.quality)):
-        if not front or point.quality > front[-1].quality:
+    best = -math.inf
+    measured = [
+        (point.layer_speedup_selection, point.quality_selection, point)
+        if selection
+        else (point.layer_speedup, point.quality, point)
+        for point in points
+    ]
+    defined = (one for one in measured if not math.isnan(one[1]))
+    for _, quality, point in sorted(defined, key=lambda one: (-one[0], -one[1])):
+        if quality > best:
             front.append(point)
+            best = quality
     return front[::-1]
 
 

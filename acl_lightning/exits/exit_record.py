@@ -12,6 +12,8 @@ from torch import Tensor
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits.costs import ExitCosts
+from acl_lightning.exits.criterion import Criterion
+from acl_lightning.exits.sweep import exit_index
 from acl_lightning.files import replaced_atomically
 
 #: Name of the file in a run directory.
@@ -64,6 +66,11 @@ class ExitRecord:
             None if self.gates_EB is None else self.gates_EB[:, members_B],
             None if self.difficulty_B is None else self.difficulty_B[members_B],
         )
+
+    def leaving(self, criterion: Criterion, threshold: float) -> Tensor:
+        """Index (B,) of the exit at which each sample leaves."""
+        certainty_EB = criterion.certainty(criterion.evidence(self.logits_EBC, self.gates_EB))
+        return exit_index(certainty_EB, torch.tensor([threshold], dtype=torch.float64))[0]
 
     def save(self, path: Path) -> None:
         """Write a compressed `.npz` (plain arrays, nothing pickled), atomically. Equal records give equal bytes."""

@@ -9,7 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from acl_lightning.figures.speed_quality import Point
-from acl_lightning.figures.style import INK, STYLES, Style, plain
+from acl_lightning.figures.style import FAINT, INK, STYLES, Style, plain
+
+LAYER_SPEEDUP = "layer speed-up (depth / mean exit layer)"
 
 
 @dataclass(frozen=True)
@@ -18,10 +20,12 @@ class SeedCurve:
 
     Attributes:
         seeds: number of runs n.
-        speeds: layer speed-ups, ascending.
+        speeds: speed-ups, ascending.
         mean: mean quality at each speed.
         std: sample standard deviation at each speed; None where n is 1.
         static: layer -> mean point at which everybody leaves there.
+        interval: low and high quality at each speed, of one run; None where it is not known.
+        oracle: points of the upper bound, from fast to slow; empty where there is none.
     """
 
     seeds: int
@@ -29,30 +33,55 @@ class SeedCurve:
     mean: Sequence[float]
     std: Sequence[float] | None
     static: Mapping[int, Point]
+    interval: Sequence[tuple[float, float]] | None = None
+    oracle: Sequence[Point] = ()
+
+    def bounds(self) -> list[tuple[float, float]]:
+        """Low and high quality of the band: mean ± standard deviation over seeds, else the interval of the one run."""
+        if self.std is not None:
+            return [(mean - std, mean + std) for mean, std in zip(self.mean, self.std, strict=True)]
+        return list(self.interval or [])
 
 
-def seed_curves_figure(curves: Mapping[str, SeedCurve], *, metric: str, title: str) -> Figure:
-    """Draw a mean curve per group, a band of one standard deviation around it, and the group's static exits.
+def seed_curves_figure(
+    curves: Mapping[str, SeedCurve],
+    *,
+    metric: str,
+    title: str,
+    speed: str = LAYER_SPEEDUP,
+    cut: Mapping[int, Point] | None = None,
+) -> Figure:
+    """Draw a mean curve per group, its band, its upper bound, and the group's static exits.
 
-    The static exits are the baseline: the group's marker, hollow, without a line.
+    The static exits are the baseline: the group's marker, hollow, without a line. So is a plain model cut to its first
+    layers, where runs of one are given: grey squares, joined. Upper bounds are thin and dotted.
 
     Args:
         curves: group -> its curve.
         metric: name of the quality, for the axis.
         title: task, criterion and number of samples.
+        speed: name of the speed, for the axis.
+        cut: layers that were kept -> point; the baseline is left out where there is none.
     """
-    assert curves
+    assert curves or cut
     figure = Figure(figsize=(7.2, 5.0), layout="constrained")
     axes = figure.add_subplot()
     for style, (label, curve) in zip(STYLES * (1 + len(curves) // len(STYLES)), curves.items(), strict=False):
         _draw(axes, style, f"{label} (n = {curve.seeds})", curve)
-    axes.set_xlabel("layer speed-up (depth / mean exit layer)")
+    if cut:
+        _draw_cut(axes, cut)
+    axes.set_xlabel(speed)
     axes.set_ylabel(f"{metric} (%)")
     axes.set_title(title, loc="left", fontsize=11, color=INK)
     plain(axes, grid="both")
-    _name_layers(axes, [curve.static for curve in curves.values()])
-    axes.plot([], [], "s", color=INK, markerfacecolor="none", label="hollow: static exits")
-    figure.legend(loc="outside lower center", ncols=2 if max(map(len, curves)) < 40 else 1, frameon=False, fontsize=9)
+    if speed == LAYER_SPEEDUP and curves:
+        _name_layers(axes, [curve.static for curve in curves.values()])
+    if curves:
+        axes.plot([], [], "s", color=INK, markerfacecolor="none", label="hollow: static exits")
+    if any(curve.oracle for curve in curves.values()):
+        axes.plot([], [], color=INK, linestyle=":", linewidth=1.0, label="thin, dotted: oracle (upper bound)")
+    narrow = max(map(len, curves), default=0) < 40
+    figure.legend(loc="outside lower center", ncols=2 if narrow else 1, frameon=False, fontsize=9)
     return figure
 
 
@@ -62,14 +91,32 @@ def _draw(axes: Axes, style: Style, label: str, curve: SeedCurve) -> None:
         curve.speeds, mean, label=label, color=style.color, linestyle=style.line, linewidth=1.8, marker=style.marker,
         markersize=5, markevery=max(1, len(mean) // 8), zorder=3,
     )  # fmt: skip
-    if curve.std is not None:
-        low = [middle - 100 * deviation for middle, deviation in zip(mean, curve.std, strict=True)]
-        high = [middle + 100 * deviation for middle, deviation in zip(mean, curve.std, strict=True)]
+    bounds = curve.bounds()
+    if bounds:
+        low, high = ([100 * bound for bound in column] for column in zip(*bounds, strict=True))
         axes.fill_between(curve.speeds, low, high, color=style.color, alpha=0.15, linewidth=0, zorder=1)
     axes.plot(
         [speed for speed, _ in curve.static.values()], [100 * quality for _, quality in curve.static.values()],
         style.marker, markerfacecolor="none", markeredgecolor=style.color, markersize=8, zorder=2,
     )  # fmt: skip
+    if curve.oracle:
+        axes.plot(
+            [speed for speed, _ in curve.oracle], [100 * quality for _, quality in curve.oracle],
+            color=style.color, linestyle=":", linewidth=1.0, zorder=2,
+        )  # fmt: skip
+
+
+def _draw_cut(axes: Axes, cut: Mapping[int, Point]) -> None:
+    points = [(speed, 100 * quality) for _, (speed, quality) in sorted(cut.items())]
+    axes.plot(
+        [speed for speed, _ in points], [quality for _, quality in points],
+        color=FAINT, linestyle="--", linewidth=1.2, marker="s", markersize=6, zorder=2,
+        label="plain model cut to k layers",
+    )  # fmt: skip
+    for (layers, _), point in zip(sorted(cut.items()), points, strict=True):
+        axes.annotate(
+            str(layers), point, (0, -13), textcoords="offset points", ha="center", fontsize=9, color=FAINT, zorder=5
+        )
 
 
 def _name_layers(axes: Axes, statics: Sequence[Mapping[int, Point]]) -> None:

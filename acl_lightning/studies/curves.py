@@ -29,19 +29,24 @@ def curves_figure(groups: Sequence[Group], criterion: str) -> Figure:
     return seed_curves_figure(curves, metric=result["metric"], title=title)
 
 
-def seed_curve(group: Group, criterion: str) -> SeedCurve:
+def seed_curve(group: Group, criterion: str, speed: str = "layer_speedup") -> SeedCurve:
     """Mean and standard deviation over the group's runs, on the speeds that all of them reach (our reading).
 
-    Each run's points are joined by straight lines over the *mean exit layer*, not over the speed-up: what leaving by
-    one threshold for a share of the samples and by the next for the rest attains. Points of one mean exit layer are
-    averaged.
+    Each run's points are joined by straight lines over the *mean cost* (1 / speed: the mean exit layer, or the mean
+    FLOPs), not over the speed-up: what leaving by one threshold for a share of the samples and by the next for the rest
+    attains. Points of one cost are averaged.
+
+    Args:
+        group: the runs.
+        criterion: whose curve.
+        speed: `layer_speedup` or `flops_speedup`.
 
     Raises:
         UserError: a run's sweep did not try the criterion.
     """
-    runs = [_points(run, criterion) for run in group.runs]
-    slowest = max(min(point.layer_speedup for point in points) for points in runs)
-    fastest = min(max(point.layer_speedup for point in points) for points in runs)
+    runs = [[(getattr(point, speed), point.quality) for point in _points(run, criterion)] for run in group.runs]
+    slowest = max(min(reached for reached, _ in points) for points in runs)
+    fastest = min(max(reached for reached, _ in points) for points in runs)
     speeds = np.linspace(slowest, max(slowest, fastest), GRID_POINTS if fastest > slowest else 1)
     values = np.array([_quality_at(points, speeds) for points in runs])
     columns = [spread(column.tolist()) for column in values.T]
@@ -50,17 +55,32 @@ def seed_curve(group: Group, criterion: str) -> SeedCurve:
         speeds=speeds.tolist(),
         mean=[_or_nan(column.mean) for column in columns],
         std=[_or_nan(column.std) for column in columns] if len(runs) > 1 else None,
-        static=_static(group),
+        static=static_exits(group.runs, speed),
     )
 
 
-def _quality_at(points: Sequence[SweepPoint], speeds: NDArray[np.float64]) -> NDArray[np.float64]:
-    depth = points[0].layer_speedup * points[0].mean_exit_layer
+def static_exits(runs: Sequence[Run], speed: str = "layer_speedup") -> dict[int, tuple[float, float]]:
+    """Layer -> mean speed-up and mean quality over the runs, were everybody to leave there."""
+    found: dict[int, list[SweepPoint]] = {}
+    for run in runs:
+        for point in run.points:
+            if point.criterion == "static":
+                found.setdefault(round(point.mean_exit_layer), []).append(point)
+    return {
+        layer: (
+            float(np.mean([getattr(point, speed) for point in points])),
+            _or_nan(spread([point.quality for point in points]).mean),
+        )
+        for layer, points in sorted(found.items())
+    }
+
+
+def _quality_at(points: Sequence[tuple[float, float]], speeds: NDArray[np.float64]) -> NDArray[np.float64]:
     qualities: dict[float, list[float]] = {}
-    for point in points:
-        qualities.setdefault(point.mean_exit_layer, []).append(point.quality)
-    layers = sorted(qualities)
-    return np.interp(depth / speeds, layers, [float(np.mean(qualities[layer])) for layer in layers])
+    for speed, quality in points:
+        qualities.setdefault(1 / speed, []).append(quality)
+    costs = sorted(qualities)
+    return np.interp(1 / speeds, costs, [float(np.mean(qualities[cost])) for cost in costs])
 
 
 def _points(run: Run, criterion: str) -> list[SweepPoint]:
@@ -69,18 +89,6 @@ def _points(run: Run, criterion: str) -> list[SweepPoint]:
         tried = ", ".join(dict.fromkeys(point.criterion for point in run.points))
         raise UserError(f"{criterion} in the exit sweep of {run.name}", tried or "no criterion", "Choose --criterion.")
     return points
-
-
-def _static(group: Group) -> dict[int, tuple[float, float]]:
-    found: dict[int, list[SweepPoint]] = {}
-    for run in group.runs:
-        for point in run.points:
-            if point.criterion == "static":
-                found.setdefault(int(point.threshold), []).append(point)
-    return {
-        layer: (points[0].layer_speedup, _or_nan(spread([point.quality for point in points]).mean))
-        for layer, points in sorted(found.items())
-    }
 
 
 def _or_nan(value: float | None) -> float:

@@ -30,6 +30,7 @@ class SweepPoint:
         quality: the primary metric, a fraction; NaN where undefined.
         mean_exit_layer: mean layer (counted from 1) at which samples leave.
         layer_speedup: depth / mean_exit_layer.
+        flops_speedup: FLOPs of full depth / mean FLOPs.
     """
 
     criterion: str
@@ -37,6 +38,7 @@ class SweepPoint:
     quality: float
     mean_exit_layer: float
     layer_speedup: float
+    flops_speedup: float
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def read_run(directory: Path) -> Run | UnfinishedRun:
 
 
 def _read_points(path: Path) -> tuple[SweepPoint, ...]:
-    numbers = ("threshold", "quality", "mean_exit_layer", "layer_speedup")
+    numbers = ("threshold", "quality", "mean_exit_layer", "layer_speedup", "flops_speedup")
     with path.open(encoding="utf-8", newline="") as lines:
         return tuple(
             SweepPoint(row["criterion"], **{name: float(row[name] or math.nan) for name in numbers})

@@ -74,10 +74,10 @@ def fabricate(directory, seed=0, qualities=(0.6, 0.8), task="sst2", changes=None
     (directory / "result.json").write_text(json.dumps(result(seed, qualities, task) | (changes or {})))
     with (directory / "exit_sweep.csv").open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["criterion", "threshold", "quality", "mean_exit_layer", "layer_speedup"])
+        table.writerow(["criterion", "threshold", "quality", "mean_exit_layer", "layer_speedup", "flops_speedup"])
         for layer, quality in enumerate(qualities, 1):
-            table.writerow(["static", float(layer), quality, float(layer), DEPTH / layer])
+            table.writerow(["static", float(layer), quality, float(layer), DEPTH / layer, DEPTH / layer + 0.1])
         for threshold, layer in ENTROPY.items():
             quality = qualities[0] + (layer - 1) * (qualities[1] - qualities[0])
-            table.writerow(["entropy", threshold, quality, layer, DEPTH / layer])
+            table.writerow(["entropy", threshold, quality, layer, DEPTH / layer, DEPTH / layer + 0.1])
     return directory

@@ -45,7 +45,7 @@ def test_only_speeds_that_all_seeds_reach(tmp_path):
 def test_points_of_one_speed_are_averaged_and_an_undefined_one_is_not_hidden(tmp_path):
     run = fabricate(tmp_path / "run")
     with (run / "exit_sweep.csv").open("a") as table:
-        table.write("entropy,0.8,0.4,1.0,2.0\nflat,1,0.5,2.0,1.0\nflat,2,,2.0,1.0\n")
+        table.write("entropy,0.8,0.4,1.0,2.0,2.1\nflat,1,0.5,2.0,1.0,1.1\nflat,2,,2.0,1.0,1.1\n")
     (group,) = group_runs([read_run(run)])
     assert seed_curve(group, "entropy").mean[-1] == pytest.approx((0.6 + 0.4) / 2)
     flat = seed_curve(group, "flat")

@@ -1,0 +1,41 @@
+"""Commands that are not the Trainer's: a table of names, so that `python -m acl_lightning NAME` finds them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of its own.
+
+    Attributes:
+        module: where its `main(arguments) -> int` is; imported when the command is called, not before.
+        help: one line, for `--help`.
+    """
+
+    module: str
+    help: str
+
+
+#: Name -> command. `main` may raise `UserError`: the command line prints it in one line and exits with code 2.
+COMMANDS: dict[str, Command] = {
+    "curves": Command("acl_lightning.studies.comparison.command", "several runs' quality-speed curves in one figure"),
+}
+
+
+def find(arguments: Sequence[str]) -> Command | None:
+    """The command that the first argument names; None where it is the Trainer's, or none at all."""
+    return COMMANDS.get(arguments[0]) if arguments else None
+
+
+def run(command: Command, arguments: Sequence[str]) -> int:
+    """Call a command with the arguments after its name; returns its exit code."""
+    return int(importlib.import_module(command.module).main(list(arguments)))
+
+
+def overview() -> str:
+    """Names and one-line explanations, for `--help`."""
+    return "Further commands: " + "; ".join(f"{name}: {one.help}" for name, one in COMMANDS.items()) + "."

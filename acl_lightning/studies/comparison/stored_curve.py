@@ -1,0 +1,145 @@
+"""A run's curve computed again from its stored logits: any criterion, with its band and its upper bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+import acl_lightning.exits as criteria_room
+from acl_lightning.errors import UserError
+from acl_lightning.exits import (
+    Criterion,
+    ExitRecord,
+    OperatingPoint,
+    OraclePoint,
+    area_under_curve,
+    band,
+    bootstrap,
+    oracle_curve,
+    pareto_front,
+    sweep,
+)
+from acl_lightning.exits.exit_record import FILE_NAME
+from acl_lightning.exits.sweep import variant_of
+from acl_lightning.metrics import quality
+from acl_lightning.outputs import predictions
+from acl_lightning.studies.run_record import Run, SweepPoint
+
+#: Name -> class of every criterion; calibrated ones need temperatures and have no default.
+CRITERIA: dict[str, type[Criterion]] = {
+    kind.name: kind
+    for kind in vars(criteria_room).values()
+    if isinstance(kind, type) and issubclass(kind, Criterion) and kind not in {Criterion, criteria_room.Calibrated}
+}
+
+
+@dataclass(frozen=True)
+class StoredCurve:
+    """One run's curve on the report half.
+
+    Attributes:
+        run: the run, its `points` replaced by what the stored logits give: static exits and the asked criterion.
+        record: its logits of the report half.
+        criterion: what samples leave by.
+        points: the curve: of a criterion with one parameter all its thresholds, of one with more those that nothing
+            beats on the selection half.
+        static: every exit, were everybody to leave there; the last is full depth.
+        oracle: the upper bound; empty for a regression.
+    """
+
+    run: Run
+    record: ExitRecord
+    criterion: Criterion
+    points: tuple[OperatingPoint, ...]
+    static: tuple[OperatingPoint, ...]
+    oracle: tuple[OraclePoint, ...]
+
+    @property
+    def area(self) -> float:
+        """Area under the quality-speed curve, on its fixed range of layer speed-ups."""
+        return area_under_curve([*self.points, self.static[-1]])
+
+    @property
+    def leaves_early(self) -> bool:
+        """Whether any threshold lets any sample leave before the last exit."""
+        return any(point.leaves_early for point in self.points)
+
+    def interval(self, speeds: Sequence[float], speed: str) -> list[tuple[float, float]]:
+        """The 95 % band over the samples at the given speed-ups: percentile bootstrap of the report half."""
+        exits_PB = torch.stack([self.record.leaving(self._variant(point), point.threshold) for point in self.points])
+        resampled = bootstrap(
+            exits_PB,
+            predictions(self.record.logits_EBC),
+            self.record.labels_B,
+            metric=str(self.run.result["metric"]),
+            costs=self.record.costs,
+        )
+        return [(one.low, one.high) for one in band(resampled, speeds, speed=speed)]
+
+    def _variant(self, point: OperatingPoint) -> Criterion:
+        return variant_of(point, [self.criterion], self.record.logits_EBC.shape[-1])
+
+
+def named_criterion(name: str) -> Criterion:
+    """A criterion by the name it has in tables, with its default settings.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if name not in CRITERIA:
+        raise UserError(f"a criterion among {', '.join(CRITERIA)}", name, "Choose --criterion.")
+    return CRITERIA[name]()
+
+
+def read_curve(directory: Path, run: Run, criterion_name: str) -> StoredCurve:
+    """Sweep one criterion, and the static exits, over a run's stored logits.
+
+    The criterion has its default settings, whatever the run's own sweep tried: so runs are compared alike.
+
+    Raises:
+        UserError: no stored logits, an unknown criterion, or one that cannot read this task's logits.
+    """
+    record = ExitRecord.load(directory / FILE_NAME)
+    criterion = named_criterion(criterion_name)
+    measure = partial(quality, str(run.result["metric"]), num_labels=record.logits_EBC.shape[-1])
+    points = sweep(
+        record.logits_EBC,
+        record.labels_B,
+        [criterion],
+        quality=measure,
+        selection_B=record.selection_B,
+        costs=record.costs,
+        gates_EB=record.gates_EB,
+    )
+    static = tuple(points[: len(record.costs.layers_E)])
+    mine = [point for point in points if point.criterion == criterion.name]
+    family = len({tuple(point.settings.items()) for point in mine}) > 1
+    curve = tuple(pareto_front(mine, selection=True)) if family else tuple(mine)
+    report = record.half(selection=False)
+    oracle = () if report.is_regression else oracle_curve(
+        predictions(report.logits_EBC), report.labels_B, quality=measure, costs=report.costs
+    )  # fmt: skip
+    shown = dict.fromkeys([*static, *curve])
+    return StoredCurve(
+        replace(run, points=tuple(_sweep_point(point) for point in shown)),
+        report,
+        criterion,
+        curve,
+        static,
+        tuple(oracle),
+    )
+
+
+def _sweep_point(point: OperatingPoint) -> SweepPoint:
+    return SweepPoint(
+        point.criterion,
+        point.threshold,
+        point.quality,
+        point.mean_exit_layer,
+        point.layer_speedup,
+        point.flops_speedup,
+    )

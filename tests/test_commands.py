@@ -1,0 +1,54 @@
+"""Commands that are not the Trainer's: found by name, listed by --help, imported only when called."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from acl_lightning import commands
+from acl_lightning.cli import main
+from acl_lightning.commands import COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_main_that_explains_itself(name, capsys):
+    assert callable(importlib.import_module(COMMANDS[name].module).main)
+    with pytest.raises(SystemExit) as stop:
+        main([name, "--help"])
+    assert stop.value.code == 0
+    assert f"acl_lightning {name}" in capsys.readouterr().out
+
+
+def test_a_command_gets_the_arguments_after_its_name_and_gives_the_exit_code(monkeypatch):
+    calls = []
+
+    class Module:
+        @staticmethod
+        def main(arguments):
+            calls.append(arguments)
+            return 3
+
+    monkeypatch.setattr(commands.importlib, "import_module", lambda name: {COMMANDS["curves"].module: Module}[name])
+    assert main(["curves", "a", "--out", "b"]) == 3
+    assert calls == [["a", "--out", "b"]]
+
+
+def test_what_is_no_command_of_its_own_is_the_trainers():
+    assert commands.find(["fit", "curves"]) is None
+    assert commands.find([]) is None
+
+
+def test_help_lists_them():
+    shown = subprocess.run(
+        [sys.executable, "-m", "acl_lightning", "--help"], check=True, capture_output=True, text=True
+    )
+    for name, command in COMMANDS.items():
+        assert f"{name}: {command.help}" in " ".join(shown.stdout.split())
+
+
+def test_the_table_itself_imports_nothing():
+    code = "import sys, acl_lightning.commands; assert not {'torch', 'lightning', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
