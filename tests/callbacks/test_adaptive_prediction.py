@@ -37,7 +37,7 @@ def test_an_operating_point_brings_its_criterions_settings(tmp_path):
     criterion, threshold = read_operating_point(tmp_path / "checkpoints/best.ckpt", "loss1")
     assert isinstance(criterion, PCEE)
     assert (criterion.bound, threshold) == (0.3, 2.0)
-    with pytest.raises(UserError, match=r"how 'old' leaves, in .*; found a result of an older version\. Run `validate`"):
+    with pytest.raises(UserError, match=r"how 'old' leaves, in .*; found a result of an older version"):
         read_operating_point(tmp_path / "checkpoints/best.ckpt", "old")
     with pytest.raises(UserError, match="Thresholds do not carry over"):
         read_operating_point(tmp_path / "checkpoints/last.ckpt", "loss1")

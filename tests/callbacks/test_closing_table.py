@@ -13,6 +13,7 @@ from rich.console import Console
 
 from acl_lightning.callbacks.closing_table import ClosingTable, closing_tables
 from acl_lightning.callbacks.exit_sweep import ExitSweep
+from acl_lightning.exits import PCEE, Confidence
 
 pytestmark = QUIET_TRAINER
 
@@ -57,6 +58,18 @@ def test_it_says_plainly_that_nothing_leaves_early(tmp_path):
     assert "No sample leaves early at any recommended point" in text
     assert "none leaves early" in cells(text, "loss2")
     assert "1.00x" not in text
+
+
+def test_it_says_when_no_threshold_at_all_lets_anybody_leave(tmp_path):
+    text = printed(tmp_path, FakeModule(), ExitSweep([Confidence()], thresholds={"confidence": [1.0]}, max_losses=(0,)))
+    assert "No sample leaves early at any threshold of any criterion" in text
+    assert "exit_sweep.thresholds" in text
+    assert "1.00x" not in text
+
+
+def test_the_setting_of_a_family_stands_beside_its_threshold(tmp_path):
+    text = printed(tmp_path, FakeModule(), ExitSweep([PCEE(0.25)]))
+    assert cells(text, "loss1")[1:3] == ["pcee", "1, bound 0.25"]
 
 
 def test_it_fits_a_terminal_of_80_columns(tmp_path):

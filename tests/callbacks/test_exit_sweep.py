@@ -152,7 +152,10 @@ def test_thresholds_can_be_given(tmp_path):
         ({"confidence": [0.9, 0.8]}, r"thresholds of confidence that ascend; found \[0\.9, 0\.8\]"),
         ({"confidence": [0.9, 0.9]}, r"thresholds of confidence that ascend; found \[0\.9, 0\.9\]"),
         ({"confidence": [0.5, 1.5]}, "a threshold of confidence between 0 .* and 1 .*; found 1.5"),
-        ({"pcee": [0.5]}, "a patience that is a whole number, 1 or more; found 0.5. With patience 1 pcee leaves at exit 1"),
+        (
+            {"pcee": [0.5]},
+            "a patience that is a whole number, 1 or more; found 0.5. With patience 1 pcee leaves at exit 1",
+        ),
         ({"confidense": [0.5]}, "thresholds of criteria that are swept: confidence, entropy, .*; found 'confidense'"),
     ],
 )

@@ -24,6 +24,7 @@ from acl_lightning.exits import (
     Patience,
     Static,
     exit_index,
+    patience,
     sweep,
     variant_of,
 )
@@ -188,6 +189,47 @@ def test_a_regression_is_swept_with_patience():
     patience1 = next(point for point in points if point.criterion == "patience")
     assert patience1.shares_E == (0.0, 0.5, 0.5)
     assert patience1.quality == pytest.approx(-0.025)
+
+
+def test_a_regression_tries_every_delta_that_was_left_open():
+    logits_EBC = torch.randn(3, 20, 1, generator=torch.Generator().manual_seed(0))
+    points = sweep(
+        logits_EBC,
+        logits_EBC[-1, :, 0],
+        [Patience()],
+        quality=accuracy,
+        selection_B=torch.arange(20) % 2 == 0,
+        costs=costs_of(3),
+    )
+    family = [point for point in points if point.criterion == "patience"]
+    assert [(point.settings["delta"], point.threshold) for point in family] == [
+        (delta, threshold) for delta in patience.DELTAS for threshold in (1.0, 2.0)
+    ]
+    assert family[0].settings_text == "delta=0.05"
+    speeds = [point.layer_speedup for point in family if point.threshold == 1]
+    assert speeds == sorted(speeds)  # a larger delta agrees more often
+    assert speeds[0] < speeds[-1]
+
+
+def test_grids_can_be_given_for_swept_criteria():
+    logits_EBC, labels_B, selection_B = data(0)
+    arguments = {"quality": accuracy, "selection_B": selection_B, "costs": costs_of(4)}
+    points = sweep(logits_EBC, labels_B, [Margin()], thresholds={"margin": [0.1, 0.6]}, **arguments)
+    assert [(point.criterion, point.threshold) for point in points[4:]] == [("margin", 0.1), ("margin", 0.6)]
+    for name in ("entropy", "static"):
+        with pytest.raises(UserError, match=f"thresholds of criteria that are swept: margin; found '{name}'"):
+            sweep(logits_EBC, labels_B, [Margin()], thresholds={name: [1.0]}, **arguments)
+
+
+def test_the_learnt_gate_is_swept_by_its_own_logits():
+    logits_EBC, labels_B, selection_B = data(0)
+    gates_EB = torch.randn(4, 24, generator=torch.Generator().manual_seed(1))
+    arguments = {"quality": accuracy, "selection_B": selection_B, "costs": costs_of(4)}
+    points = sweep(
+        logits_EBC, labels_B, [LearntGate()], gates_EB=gates_EB, thresholds={"learnt_gate": [0.5]}, **arguments
+    )
+    first_B = ((gates_EB >= 0) | (torch.arange(4) == 3)[:, None]).int().argmax(dim=0)[~selection_B]
+    assert points[-1].shares_E == pytest.approx([(first_B == exit_).double().mean().item() for exit_ in range(4)])
 
 
 @pytest.mark.parametrize(("fill", "half"), [(True, "report"), (False, "selection")])
