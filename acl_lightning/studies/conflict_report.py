@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from acl_lightning.figures import AnglePanel, gradient_angles_figure
-from acl_lightning.studies.conflict_tables import WatchedGroup, agreement_rows, angle_rows, layer_rows
+from acl_lightning.studies.conflict_tables import WatchedGroup, agreement_rows, angle_rows
 from acl_lightning.studies.report import notes
 from acl_lightning.studies.run_record import UnfinishedRun
 from acl_lightning.studies.tables import Cell, Row
@@ -22,7 +22,6 @@ ANGLES = {
     "max": "{angle_max:.1f}",
     "cosine": "{cosine_min:+.2f} to {cosine_max:+.2f}",
 }
-LAYERS = {"layer": "{layer}", "median angle": "{angle_median:.1f}"}
 SCOPES = {"scope": "{scope}", "decisions": "{decisions}"}
 
 
@@ -52,7 +51,7 @@ def _panel(watched: WatchedGroup, term: str) -> AnglePanel:
 
 
 def markdown(groups: Sequence[WatchedGroup], unfinished: Sequence[UnfinishedRun]) -> str:
-    """Three tables and what limits them."""
+    """Two tables and what limits them; the layers, being many, are in `per_layer.csv` alone."""
     listed = "\n".join(f"- {note}" for note in notes([watched.group for watched in groups], unfinished))
     parts = [
         "Angle to the gradient of the protected term over all shared parameters, in degrees, over the recorded steps "
@@ -65,8 +64,6 @@ def markdown(groups: Sequence[WatchedGroup], unfinished: Sequence[UnfinishedRun]
             SCOPES,
             {"agreement": "agreement", "without a test": "without_a_test", "conflicts": "conflict_rate"},
         ),
-        "Layer by layer:",
-        _table(layer_rows(groups), LAYERS, {"conflicts": "conflict_rate"}),
         listed,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -84,7 +81,7 @@ def _table(rows: Sequence[Row], columns: Mapping[str, str], percentages: Mapping
         ]
         for row in rows
     ]
-    rule = ["---"] * 3 + ["--:"] * (len(heading) - 3)
+    rule = ["---"] * len(heading)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [heading, rule, *lines])
 
 
