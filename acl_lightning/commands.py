@@ -23,6 +23,8 @@ class Command:
 #: Name -> command. `main` may raise `UserError`: the command line prints it in one line and exits with code 2.
 COMMANDS: dict[str, Command] = {
     "curves": Command("acl_lightning.studies.comparison.command", "several runs' quality-speed curves in one figure"),
+    "export": Command("acl_lightning.export.command", "write a run as a transformers model, and as ONNX"),
+    "demo": Command("acl_lightning.demo.command", "a local page that shows where a sentence leaves"),
 }
 
 

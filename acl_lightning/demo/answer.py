@@ -1,0 +1,116 @@
+"""What the page shows, as a function of texts, criterion and threshold."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from acl_lightning.demo.served import ServedModel
+from acl_lightning.errors import UserError
+from acl_lightning.exits import Confidence, Criterion, Entropy, LearntGate, Margin, Patience, Static
+from acl_lightning.exits.runtime import AdaptiveRuntime
+
+#: Criteria in the order in which they are offered.
+OFFERED: tuple[type[Criterion], ...] = (Confidence, Entropy, Margin, Patience, Static, LearntGate)
+
+
+@dataclass(frozen=True)
+class ExitAnswer:
+    """What one exit says about the input.
+
+    Attributes:
+        layer: after which it sits, counted from 1.
+        label: the most probable class; the value as text for a regression.
+        probabilities: by class name; empty for a regression.
+        certainty: of the criterion; where it reaches the threshold first, the input leaves.
+        leaves: whether the input leaves here.
+    """
+
+    layer: int
+    label: str
+    probabilities: dict[str, float]
+    certainty: float
+    leaves: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What all exits say, where the input leaves, and how long that took.
+
+    Attributes:
+        exits: one per exit.
+        exit_layer: layer that the input leaves after.
+        num_tokens: tokens of the input, special ones included.
+        milliseconds: wall clock of the adaptive runtime for this one input, without the tokenizer.
+        full_milliseconds: the same at full depth.
+    """
+
+    exits: tuple[ExitAnswer, ...]
+    exit_layer: int
+    num_tokens: int
+    milliseconds: float
+    full_milliseconds: float
+
+
+def criteria_for(served: ServedModel) -> dict[str, Criterion]:
+    """The criteria that can read this model, by name, with their settings' defaults."""
+    kinds = [kind for kind in OFFERED if kind is not LearntGate or served.encoder.gate is not None]
+    return {kind.name: kind() for kind in kinds if served.label_names or kind.supports_regression}
+
+
+def answer(served: ServedModel, texts: Sequence[str], criterion: Criterion, threshold: float) -> Answer:
+    """Classify one input at every exit, and let it leave where `criterion` reaches `threshold`.
+
+    Args:
+        served: the model.
+        texts: one text, or two for a task of pairs.
+        criterion: when to leave.
+        threshold: certainty at which to leave.
+
+    Raises:
+        UserError: another number of texts than the task has, only blanks, or a threshold out of range.
+    """
+    if len(texts) != len(served.text_columns) or not all(text.strip() for text in texts):
+        raise UserError(
+            f"a text for {' and '.join(served.text_columns)}", f"{list(texts)}", "Type something into every field."
+        )
+    encoder = served.encoder
+    tokens = served.tokenizer(*texts, truncation=True, max_length=encoder.backbone.max_tokens, return_tensors="pt")
+    batch = {name: tokens[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in tokens}
+    adaptive = AdaptiveRuntime(encoder, criterion, threshold)
+    full = AdaptiveRuntime(encoder, Static(), float(encoder.num_exits))
+    full(**batch)  # the first pass at a length is slower than those that follow
+    started = time.perf_counter()
+    decisions = adaptive(**batch)
+    between = time.perf_counter()
+    full(**batch)
+    finished = time.perf_counter()
+    with torch.no_grad():
+        outputs = encoder(**batch)
+    certainty_E = criterion.certainty(criterion.evidence(outputs.logits_EBC, outputs.gates_EB))[:, 0].tolist()
+    exit_ = int(decisions.exit_B)
+    exits = tuple(
+        _exit_answer(served, layer, logits_C, certainty, leaves=number == exit_)
+        for number, (layer, logits_C, certainty) in enumerate(
+            zip(encoder.exit_layers, outputs.logits_EBC[:, 0], certainty_E, strict=True)
+        )
+    )
+    return Answer(
+        exits,
+        int(decisions.exit_layer_B),
+        int(batch["input_ids"].shape[1]),
+        1000 * (between - started),
+        1000 * (finished - between),
+    )
+
+
+def _exit_answer(
+    served: ServedModel, layer: int, logits_C: torch.Tensor, certainty: float, *, leaves: bool
+) -> ExitAnswer:
+    if not served.label_names:
+        return ExitAnswer(layer, f"{logits_C.item():.2f}", {}, certainty, leaves)
+    probabilities = dict(zip(served.label_names, logits_C.float().softmax(dim=-1).tolist(), strict=True))
+    return ExitAnswer(layer, max(probabilities, key=probabilities.__getitem__), probabilities, certainty, leaves)

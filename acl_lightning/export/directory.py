@@ -1,0 +1,109 @@
+"""A run as a directory that transformers loads."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from acl_lightning.encoders import EXIT_ROWS, MultiExitEncoder
+from acl_lightning.errors import UserError
+from acl_lightning.export.model import MultiExitForSequenceClassification
+from acl_lightning.export.model_card import model_card
+from acl_lightning.export.served_points import served_points
+from acl_lightning.files import write_text_atomically
+from acl_lightning.multi_exit_config import MultiExitConfig
+from acl_lightning.saved_run import load_run, read_result
+
+
+def export_run(run: Path, out: Path) -> MultiExitForSequenceClassification:
+    """Write what `fit` trained as `config.json`, `model.safetensors`, tokenizer files and a model card `README.md`.
+
+    The weights are those of the checkpoint that the run's `result.json` was measured on, unchanged. The directory
+    appears under its name when it is whole.
+
+    Args:
+        run: the run's directory.
+        out: a directory that does not exist yet.
+
+    Returns:
+        The exported model, at full depth.
+
+    Raises:
+        UserError: `out` exists; there is no finished run with a checkpoint in `run`; or the disk refuses.
+    """
+    run, out = run.expanduser(), out.expanduser()
+    check_free(out)
+    result = read_result(run)
+    module, data = load_run(run)
+    config = exported_config(module.encoder, module.label_names, data.info.text_columns, data.task_name, result)
+    model = MultiExitForSequenceClassification(config)
+    model.encoder.load_state_dict(module.encoder.state_dict())
+    tokenizer = data.tokenizer
+    tokenizer.model_max_length = min(tokenizer.model_max_length, module.encoder.backbone.max_tokens)
+    write_directory(out, model.eval(), tokenizer, model_card(out.name, config, result))
+    return model
+
+
+def exported_config(
+    encoder: MultiExitEncoder,
+    label_names: Sequence[str],
+    text_columns: Sequence[str],
+    task_name: str,
+    result: Mapping[str, Any],
+) -> MultiExitConfig:
+    """The configuration from which `MultiExitForSequenceClassification` builds this encoder again.
+
+    Args:
+        encoder: of the BERT family.
+        label_names: names of the classes; empty for a regression, whose one output is named `score`.
+        text_columns: one name, or two for pairs.
+        task_name: for the record.
+        result: a run's `result.json`, for its operating points.
+    """
+    head: Any = encoder.heads[0]
+    row: Any = encoder.exit_rows[0]
+    backbone: Any = encoder.backbone
+    kinds = {kind: name for name, kind in EXIT_ROWS.items()}
+    return MultiExitConfig(
+        backbone_config=backbone.model.config.to_dict(),
+        exit_layers=list(encoder.exit_layers),
+        exit_row=kinds[type(row)],
+        head_pooler=head.pooler is not None,
+        head_dropout=head.dropout.p,
+        separate_label_embeddings=encoder.label_embeddings is not None,
+        learnt_gate=encoder.gate is not None,
+        operating_points=served_points(result),
+        task_name=task_name,
+        text_columns=list(text_columns),
+        id2label=dict(enumerate(label_names or ["score"])),
+        label2id={name: number for number, name in enumerate(label_names or ["score"])},
+        problem_type="single_label_classification" if label_names else "regression",
+    )
+
+
+def check_free(out: Path) -> None:
+    """Raise `UserError` when there is something at `out`."""
+    if out.exists():
+        raise UserError("an export directory that does not exist yet", f"{out}", "Delete it or choose another --out.")
+
+
+def write_directory(out: Path, model: MultiExitForSequenceClassification, tokenizer: Any, card: str) -> None:
+    """Fill a directory beside `out` and give it the name, so that nobody sees half of one."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        try:
+            model.save_pretrained(unfinished)
+            tokenizer.save_pretrained(unfinished)
+            write_text_atomically(unfinished / "README.md", card)
+            unfinished.chmod(0o755)
+            unfinished.rename(out)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    except OSError as error:
+        raise UserError(
+            f"to write {out}", f"{error.strerror or error}", "Free space or choose another --out."
+        ) from error

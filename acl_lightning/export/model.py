@@ -1,0 +1,112 @@
+"""An exported encoder as a transformers model that leaves early."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from acl_lightning.encoders import ADAPTERS, EXIT_ROWS, ExitHead, MultiExitEncoder
+from acl_lightning.exits.runtime import AdaptiveRuntime
+from acl_lightning.export.served_points import resolve_point
+from acl_lightning.multi_exit_config import MultiExitConfig
+
+
+@dataclass
+class EarlyExitOutput(ModelOutput):  # type: ignore[misc]
+    """What the model answers.
+
+    Attributes:
+        logits: (B, C), of the exit that each sample left by.
+        exit_layer: (B,), the layer of that exit, counted from 1.
+    """
+
+    logits: Tensor | None = None
+    exit_layer: Tensor | None = None
+
+
+class MultiExitForSequenceClassification(PreTrainedModel):  # type: ignore[misc]
+    """A multi-exit encoder behind transformers' interface, for inference.
+
+    Where samples leave is an operating point of `config.operating_points`: the one that `forward` is given, else
+    `config.operating_point`, else full depth. `from_pretrained(DIR, operating_point="loss1")` sets it for good.
+    `encoder` is the plain `MultiExitEncoder`, for all exits at once.
+
+    Raises:
+        UserError: an operating point that does not exist; those that do are listed.
+    """
+
+    config_class = MultiExitConfig
+    base_model_prefix = "encoder"
+    main_input_name = "input_ids"
+    _supports_sdpa = True
+
+    def __init__(self, config: MultiExitConfig) -> None:
+        super().__init__(config)
+        resolve_point(config.operating_points, config.operating_point, config.exit_layers)  # a wrong name: now
+        self.num_labels = config.num_labels
+        self.encoder = _encoder(config)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        *,
+        operating_point: str | None = None,
+        return_dict: bool | None = None,
+    ) -> EarlyExitOutput | tuple[Tensor, ...]:
+        """Classify token ids (B, S); no gradient is kept.
+
+        Args:
+            input_ids: token ids.
+            attention_mask: (B, S), 0 for padding; None: nothing is padded.
+            token_type_ids: (B, S), where the tokenizer has them.
+            operating_point: in place of the configuration's.
+            return_dict: False for a tuple (logits, exit layers).
+
+        Raises:
+            UserError: an operating point that does not exist, or more tokens than the backbone has positions for.
+        """
+        config = self.config
+        name = operating_point or config.operating_point
+        criterion, threshold = resolve_point(config.operating_points, name, config.exit_layers)
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        decisions = AdaptiveRuntime(self.encoder, criterion, threshold)(input_ids, attention_mask, token_type_ids)
+        output = EarlyExitOutput(logits=decisions.logits_BC, exit_layer=decisions.exit_layer_B)
+        return output if return_dict is not False else output.to_tuple()
+
+
+def _encoder(config: MultiExitConfig) -> MultiExitEncoder:
+    """The encoder that a configuration describes, with weights still to be filled in."""
+    backbone = ADAPTERS[config.backbone_config.model_type](
+        AutoModel.from_config(config.backbone_config), pooler_is_pretrained=False
+    )
+    layers = tuple(config.exit_layers)
+    heads = [
+        ExitHead(
+            backbone.width,
+            config.num_labels,
+            pooler=config.head_pooler,
+            pretrained_pooler=None,
+            dropout=config.head_dropout,
+        )
+        for _ in layers
+    ]
+    rows = [EXIT_ROWS[config.exit_row](backbone.width) for _ in layers]
+    return MultiExitEncoder(
+        backbone,
+        layers,
+        rows,
+        heads,
+        separate_label_embeddings=config.separate_label_embeddings,
+        learnt_gate=config.learnt_gate,
+    )
+
+
+AutoModelForSequenceClassification.register(MultiExitConfig, MultiExitForSequenceClassification, exist_ok=True)

@@ -1,0 +1,124 @@
+"""What the page shows: every exit as the encoder says it, leaving where the sweep's rule says."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from acl_lightning.demo import ServedModel, answer, criteria_for, load_served
+from acl_lightning.demo.command import main as demo_command
+from acl_lightning.demo.page import rows, slider_range, verdict
+from acl_lightning.demo.served import run_of_checkpoint
+from acl_lightning.encoders import EncoderConfig
+from acl_lightning.errors import UserError
+from acl_lightning.exits import Confidence, LearntGate, Patience, Static, exit_index
+from acl_lightning.export import MultiExitForSequenceClassification, exported_config
+from acl_lightning.export.directory import write_directory
+
+TEXT = "a fine film that nobody needs"
+
+
+@pytest.mark.parametrize("name", ["confidence", "entropy", "margin", "patience", "static"])
+def test_it_leaves_where_the_sweep_says_at_every_threshold(served, name):
+    criterion = criteria_for(served)[name]
+    batch = served.tokenizer(TEXT, return_tensors="pt")
+    with torch.no_grad():
+        logits_EBC = served.encoder(**batch).logits_EBC
+    certainty_E1 = criterion.certainty(logits_EBC)
+    layers = set()
+    for threshold in criterion.thresholds(3)[::7] + criterion.thresholds(3)[-1:]:
+        found = answer(served, [TEXT], criterion, threshold)
+        expected = int(exit_index(certainty_E1, torch.tensor([threshold]))[0, 0])
+        assert [one.leaves for one in found.exits] == [number == expected for number in range(3)]
+        assert found.exit_layer == expected + 1
+        layers.add(found.exit_layer)
+    assert len(layers) > 1 or name == "patience"
+    assert [one.certainty for one in found.exits] == pytest.approx(certainty_E1[:, 0].tolist(), abs=1e-5)
+    probabilities_EC = logits_EBC[:, 0].softmax(dim=-1).tolist()
+    for one, probabilities in zip(found.exits, probabilities_EC, strict=True):
+        assert list(one.probabilities.values()) == pytest.approx(probabilities, abs=1e-5)
+        assert one.label == ("negative" if probabilities[0] > probabilities[1] else "positive")
+    assert found.num_tokens == batch["input_ids"].shape[1]
+    assert found.milliseconds > 0
+    assert found.full_milliseconds > 0
+
+
+def test_a_regression_of_pairs(served_regression):
+    assert set(criteria_for(served_regression)) == {"patience", "static"}
+    found = answer(served_regression, ["a cat", "a dog"], Static(), 1.0)
+    assert [one.layer for one in found.exits] == [1, 3]
+    assert found.exit_layer == 1
+    assert all(one.probabilities == {} and float(one.label) is not None for one in found.exits)
+    assert "Leaves after layer <b>1</b> of 3" in verdict(found, 3)
+
+
+def test_a_learnt_gate_is_offered_where_there_is_one(tiny_backbone, served):
+    encoder = EncoderConfig(backbone=tiny_backbone, learnt_gate=True).build(num_labels=2).eval()
+    gated = ServedModel(encoder, served.tokenizer, served.label_names, served.text_columns, "sst2")
+    assert LearntGate.name in criteria_for(gated)
+    assert LearntGate.name not in criteria_for(served)
+    assert answer(gated, [TEXT], LearntGate(), 0.0).exit_layer == 1
+
+
+def test_a_text_longer_than_the_model_reads_is_cut(served):
+    assert answer(served, ["word " * 2000], Static(), 3.0).num_tokens == served.encoder.backbone.max_tokens
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["  "], ["one", "two"]])
+def test_texts_that_are_missing_or_too_many(served, texts):
+    with pytest.raises(UserError, match=r"a text for sentence; found .*Type something into every field"):
+        answer(served, texts, Confidence(), 0.5)
+
+
+def test_the_table_and_the_verdict(served):
+    found = answer(served, ["<b>film</b>"], Patience(), 1.0)
+    table = rows(found)
+    assert [row[0] for row in table] == ["1", "2", "3"]
+    assert [row[-1] for row in table].count("leaves here") == 1
+    assert table[found.exit_layer - 1][-1] == "leaves here"
+    assert table[0][2].startswith("negative 0.")
+    assert f"as <b>{found.exits[found.exit_layer - 1].label}</b>" in verdict(found, 3)
+
+
+def test_the_slider_covers_the_sweeps_grid():
+    assert slider_range(Patience(), 6) == (1.0, 6.0, 1.0)
+    assert slider_range(Static(), 6) == (1.0, 6.0, 1.0)
+    low, high, step = slider_range(Confidence(), 6)
+    assert (low, high, step) == (0.0, 1.0, 0.01) or 0 <= low < high <= 1
+
+
+def test_an_export_is_served(served, tmp_path):
+    result = {"recommended": {}}
+    config = exported_config(served.encoder, served.label_names, served.text_columns, "sst2", result)
+    model = MultiExitForSequenceClassification(config)
+    model.encoder.load_state_dict(served.encoder.state_dict())
+    write_directory(tmp_path / "out", model.eval(), served.tokenizer, "card")
+    again = load_served(tmp_path / "out")
+    assert (again.label_names, again.text_columns, again.task_name) == (("negative", "positive"), ("sentence",), "sst2")
+    assert answer(again, [TEXT], Static(), 2.0).exits == answer(served, [TEXT], Static(), 2.0).exits
+    with pytest.raises(UserError, match="no checkpoint beside an export; found 'best'"):
+        load_served(tmp_path / "out", "best")
+
+
+def test_what_cannot_be_served(tmp_path, tiny_backbone):
+    with pytest.raises(UserError, match=r"neither config\.yaml nor config\.json"):
+        load_served(tmp_path)
+    with pytest.raises(UserError, match=r"an export of this program in .*; found a model of type 'bert'"):
+        load_served(Path(tiny_backbone))
+    with pytest.raises(UserError, match=r"a checkpoint at RUN/checkpoints/NAME\.ckpt"):
+        run_of_checkpoint(tmp_path / "best.ckpt")
+    assert run_of_checkpoint(tmp_path / "checkpoints/best.ckpt") == tmp_path.resolve()
+    with pytest.raises(UserError, match="a run, an export or --ckpt_path; found none"):
+        demo_command([])
+
+
+def test_a_run_is_served(tiny_backbone, tmp_path):
+    from finished_runs import finish_run
+
+    directory = finish_run(tiny_backbone, tmp_path / "run")
+    run = load_served(directory)
+    assert (run.label_names, run.text_columns, run.task_name) == (("negative", "positive"), ("sentence",), "sst2")
+    found = answer(run, [TEXT], Static(), 1.0)
+    checkpoint = directory / "checkpoints/best.ckpt"
+    named = load_served(run_of_checkpoint(checkpoint), str(checkpoint))
+    assert answer(named, [TEXT], Static(), 1.0).exits == found.exits

@@ -1,0 +1,99 @@
+"""The page in a real browser without a screen: type, classify, move the threshold."""
+
+import os
+import re
+import shutil
+import sys
+import time
+
+import pytest
+
+from acl_lightning.demo import build_page, open_page
+from acl_lightning.errors import UserError
+
+TEXT = "a fine film that nobody needs"
+
+
+def test_without_gradio_it_says_what_to_install(served, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(UserError, match=r"gradio; found none installed\. Install it: pip install"):
+        build_page(served)
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """Chromium without a screen, with an empty profile, or a skip that says what is missing."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("chromium and chromedriver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
+    for flag in [*flags.split(), "disable-component-update", "disable-sync", "disable-dev-shm-usage"]:
+        options.add_argument(f"--{flag}")
+    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
+    options.add_argument("--window-size=1100,900")
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
+    try:
+        yield opened
+    finally:
+        opened.quit()
+
+
+def wait(condition, what: str, seconds: float = 60):
+    """What `condition` returns once it is true."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"{what} did not come in {seconds} s")
+
+
+@pytest.fixture
+def address(served):
+    """The page, served for the length of a test."""
+    pytest.importorskip("gradio", reason="the extra `demo` is not installed")
+    page = build_page(served)
+    try:
+        yield open_page(page)
+    finally:
+        page.close()
+
+
+def test_type_classify_and_move_the_threshold(browser, address, tmp_path):
+    def text_of(selector: str) -> str:
+        return browser.execute_script(
+            "const found = document.querySelector(arguments[0]); return found ? found.innerText : ''", selector
+        )
+
+    def set_field(selector: str, value: str) -> None:
+        browser.execute_script(
+            "const field = document.querySelector(arguments[0]);"
+            "const kind = field instanceof HTMLTextAreaElement ? HTMLTextAreaElement : HTMLInputElement;"
+            "Object.getOwnPropertyDescriptor(kind.prototype, 'value').set.call(field, arguments[1]);"
+            "for (const name of ['input', 'change', 'pointerup'])"
+            "  field.dispatchEvent(new Event(name, {bubbles: true}));",
+            selector,
+            value,
+        )
+
+    browser.get(address)
+    wait(lambda: text_of("#classify") == "Classify", "the button")
+    browser.find_element("css selector", "#classify").click()
+    wait(lambda: "Type something into every field" in text_of("#verdict"), "the refusal of nothing")
+    browser.find_element("css selector", "#text-0 textarea").send_keys(TEXT)
+    set_field("#threshold input[type=number]", "1")
+    browser.find_element("css selector", "#classify").click()
+    wait(lambda: "Leaves after layer 3 of 3" in text_of("#verdict"), "full depth")
+    assert re.search(r"as (negative|positive): [\d.]+ ms, full depth [\d.]+ ms \(8 tokens\)", text_of("#verdict"))
+    assert text_of("#exits").count("positive 0.") >= 3
+    set_field("#threshold input[type=number]", "0.5")
+    browser.find_element("css selector", "#classify").click()
+    wait(lambda: "Leaves after layer 1 of 3" in text_of("#verdict"), "an early exit")
+    wait(lambda: "leaves here" in text_of("#exits"), "the table")
+    browser.save_screenshot(os.environ.get("ACL_LIGHTNING_SCREENSHOT", str(tmp_path / "page.png")))
+    asked = browser.execute_script("return performance.getEntriesByType('resource').map(one => one.name)")
+    assert [name for name in asked if not name.startswith((address, "data:", "blob:"))] == []

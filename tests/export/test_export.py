@@ -1,0 +1,206 @@
+"""A run becomes a transformers model: the same bits, loadable anywhere, and honest about itself."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+from acl_lightning.errors import UserError
+from acl_lightning.exits import Calibrated, Entropy, Static, recipe
+from acl_lightning.exits.runtime import AdaptiveRuntime
+from acl_lightning.export import MultiExitForSequenceClassification, export_run, resolve_point, served_points
+from acl_lightning.export.command import main as export_command
+from acl_lightning.saved_run import load_run
+
+TEXTS = ["a fine film", "not a film that anyone would want to see a second time , alas", "dull"]
+
+
+@pytest.fixture(scope="module")
+def exported(finished_run, tmp_path_factory):
+    """A run of three layers, its export, and the point at which the entropy criterion sends some away early."""
+    out = tmp_path_factory.mktemp("exports") / "model"
+    export_run(finished_run, out)
+    return out
+
+
+def tokens(directory):
+    return AutoTokenizer.from_pretrained(directory)(TEXTS, padding=True, return_tensors="pt")
+
+
+def test_the_logits_are_the_checkpoints_own_bit_for_bit(finished_run, exported):
+    module, _ = load_run(finished_run)
+    batch = tokens(exported)
+    model = AutoModelForSequenceClassification.from_pretrained(exported)
+    assert isinstance(model, MultiExitForSequenceClassification)
+    assert not model.training
+    with torch.no_grad():
+        expected_EBC = module.encoder(**batch).logits_EBC
+        torch.testing.assert_close(model.encoder(**batch).logits_EBC, expected_EBC, rtol=0, atol=0)
+    for name in (None, *model.config.operating_points):
+        where = resolve_point(model.config.operating_points, name, model.config.exit_layers)
+        own, served = AdaptiveRuntime(module.encoder, *where)(**batch), model(**batch, operating_point=name)
+        assert torch.equal(served.logits, own.logits_BC)
+        assert torch.equal(served.exit_layer, own.exit_layer_B)
+
+
+def test_saved_again_it_is_the_same(exported, tmp_path):
+    model = AutoModelForSequenceClassification.from_pretrained(exported)
+    model.save_pretrained(tmp_path)
+    again = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert again.config.to_json_string() == model.config.to_json_string()
+    assert torch.equal(again(**tokens(exported)).logits, model(**tokens(exported)).logits)
+    assert {name: tensor.tolist() for name, tensor in again.state_dict().items()} == {
+        name: tensor.tolist() for name, tensor in model.state_dict().items()
+    }
+
+
+def test_an_operating_point_is_chosen_at_loading_or_for_a_call(exported):
+    batch = tokens(exported)
+    full = AutoModelForSequenceClassification.from_pretrained(exported)
+    early = AutoModelForSequenceClassification.from_pretrained(exported, operating_point="first")
+    assert full(**batch).exit_layer.tolist() == [3, 3, 3]
+    assert early(**batch).exit_layer.tolist() == [1, 1, 1]
+    assert full(**batch, operating_point="first").exit_layer.tolist() == [1, 1, 1]
+    assert early.config.operating_point == "first"
+    logits, layers = early(**batch, return_dict=False)
+    assert (logits.shape, layers.tolist()) == ((3, 2), [1, 1, 1])
+    only_ids = {"input_ids": batch["input_ids"][1:2]}
+    assert torch.equal(full(**only_ids).logits, full(**{name: one[1:2] for name, one in batch.items()}).logits)
+
+
+def test_an_unknown_operating_point_lists_those_that_exist(exported):
+    message = "an operating point among: first, .*; found 'loss9'"
+    with pytest.raises(UserError, match=message):
+        AutoModelForSequenceClassification.from_pretrained(exported, operating_point="loss9")
+    model = AutoModelForSequenceClassification.from_pretrained(exported)
+    with pytest.raises(UserError, match=message):
+        model(**tokens(exported), operating_point="loss9")
+
+
+def test_it_works_in_a_pipeline(exported):
+    classify = pipeline("text-classification", model=str(exported), device="cpu")
+    answers = classify(TEXTS, batch_size=2)
+    model = AutoModelForSequenceClassification.from_pretrained(exported)
+    expected_BC = model(**tokens(exported)).logits.softmax(dim=-1)
+    assert [answer["label"] for answer in answers] == [
+        model.config.id2label[number] for number in expected_BC.argmax(dim=-1).tolist()
+    ]
+    assert [answer["score"] for answer in answers] == pytest.approx(expected_BC.amax(dim=-1).tolist(), abs=1e-6)
+    assert set(model.config.label2id) == {"negative", "positive"}
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import acl_lightning; from transformers import AutoModelForSequenceClassification as Auto",
+        "from transformers import AutoModelForSequenceClassification as Auto; import acl_lightning",
+        "import acl_lightning.encoders; from transformers import AutoModelForSequenceClassification as Auto",
+    ],
+)
+def test_a_new_process_need_only_import_the_package(exported, imports):
+    code = f"{imports}\nmodel = Auto.from_pretrained({str(exported)!r})\nprint(type(model).__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip() == "MultiExitForSequenceClassification", done.stderr
+
+
+def test_importing_the_package_imports_neither_torch_nor_transformers():
+    code = "import sys, acl_lightning; print({'torch', 'transformers', 'lightning'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_the_directory_is_complete_and_the_card_says_what_was_measured(finished_run, exported):
+    assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md"} <= {
+        path.name for path in exported.iterdir()
+    }
+    assert not list(exported.parent.glob(".*"))
+    card = (exported / "README.md").read_text()
+    result = json.loads((finished_run / "result.json").read_text())
+    for row in result["per_exit"]:
+        assert f"| {row['layer']} | {100 * row['accuracy']:.1f} |" in card
+    for name, point in result["recommended"].items():
+        assert f"| `{name}` |" in card
+        assert f"| {point['layer_speedup']:.2f}x | {point['flops_speedup']:.2f}x |" in card
+    assert "fine-tuned on **sst2**" in card
+    assert "`negative`, `positive`" in card
+    assert f"Measured on {result['samples']['report']} validation samples" in card
+    assert result["config_hash"] in card
+    assert "/" not in card.partition("Where it comes from")[2]  # no path of the machine that trained it
+    example = card.partition("```python\n")[2].partition("```")[0].replace("DIR", repr(str(exported)))
+    exec(example, {})
+
+
+def test_the_configuration_holds_the_backbones_own(exported):
+    content = json.loads((exported / "config.json").read_text())
+    assert content["model_type"] == "acl_multi_exit"
+    assert content["backbone_config"]["model_type"] == "bert"
+    assert "auto_map" not in content
+    config = AutoConfig.from_pretrained(exported)
+    assert config.backbone_config.hidden_size == 32
+    assert config.text_columns == ["sentence"]
+    assert config.operating_points["first"]["threshold"] == 1.0
+
+
+def test_a_regression_is_exported_too(regression_run, tmp_path):
+    out = tmp_path / "scores"
+    export_run(regression_run, out)
+    model = AutoModelForSequenceClassification.from_pretrained(out)
+    module, _ = load_run(regression_run)
+    batch = AutoTokenizer.from_pretrained(out)(
+        ["a cat sat", "dogs"], ["a cat", "no"], padding=True, return_tensors="pt"
+    )
+    with torch.no_grad():
+        assert torch.equal(model(**batch).logits, module.encoder(**batch).logits_EBC[-1])
+    assert model.config.problem_type == "regression"
+    answer = pipeline("text-classification", model=str(out), device="cpu")({"text": "a cat sat", "text_pair": "a cat"})
+    assert answer["label"] == "score"
+    assert answer["score"] == pytest.approx(model(**batch).logits[0].item(), abs=1e-5)
+    assert "one value" in (out / "README.md").read_text()
+
+
+def test_what_is_there_already_is_left_alone(finished_run, tmp_path):
+    (tmp_path / "kept").write_text("mine")
+    with pytest.raises(UserError, match=r"an export directory that does not exist yet; found .*Delete it or choose"):
+        export_run(finished_run, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_run_that_is_none_or_lost_its_checkpoint(finished_run, tmp_path):
+    with pytest.raises(UserError, match=r"the result of a run at .*result.json; found No such file"):
+        export_run(tmp_path / "nothing", tmp_path / "out")
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("config.yaml", "result.json"):
+        (bare / name).write_text((finished_run / name).read_text())
+    with pytest.raises(UserError, match=r"a checkpoint at .*best.ckpt; found no such file"):
+        export_run(bare, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_points_come_back_with_all_their_settings_and_run_no_foreign_code():
+    inside = Calibrated(Entropy(), [1.0, 2.0])
+    point = {"criterion": inside.name, "threshold": 0.5, "exit": recipe(inside), "quality": 0.9, "shares": [1.0]}
+    points = served_points({"recommended": {"loss1": point, "old": {"criterion": "entropy", "threshold": 0.5}}})
+    assert list(points) == ["loss1"]
+    assert points["loss1"]["measured"] == {"quality": 0.9}
+    criterion, threshold = resolve_point(json.loads(json.dumps(points)), "loss1", (1, 2))
+    assert isinstance(criterion, Calibrated)
+    assert (criterion.temperatures_E, threshold) == ((1.0, 2.0), 0.5)
+    assert isinstance(resolve_point(points, None, (1, 2))[0], Static)
+    for path in ("os.system", "acl_lightning.exits.sweep.sweep", "acl_lightning.exits.Missing", "evil.Entropy"):
+        foreign = {"x": {"criterion": {"class_path": path, "init_args": {}}, "threshold": 1.0}}
+        with pytest.raises(UserError, match=r"an exit criterion of acl_lightning\.exits; found"):
+            resolve_point(foreign, "x", (1, 2))
+
+
+def test_the_command(finished_run, tmp_path, capsys):
+    assert export_command([str(finished_run), "--out", str(tmp_path / "model")]) == 0
+    assert "operating points: first, " in capsys.readouterr().out
+    with pytest.raises(UserError, match="--onnx beside --exit_layer; found none"):
+        export_command([str(finished_run), "--out", str(tmp_path / "other"), "--exit_layer", "1"])
+    with pytest.raises(UserError, match="an exit layer among 1, 2, 3; found 9"):
+        export_command([str(finished_run), "--out", str(tmp_path / "other"), "--onnx", "--exit_layer", "9"])
+    assert not (tmp_path / "other").exists()

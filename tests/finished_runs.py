@@ -1,0 +1,34 @@
+"""Runs of the command line on a tiny backbone, finished: for what reads run directories."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from unittest import mock
+
+TINY = (
+    "--data.source=synthetic",
+    "--data.synthetic_rows=64",
+    "--data.max_length=32",
+    "--trainer.max_epochs=1",
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.logger=false",
+)
+
+
+def finish_run(backbone: str, directory: Path, *arguments: str) -> Path:
+    """`fit` into `directory`; its result gets a further operating point, `first`: everybody leaves at exit 1."""
+    from acl_lightning.cli import main
+
+    backbone_argument = f"--model.encoder.backbone={backbone}"
+    with mock.patch.object(sys, "argv", ["acl_lightning"]):
+        assert main(["fit", *arguments, backbone_argument, *TINY, f"--run_dir={directory}"]) == 0
+    path = directory / "result.json"
+    result = json.loads(path.read_text())
+    static = {"class_path": "acl_lightning.exits.static.Static", "init_args": {}}
+    measured = next(iter(result["recommended"].values()))
+    first = {**measured, "criterion": "static", "threshold": 1.0, "exit": static}
+    path.write_text(json.dumps({**result, "recommended": {"first": first, **result["recommended"]}}))
+    return directory
