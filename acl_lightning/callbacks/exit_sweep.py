@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,37 +11,52 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from matplotlib.figure import Figure
 
+from acl_lightning.callbacks.exit_record import record_of
 from acl_lightning.callbacks.logger_media import show_figure, show_table
 from acl_lightning.callbacks.sweep_summary import (
     SweptModule,
     csv_text,
     difficulty_summary,
-    mean_tokens,
     point_text,
     summarise,
     table_rows,
+)
+from acl_lightning.callbacks.sweep_trust import (
+    RESAMPLES,
+    calibration_summary,
+    histograms,
+    point_intervals,
+    trust_figures,
 )
 from acl_lightning.callbacks.validation_record import Columns, columns_of, gathered, joined
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     FPABEE,
     PCEE,
+    Budget,
+    Calibrated,
     Confidence,
     Criterion,
     Entropy,
-    ExitCosts,
+    ExitRecord,
     LearntGate,
     Margin,
+    MaxLoss,
+    MinSpeedup,
     OperatingPoint,
     Patience,
     Static,
     check_grids,
+    cross_fit,
+    fit_temperatures,
     loss_name,
     pareto_front,
     recommend,
     sweep,
     variant_of,
 )
+from acl_lightning.exits.exit_record import FILE_NAME
+from acl_lightning.exits.selection import check_names
 from acl_lightning.figures import per_exit_figure, speed_quality_figure
 from acl_lightning.files import replaced_atomically, write_text_atomically
 
@@ -50,8 +66,9 @@ class ExitSweep(Callback):
 
     Runs in `validate` only (the command line validates the best checkpoint after `fit`), not in the validations during
     training. Rank zero writes into the run directory (`trainer.default_root_dir`): `exit_sweep.csv` (a row per
-    criterion, setting and threshold), `speed_quality.png` and `.svg`, `per_exit.png`; loggers that can show tables and
-    figures get them too. FLOPs are those of a sample of the mean number of tokens, rounded.
+    criterion, setting and threshold), `exit_logits.npz` (from which any curve can be computed again, see `ExitRecord`),
+    `speed_quality.png` and `.svg`, `per_exit.png`, `exit_histogram.png`, `reliability.png`; loggers that can show
+    tables and figures get them too. FLOPs are those of a sample of the mean number of tokens, rounded.
 
     Attributes:
         summary: what was found, in plain JSON types (see `summarise`), with `difficulty`; empty before a sweep, and on
@@ -63,6 +80,10 @@ class ExitSweep(Callback):
         criteria: list[Criterion] | None = None,
         max_losses: tuple[float, ...] = (0.0, 1.0, 2.0),
         thresholds: dict[str, list[float]] | None = None,
+        min_speedups: tuple[float, ...] = (),
+        budgets: list[Budget] | None = None,
+        calibrate: bool = False,
+        cross_fit: bool = False,
     ) -> None:
         """Set what is swept and what is recommended.
 
@@ -72,15 +93,21 @@ class ExitSweep(Callback):
                 cannot read one are left out.
             max_losses: acceptable losses against full depth, in points; each gives a recommended operating point.
             thresholds: ascending thresholds to try in place of a criterion's full grid, by the criterion's name.
+            min_speedups: layer speed-ups to be reached; each gives the best point that is so fast (`speed2`).
+            budgets: further budgets, with names of their own if you like: `MaxLoss`, `MinSpeedup`, `MaxLatency`.
+            calibrate: divide each exit's logits by a temperature of its own, fitted on the selection half, before the
+                criteria see them. `predict` does the same at the recommended points.
+            cross_fit: also report what the budgets give when both halves take turns (`cross_fitted` in the summary).
 
         Raises:
-            UserError: no loss, a loss below 0, two criteria of one name, or thresholds that are empty, do not ascend,
-                are out of the criterion's range or of no criterion.
+            UserError: no loss, a loss below 0, two criteria or budgets of one name, or thresholds that are empty, do
+                not ascend, are out of the criterion's range or of no criterion.
         """
         self.criteria = criteria if criteria is not None else _every_criterion()
         self.max_losses = tuple(max_losses)
         self.thresholds = thresholds or {}
         self.summary: dict[str, Any] = {}
+        self.calibrate, self.cross_fit = calibrate, cross_fit
         self._batches: list[Columns] = []
         self._chosen_by_user = criteria is not None
         names = [criterion.name for criterion in self.criteria]
@@ -89,6 +116,12 @@ class ExitSweep(Callback):
         check_grids(self.criteria, self.thresholds)
         if not self.max_losses or not all(loss >= 0 for loss in self.max_losses):
             raise UserError("max_losses of 0 points or more", f"{list(self.max_losses)}", "Give e.g. [0, 1, 2].")
+        self.budgets: list[Budget] = [
+            *(MaxLoss(loss) for loss in self.max_losses),
+            *(MinSpeedup(times) for times in min_speedups),
+            *(budgets or []),
+        ]
+        check_names(self.budgets)
 
     @property
     def highlighted(self) -> str:
@@ -121,41 +154,54 @@ class ExitSweep(Callback):
         if not trainer.is_global_zero:
             return
         module = cast(SweptModule, pl_module)
-        criteria = self._criteria_for(columns)
-        points = self._swept(columns, criteria, module)
-        recommended = recommend(points, self.max_losses)
+        record = record_of(columns, module)
+        criteria = self._criteria_for(record)
+        points = self._swept(record, criteria, module)
+        recommended = recommend(points, self.budgets)
         chosen = recommended[self.highlighted]
-        criterion = variant_of(chosen, criteria, columns["logits_BEC"].shape[-1])
+        criterion = variant_of(chosen, criteria, record.logits_EBC.shape[-1])
         self.summary = {
             **summarise(columns, points, recommended, module, criteria),
             "highlighted": self.highlighted,
             "difficulty": difficulty_summary(columns, criterion, chosen.threshold, module.exit_layers),
+            "unreachable": [budget.name for budget in self.budgets if budget.name not in recommended],
+            "calibration": calibration_summary(record),
+            "calibrated": self.calibrate,
+            "exit_histogram": histograms(record, criterion, chosen.threshold),
+            "resamples": RESAMPLES,
         }
+        for name, found in point_intervals(record, recommended, criteria, module.metric_names[0]).items():
+            self.summary["recommended"][name]["intervals"] = found
+        if self.cross_fit:
+            turned = self._swept(replace(record, selection_B=~record.selection_B), criteria, module)
+            self.summary["cross_fitted"] = {
+                name: asdict(found) for name, found in cross_fit(points, turned, self.budgets).items()
+            }
+        record.save(Path(trainer.default_root_dir) / FILE_NAME)
         self._publish(trainer, module, points, recommended)
 
-    def _criteria_for(self, columns: Columns) -> list[Criterion]:
-        regression = columns["logits_BEC"].shape[-1] == 1
-        readable = [one for one in self.criteria if one.supports_regression or not regression]
-        gated = "gates_BE" in columns or self._chosen_by_user  # who asks for the gate of a model without is told so
-        return [one for one in readable if gated or one.name != LearntGate.name]
+    def _criteria_for(self, record: ExitRecord) -> list[Criterion]:
+        readable = [one for one in self.criteria if one.supports_regression or not record.is_regression]
+        gated = record.gates_EB is not None or self._chosen_by_user  # who asks for a gate without one is told so
+        criteria = [one for one in readable if gated or one.name != LearntGate.name]
+        if not self.calibrate:
+            return criteria
+        selection = record.half(selection=True)
+        temperatures_E = fit_temperatures(selection.logits_EBC, selection.labels_B)
+        return [Calibrated(one, temperatures_E) for one in criteria]
 
-    def _swept(self, columns: Columns, criteria: Sequence[Criterion], module: SweptModule) -> list[OperatingPoint]:
-        num_tokens = round(mean_tokens(columns))
+    def _swept(self, record: ExitRecord, criteria: Sequence[Criterion], module: SweptModule) -> list[OperatingPoint]:
         primary = module.metric_names[0]
+        grids = {f"calibrated_{name}" if self.calibrate else name: grid for name, grid in self.thresholds.items()}
         return sweep(
-            columns["logits_BEC"].transpose(0, 1),
-            columns["labels"],
+            record.logits_EBC,
+            record.labels_B,
             criteria,
             quality=lambda predictions_n, labels_n: module.quality(primary, predictions_n, labels_n),
-            selection_B=columns["selection"],
-            gates_EB=columns["gates_BE"].T if "gates_BE" in columns else None,
-            thresholds={one.name: self.thresholds[one.name] for one in criteria if one.name in self.thresholds},
-            costs=ExitCosts(
-                layers_E=tuple(module.exit_layers),
-                depth=module.depth,
-                flops_E=tuple(module.exit_flops(num_tokens)),
-                full_flops=module.full_depth_flops(num_tokens),
-            ),
+            selection_B=record.selection_B,
+            gates_EB=record.gates_EB,
+            thresholds={one.name: grids[one.name] for one in criteria if one.name in grids},
+            costs=record.costs,
         )
 
     def _publish(
@@ -169,14 +215,17 @@ class ExitSweep(Callback):
         header, rows = table_rows(points, module.exit_layers)
         write_text_atomically(directory / "exit_sweep.csv", csv_text(header, rows))
         title = f"{module.task_name}, report half of validation, n = {self.summary['samples']['report']}"
-        speed_quality = _speed_quality(points, recommended, module, title)
-        per_exit = _per_exit(self.summary, title)
-        _save(speed_quality, directory / "speed_quality.svg")
-        _save(speed_quality, directory / "speed_quality.png")
-        _save(per_exit, directory / "per_exit.png")
+        figures = {
+            "speed_quality": _speed_quality(points, recommended, module, title),
+            "per_exit": _per_exit(self.summary, title),
+            **trust_figures(self.summary, title),
+        }
+        _save(figures["speed_quality"], directory / "speed_quality.svg")
+        for name, figure in figures.items():
+            _save(figure, directory / f"{name}.png")
         for logger in trainer.loggers:
             show_table(logger, "exit_sweep", header, rows)
-            for name, figure in (("speed_quality", speed_quality), ("per_exit", per_exit)):
+            for name, figure in figures.items():
                 show_figure(logger, name, figure, directory / f"{name}.png", trainer.global_step)
 
 

@@ -37,6 +37,13 @@ def loss_name(max_loss: float) -> str:
     return MaxLoss(max_loss).name
 
 
+def check_names(budgets: Sequence[Budget]) -> None:
+    """Raise `UserError` unless the budgets have different names."""
+    names = [budget.name for budget in budgets]
+    if len(set(names)) < len(names):
+        raise UserError("budgets with different names", ", ".join(names), "Give one of them another name.")
+
+
 def recommend(
     points: Sequence[OperatingPoint], budgets: Sequence[Budget | float] = (0, 1, 2)
 ) -> dict[str, OperatingPoint]:
@@ -50,9 +57,7 @@ def recommend(
         UserError: a loss below 0, or two budgets of one name.
     """
     objects = [budget if isinstance(budget, Budget) else MaxLoss(budget) for budget in budgets]
-    names = [budget.name for budget in objects]
-    if len(set(names)) < len(names):
-        raise UserError("budgets with different names", ", ".join(names), "Give one of them another name.")
+    check_names(objects)
     chosen = {budget.name: budget.choose(points) for budget in objects}
     return {name: point for name, point in chosen.items() if point is not None}
 

@@ -1,15 +1,19 @@
 """Numbers to matplotlib figures. Nothing here writes a file, knows a logger, or needs a display."""
 
 from acl_lightning.figures.embedding_map import EmbeddingMap, embedding_map_figure
+from acl_lightning.figures.exit_histogram import exit_histogram_figure
 from acl_lightning.figures.gradient_angles import AnglePanel, gradient_angles_figure
 from acl_lightning.figures.per_exit import per_exit_figure
+from acl_lightning.figures.reliability import reliability_figure
 from acl_lightning.figures.speed_quality import speed_quality_figure
 
 __all__ = [
     "AnglePanel",
     "EmbeddingMap",
     "embedding_map_figure",
+    "exit_histogram_figure",
     "gradient_angles_figure",
     "per_exit_figure",
+    "reliability_figure",
     "speed_quality_figure",
 ]

@@ -56,7 +56,10 @@ def test_figures_are_readable_files(swept):
         assert (directory / name).read_bytes().startswith(b"\x89PNG")
     assert ET.parse(directory / "speed_quality.svg").getroot().tag.endswith("svg")
     names = {path.name for path in directory.iterdir()}
-    assert names == {"exit_sweep.csv", "speed_quality.png", "speed_quality.svg", "per_exit.png"}
+    assert names == {
+        *("exit_sweep.csv", "exit_logits.npz", "speed_quality.png", "speed_quality.svg", "per_exit.png"),
+        *("exit_histogram.png", "reliability.png"),
+    }
 
 
 def test_the_summary_is_what_the_samples_were_built_to_give(swept):
@@ -221,7 +224,7 @@ def test_tensorboard_gets_the_figures(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(logger.log_dir).Reload()
-    assert set(events.Tags()["images"]) == {"speed_quality", "per_exit"}
+    assert set(events.Tags()["images"]) == {"speed_quality", "per_exit", "exit_histogram", "reliability"}
 
 
 def test_wandb_gets_the_table_and_the_figures(tmp_path, monkeypatch):
