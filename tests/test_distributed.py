@@ -1,5 +1,7 @@
-"""Two processes under DDP do what one does with the whole batch: weights, conflict decisions, predictions."""
+"""Several processes under DDP do what one does with the whole batch: weights, conflict decisions, predictions."""
 
+import copy
+import itertools
 import json
 import os
 import subprocess
@@ -13,12 +15,13 @@ from lightning.pytorch import Callback
 from training_runs import ROOT, furthest, in_processes, still_backbone, tiny_data, tiny_module, tiny_trainer, weights
 
 from acl_lightning.callbacks import AdaptivePrediction
+from acl_lightning.errors import UserError
 from acl_lightning.exits import Confidence
-from acl_lightning.gradients import Discard
-from acl_lightning.objectives import Combined, SupervisedContrastive
+from acl_lightning.gradients import BackwardRows, Discard, PerLayer, PerTensor, Project, Representation, TopLayers
+from acl_lightning.objectives import ACF, ACLCrossLayer, ACLEmbed, Combined, SelfDistillation, SupervisedContrastive
 
-#: 44 rows in global batches of 8: the last one is smaller. 6 steps, 2 epochs.
-WORLD, ROWS, GLOBAL_BATCH = 2, 44, 8
+#: 44 rows in global batches of 8: the last one is smaller. 6 steps an epoch.
+ROWS, GLOBAL_BATCH = 44, 8
 
 
 class Decisions(Callback):
@@ -37,30 +40,51 @@ def contrastive() -> dict[str, Any]:
     return {"objective": Combined(SupervisedContrastive(0.1)), "gradient_rule": Discard()}
 
 
+#: Two epochs on two processes.
 SCENARIOS: dict[str, dict[str, Any]] = {
     "cross-entropy": {},
     "accumulated": {"optimization": {"accumulate": 2}},
-    "global pool": {"global_pool": True},
-    "own pools": {"global_pool": False},
+    "global pool": {"global_pool": True, **contrastive()},
+    "own pools": {"global_pool": False, **contrastive()},
+}
+
+#: One epoch on two and on four processes, with a pool of all of them.
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    "ACL-Embed": {"objective": Combined(ACLEmbed(0.1)), "gradient_rule": Discard()},
+    "ACL-CL": {"objective": Combined(ACLCrossLayer(0.1)), "gradient_rule": Discard()},
+    "ACF": {"objective": Combined(ACF(0.1)), "gradient_rule": Discard()},
+    "self-distillation": {"objective": Combined(SelfDistillation()), "gradient_rule": Discard()},
+    "two terms": {"objective": Combined([SupervisedContrastive(0.1), ACLEmbed(0.1)]), "gradient_rule": Discard()},
+    "project": contrastive() | {"gradient_rule": Project()},
+    "per layer": contrastive() | {"gradient_scope": PerLayer()},
+    "per tensor": contrastive() | {"gradient_scope": PerTensor(), "gradient_rule": Project()},
+    "top layer": contrastive() | {"gradient_scope": TopLayers()},
+    "representation": contrastive() | {"gradient_scope": Representation()},
+    "every third step": contrastive() | {"check_every_n_steps": 3},
 }
 
 
-def train(scenario: str, backbone: str, directory: Path, world: int) -> dict[str, Any]:
+def train(backbone: str, directory: Path, world: int, *, epochs: int, **settings: Any) -> dict[str, Any]:
     """Final weights and decisions of this process; with one process, of all rows."""
-    settings = dict(SCENARIOS[scenario])
-    if "pool" in scenario:
-        settings |= contrastive()
     decisions = Decisions()
     data = tiny_data(backbone, synthetic_rows=ROWS, batch_size=GLOBAL_BATCH // world)
-    module = tiny_module(backbone, data, **settings)
+    module = tiny_module(backbone, data, **copy.deepcopy(settings))
     strategy = {"strategy": "ddp", "devices": world} if world > 1 else {}
-    tiny_trainer(directory, max_epochs=2, callbacks=[decisions], **strategy).fit(module, datamodule=data)
+    tiny_trainer(directory, max_epochs=epochs, callbacks=[decisions], **strategy).fit(module, datamodule=data)
     return {"weights": weights(module), "reports": decisions.reports}
 
 
-def train_all(backbone: str, directory: Path) -> None:
+def train_all(backbone: str, directory: Path, world: int) -> None:
     """Every scenario in this process of several; its findings go to a file."""
-    found = {scenario: train(scenario, backbone, directory, WORLD) for scenario in SCENARIOS}
+    found = {
+        name: train(backbone, directory, world, epochs=1, global_pool=True, **settings)
+        for name, settings in OBJECTIVES.items()
+    }
+    if world == 2:
+        found |= {name: train(backbone, directory, world, epochs=2, **settings) for name, settings in SCENARIOS.items()}
+        with pytest.raises(UserError) as error:
+            train(backbone, directory, world, epochs=1, gradient_collector=BackwardRows())
+        found["backward rows"] = str(error.value)
     torch.save(found, directory / f"rank-{os.environ['LOCAL_RANK']}.pt")
 
 
@@ -69,12 +93,28 @@ def backbone(tiny_backbone, tmp_path_factory) -> str:
     return still_backbone(tiny_backbone, tmp_path_factory.mktemp("still") / "bert")
 
 
+def in_world(world: int, backbone: str, directory: Path) -> list[dict[str, Any]]:
+    """What each of `world` processes found."""
+    assert in_processes(train_all, backbone, directory, world, number=world, timeout=500) == [0] * world
+    return [torch.load(directory / f"rank-{rank}.pt") for rank in range(world)]
+
+
 @pytest.fixture(scope="module")
 def ranks(backbone, tmp_path_factory) -> list[dict[str, Any]]:
-    """What each of two processes found."""
-    directory = tmp_path_factory.mktemp("ranks")
-    assert in_processes(train_all, backbone, directory, number=WORLD) == [0, 0]
-    return [torch.load(directory / f"rank-{rank}.pt") for rank in range(WORLD)]
+    return in_world(2, backbone, tmp_path_factory.mktemp("two"))
+
+
+@pytest.fixture(scope="module")
+def four(backbone, tmp_path_factory) -> list[dict[str, Any]]:
+    return in_world(4, backbone, tmp_path_factory.mktemp("four"))
+
+
+def assert_alike(found: dict[str, Any], alone: dict[str, Any]) -> None:
+    """The same decisions and, but for rounding, the same weights: Adam magnifies it, and moves them by 1e-3 a step."""
+    assert furthest(found["weights"], alone["weights"]) < 5e-5
+    for (products, discarded), (expected, expected_discarded) in zip(found["reports"], alone["reports"], strict=True):
+        assert products == pytest.approx(expected, rel=1e-3, abs=1e-5)
+        assert discarded == expected_discarded
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -87,13 +127,33 @@ def test_all_ranks_end_alike_and_decide_alike(scenario, ranks):
 
 @pytest.mark.parametrize("scenario", ["cross-entropy", "accumulated", "global pool"])
 def test_two_processes_equal_one_with_the_whole_batch(scenario, ranks, backbone, tmp_path):
-    alone = train(scenario, backbone, tmp_path, 1)
-    assert furthest(ranks[0][scenario]["weights"], alone["weights"]) < 1e-5
-    for (products, discarded), (expected, expected_discarded) in zip(
-        ranks[0][scenario]["reports"], alone["reports"], strict=True
-    ):
-        assert products == pytest.approx(expected, rel=1e-3, abs=1e-5)
-        assert discarded == expected_discarded
+    assert_alike(ranks[0][scenario], train(backbone, tmp_path, 1, epochs=2, **SCENARIOS[scenario]))
+
+
+@pytest.mark.parametrize("scenario", OBJECTIVES)
+def test_every_objective_rule_and_scope_is_that_of_one_process(scenario, ranks, four, backbone, tmp_path):
+    alone = train(backbone, tmp_path, 1, epochs=1, **OBJECTIVES[scenario])
+    assert len(alone["reports"]) == 6
+    for found in (*ranks, *four):
+        assert_alike(found[scenario], alone)
+
+
+def test_rules_and_scopes_differ(ranks):
+    """Else the equalities above would hold for a rule that is never asked."""
+    decisions = {name: [discarded for _, discarded in ranks[0][name]["reports"]] for name in OBJECTIVES}
+    for name in ("per layer", "top layer", "representation"):
+        assert any(decisions[name]), name
+    updates = [ranks[0][name]["weights"] for name in ("project", "per layer", "per tensor", "top layer")]
+    for first, second in itertools.combinations(updates, 2):
+        assert furthest(first, second) > 1e-4
+
+
+def test_a_collector_that_would_average_once_is_refused(ranks):
+    for found in ranks:
+        assert (
+            "found DDP, whose reducer would average the first of several backward passes only"
+            in (found["backward rows"])
+        )
 
 
 def test_the_pools_and_the_conflicts_are_real(ranks):
@@ -119,7 +179,7 @@ def test_predictions_of_two_processes_hold_every_row_once(backbone, tmp_path):
     one.mkdir()
     two.mkdir()
     predict(backbone, one)
-    assert in_processes(predict, backbone, two, number=WORLD) == [0, 0]
+    assert in_processes(predict, backbone, two, number=2) == [0, 0]
     alone, together = (
         [json.loads(line) for line in (path / "predictions.jsonl").read_text().splitlines()] for path in (one, two)
     )
