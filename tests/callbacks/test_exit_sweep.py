@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from acl_lightning.callbacks.exit_sweep import ExitSweep
 from acl_lightning.callbacks.validation_record import columns_of, distinct, gathered, joined
 from acl_lightning.errors import UserError
-from acl_lightning.exits import PCEE, Confidence, LearntGate, Patience, fpabee, pcee
+from acl_lightning.exits import PCEE, Confidence, ExitRecord, LearntGate, MaxLoss, Patience, fpabee, from_recipe, pcee
 
 pytestmark = QUIET_TRAINER
 
@@ -248,3 +248,50 @@ def test_settings_are_checked():
         ExitSweep(max_losses=(-1,))
     with pytest.raises(UserError, match=r"max_losses of 0 points or more; found \[\]"):
         ExitSweep(max_losses=())
+
+
+def test_the_stored_logits_are_what_the_exits_said(swept):
+    directory, callback, _ = swept
+    record = ExitRecord.load(directory / "exit_logits.npz")
+    columns = Rows().columns
+    assert torch.equal(record.logits_EBC, columns["logits"].transpose(0, 1))
+    assert torch.equal(record.labels_B, columns["labels"])
+    assert torch.equal(record.difficulty_B, columns["difficulty"])
+    assert (record.costs.layers_E, record.costs.full_flops) == ((1, 2, 4, 6), 540.0)
+    point = callback.summary["recommended"]["loss0"]
+    exits_B = record.half(selection=False).leaving(from_recipe(point["exit"]), point["threshold"])
+    shares = (exits_B.bincount(minlength=EXITS) / len(exits_B)).tolist()
+    assert shares == pytest.approx(point["shares"])
+
+
+def test_numbers_come_with_intervals_calibration_and_histograms(swept):
+    _, callback, _ = swept
+    point = callback.summary["recommended"]["loss0"]
+    assert point["intervals"]["loss_points"] == [0.0, 0.0]  # right wherever it leaves, as full depth is
+    low, high = point["intervals"]["layer_speedup"]
+    assert low < point["layer_speedup"] < high
+    assert callback.summary["exit_histogram"]["difficulty"]["3"] == [0.0, 0.0, 0.0, 1.0]
+    assert sum(callback.summary["exit_histogram"]["class"]["0"]) == pytest.approx(1.0)
+    deepest = callback.summary["calibration"][-1]
+    assert deepest["error_calibrated"] <= deepest["error"]  # always right: the sharper, the better calibrated
+    assert callback.summary["unreachable"] == []
+
+
+def test_budgets_of_speed_cross_fitting_and_calibration(tmp_path):
+    callback = ExitSweep([Confidence()], min_speedups=(2, 7), calibrate=True, cross_fit=True)
+    trainer_for(tmp_path, callback).validate(FakeModule(), loader(), verbose=False)
+    summary = callback.summary
+    assert json.loads(json.dumps(summary, allow_nan=False)).keys() == summary.keys()
+    assert summary["recommended"]["speed2"]["layer_speedup"] >= 2
+    assert summary["unreachable"] == ["speed7"]
+    assert {row["criterion"] for row in rows_of(tmp_path)} == {"static", "calibrated_confidence"}
+    point = summary["recommended"]["loss0"]
+    criterion = from_recipe(point["exit"])
+    assert list(criterion.temperatures_E) == [row["temperature"] for row in summary["calibration"]]
+    assert set(summary["cross_fitted"]) == {"loss0", "loss1", "loss2", "speed2"}
+    assert summary["cross_fitted"]["loss0"]["quality"] == 1.0
+
+
+def test_budgets_need_names_of_their_own():
+    with pytest.raises(UserError, match="budgets with different names; found loss1, loss1"):
+        ExitSweep(max_losses=(1,), budgets=[MaxLoss(1)])

@@ -193,3 +193,19 @@ def test_curves_from_stored_logits_are_those_of_the_sweep(tmp_path):
     assert curve.points == again.points
     assert len(curve.record.labels_B) == SAMPLES * 2 // 3
     assert torch.equal(curve.record.logits_EBC, again.record.logits_EBC)
+
+
+def test_real_runs_end_to_end(command, tmp_path, out):
+    """Two fits, one of a plain model cut to two layers, one calibrated; `predict` uses the calibrated point."""
+    multi, cut = tmp_path / "multi", tmp_path / "cut"
+    calibrated = ("--exit_sweep.calibrate=true", "--exit_sweep.min_speedups=[1.5]")
+    assert command("fit", f"--run_dir={multi}", *calibrated)[0] == 0
+    assert command("fit", f"--run_dir={cut}", "--model.encoder.exits=[2]")[0] == 0
+    assert curves(out, multi, cut, options=("--speed=flops",)) == 0
+    kinds = {row["kind"] for row in rows(out / "curves.csv")}
+    assert kinds == {"curve", "static", "oracle", "cut"}
+    best = multi / "checkpoints" / "best.ckpt"
+    served = (f"--config={multi / 'config.yaml'}", f"--ckpt_path={best}", "--exit.operating_point=speed1.5")
+    code, said = command("predict", *served, f"--run_dir={tmp_path / 'served'}", defaults=False)
+    assert code == 0, said
+    assert (tmp_path / "served" / "predictions.jsonl").read_text().count("\n") > 0
