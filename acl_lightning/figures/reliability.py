@@ -26,7 +26,7 @@ def reliability_figure(
     columns = min(4, len(before))
     rows = -(-len(before) // columns)
     figure = Figure(figsize=(0.6 + 2.5 * columns, 1.0 + 2.3 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat
+    axes = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
     for one, layer in zip(axes, before, strict=False):
         one.plot([0, 100], [0, 100], color=FAINT, linewidth=1.0)
         for style, bins, name in ((STYLES[1], before[layer], "as it is"), (STYLES[0], after[layer], "calibrated")):
@@ -37,9 +37,9 @@ def reliability_figure(
         raw, calibrated = errors[layer]
         one.set_title(f"exit {layer}: {100 * raw:.1f} → {100 * calibrated:.1f}", loc="left", fontsize=9, color=INK)
         plain(one, grid="both")
-    for spare in list(axes)[len(before) :]:
+        one.set_xlabel("confidence (%)", fontsize=9)
+    for spare in axes[len(before) :]:
         spare.set_axis_off()
-    figure.supxlabel("confidence (%)", fontsize=10)
     figure.supylabel("accuracy (%)", fontsize=10)
     figure.suptitle(f"{title}; calibration error before → after", x=0.01, ha="left", fontsize=11, color=INK)
     handles, labels = figure.axes[0].get_legend_handles_labels()

@@ -1,0 +1,32 @@
+"""Reliability diagrams and exit histograms: what is drawn, in percent."""
+
+from __future__ import annotations
+
+from acl_lightning.figures import exit_histogram_figure, reliability_figure
+
+BINS = [(0.6, 0.5), (0.9, 0.8)]
+
+
+def test_every_exit_has_its_diagram_before_and_after_and_spare_panels_are_empty():
+    exits = range(1, 6)
+    figure = reliability_figure(
+        dict.fromkeys(exits, BINS), dict.fromkeys(exits, BINS[:1]), dict.fromkeys(exits, (0.1, 0.05)), title="t"
+    )
+    drawn = [axes for axes in figure.axes if axes.axison]
+    assert (len(drawn), len(figure.axes)) == (5, 8)
+    for layer, axes in zip(exits, drawn, strict=True):
+        _, before, after = axes.get_lines()
+        assert before.get_xydata().tolist() == [[60.0, 50.0], [90.0, 80.0]]
+        assert after.get_xydata().tolist() == [[60.0, 50.0]]
+        assert before.get_linestyle() != after.get_linestyle()
+        assert axes.get_title(loc="left") == f"exit {layer}: 10.0 \u2192 5.0"
+
+
+def test_bars_are_shares_stacked_from_the_first_exit():
+    groups = {"class": {"0": (0.5, 0.5), "1": (0.25, 0.75)}, "difficulty": {"3": (0.0, 1.0)}}
+    figure = exit_histogram_figure((2, 4), groups, operating_point="loss1", title="t")
+    first, second = figure.axes
+    assert [(bar.get_x(), bar.get_width()) for bar in first.patches] == [(0, 50), (0, 25), (50, 50), (25, 75)]
+    assert [bar.get_width() for bar in second.patches] == [0, 100]
+    assert (first.get_ylabel(), second.get_ylabel()) == ("class", "difficulty")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["2", "4"]
