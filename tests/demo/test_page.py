@@ -3,13 +3,18 @@
 import os
 import re
 import shutil
+import signal
+import socket
+import subprocess
 import sys
 import time
 
 import pytest
 
-from acl_lightning.demo import build_page, open_page
+from acl_lightning.demo import build_page
 from acl_lightning.errors import UserError
+from acl_lightning.export import MultiExitForSequenceClassification, exported_config
+from acl_lightning.export.directory import write_directory
 
 TEXT = "a fine film that nobody needs"
 
@@ -53,17 +58,30 @@ def wait(condition, what: str, seconds: float = 60):
 
 
 @pytest.fixture
-def address(served):
-    """The page, served for the length of a test."""
+def address(served, tmp_path):
+    """The command, serving an export from a process of its own for the length of a test."""
     pytest.importorskip("gradio", reason="the extra `demo` is not installed")
-    page = build_page(served)
+    config = exported_config(served.encoder, served.label_names, served.text_columns, "sst2", {})
+    model = MultiExitForSequenceClassification(config)
+    model.encoder.load_state_dict(served.encoder.state_dict())
+    write_directory(tmp_path / "model", model.eval(), served.tokenizer, "card")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "acl_lightning", "demo", str(tmp_path / "model"), f"--port={port}"]
+    with (tmp_path / "stderr").open("w") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     try:
-        yield open_page(page)
+        announced = process.stdout.readline()
+        assert announced.startswith(f"http://127.0.0.1:{port}"), (tmp_path / "stderr").read_text()
+        yield announced.split()[0]
     finally:
-        page.close()
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        process.stdout.close()
 
 
-def test_type_classify_and_move_the_threshold(browser, address, tmp_path):
+def test_type_classify_and_move_the_threshold(address, browser, tmp_path):
     def text_of(selector: str) -> str:
         return browser.execute_script(
             "const found = document.querySelector(arguments[0]); return found ? found.innerText : ''", selector
