@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ from acl_lightning.exits.runtime import AdaptiveRuntime
 
 #: Criteria in the order in which they are offered.
 OFFERED: tuple[type[Criterion], ...] = (Confidence, Entropy, Margin, Patience, Static, LearntGate)
+
+
+#: How often the two times are taken, in turns: once would mostly measure what else the machine does.
+REPETITIONS = 7
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Answer:
         exits: one per exit.
         exit_layer: layer that the input leaves after.
         num_tokens: tokens of the input, special ones included.
-        milliseconds: wall clock of the adaptive runtime for this one input, without the tokenizer.
+        milliseconds: wall clock of the adaptive runtime for this one input, without the tokenizer; median of `REPETITIONS`.
         full_milliseconds: the same at full depth.
     """
 
@@ -82,12 +87,8 @@ def answer(served: ServedModel, texts: Sequence[str], criterion: Criterion, thre
     batch = {name: tokens[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in tokens}
     adaptive = AdaptiveRuntime(encoder, criterion, threshold)
     full = AdaptiveRuntime(encoder, Static(), float(encoder.num_exits))
-    full(**batch)  # the first pass at a length is slower than those that follow
-    started = time.perf_counter()
     decisions = adaptive(**batch)
-    between = time.perf_counter()
-    full(**batch)
-    finished = time.perf_counter()
+    milliseconds = [(_milliseconds(adaptive, batch), _milliseconds(full, batch)) for _ in range(REPETITIONS)]
     with torch.no_grad():
         outputs = encoder(**batch)
     certainty_E = criterion.certainty(criterion.evidence(outputs.logits_EBC, outputs.gates_EB))[:, 0].tolist()
@@ -98,13 +99,14 @@ def answer(served: ServedModel, texts: Sequence[str], criterion: Criterion, thre
             zip(encoder.exit_layers, outputs.logits_EBC[:, 0], certainty_E, strict=True)
         )
     )
-    return Answer(
-        exits,
-        int(decisions.exit_layer_B),
-        int(batch["input_ids"].shape[1]),
-        1000 * (between - started),
-        1000 * (finished - between),
-    )
+    own, at_full_depth = (statistics.median(times) for times in zip(*milliseconds, strict=True))
+    return Answer(exits, int(decisions.exit_layer_B), int(batch["input_ids"].shape[1]), own, at_full_depth)
+
+
+def _milliseconds(runtime: AdaptiveRuntime, batch: dict[str, torch.Tensor]) -> float:
+    started = time.perf_counter()
+    runtime(**batch)
+    return 1000 * (time.perf_counter() - started)
 
 
 def _exit_answer(
