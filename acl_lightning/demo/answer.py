@@ -49,7 +49,7 @@ class Answer:
         exits: one per exit.
         exit_layer: layer that the input leaves after.
         num_tokens: tokens of the input, special ones included.
-        milliseconds: wall clock of the adaptive runtime for this one input, without the tokenizer; median of `REPETITIONS`.
+        milliseconds: wall clock of the adaptive runtime for this input, without the tokenizer; a median.
         full_milliseconds: the same at full depth.
     """
 
