@@ -1,4 +1,4 @@
-"""The LightningModule: manual optimisation, steps, logging. No mathematics, no plotting."""
+"""The LightningModule that trains: manual optimisation, stages, checkpoints. No mathematics, no plotting."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import warnings
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from acl_lightning.allocator import keep_freed_memory
 from acl_lightning.checkpoint_identity import IDENTITY, check_identity, plain_settings
-from acl_lightning.encoders import EncoderConfig, exit_flops, full_depth_flops
+from acl_lightning.encoders import EncoderConfig
 from acl_lightning.errors import UserError
-from acl_lightning.exits.runtime import AdaptiveRuntime
+from acl_lightning.exit_module import Batch, ExitModule
 from acl_lightning.gradients import (
     AutogradRows,
     Collector,
@@ -26,23 +25,15 @@ from acl_lightning.gradients import (
     gather,
     gather_outputs,
 )
-from acl_lightning.metrics import ExitMetrics, quality
 from acl_lightning.objectives import Combined, Objective, SquaredError
 from acl_lightning.optimization import OptimizationConfig, count_steps
-from acl_lightning.outputs import ExitOutputs
 from acl_lightning.stages import Joint, TwoStages, build_staged_optimizer
-
-Batch = dict[str, Tensor]
-
-#: What the encoder takes from a batch, and what a validation step passes on from it to the callbacks.
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-KEPT = ("labels", "index", "selection", "difficulty")
 
 #: Where a checkpoint keeps the gradient rule's decision that is in force.
 STEP = "acl_lightning_gradient_step"
 
 
-class ACLModule(LightningModule):
+class ACLModule(ExitModule):
     """Fine-tunes a multi-exit encoder on an objective of several terms, whose gradients a rule combines.
 
     Every setting has its home in a constructor: the encoder's in `EncoderConfig`, the objective's in its class, the
@@ -83,27 +74,25 @@ class ACLModule(LightningModule):
         metric_names: list[str] | None = None,
         task_name: str = "task",
     ) -> None:
-        super().__init__()
+        names = list(label_names or [])
+        metrics = list(metric_names or (["accuracy"] if names else ["pearson"]))
+        optimization.check()
+        super().__init__(encoder.build(max(1, len(names))), names, metrics, task_name)
         with warnings.catch_warnings():  # Lightning advises to leave objects out; `on_save_checkpoint` does so
             warnings.filterwarnings("ignore", message="Attribute '.*' is an instance of `nn.Module`")
             self.save_hyperparameters(logger=False)
         self.automatic_optimization = False
-        optimization.check()
         self.optimization = optimization
-        self.label_names = list(label_names or [])
-        self.metric_names = list(metric_names or (["accuracy"] if self.label_names else ["pearson"]))
-        self.task_name = task_name
         self.global_pool = global_pool
-        self.num_labels = max(1, len(self.label_names))
-        self.objective = objective or (Combined() if self.label_names else Combined(protected=SquaredError()))
+        self.objective = objective or (Combined() if names else Combined(protected=SquaredError()))
         self.gradient_rule = gradient_rule or Sum()
         self.gradient_scope = gradient_scope
         self.gradient_collector = gradient_collector or AutogradRows()
         self.check_every_n_steps = check_every_n_steps
-        self.encoder = encoder.build(self.num_labels)
-        self.objective.check(classes=bool(self.label_names), num_exits=self.encoder.num_exits)
+        self.objective.check(classes=bool(names), num_exits=self.encoder.num_exits)
+        self.objective.check_gate(learnt_gate=self.encoder.gate is not None)
         self.stages = Joint() if first_stage_epochs is None else TwoStages(self.encoder, first_stage_epochs)
-        self.stages.check(self.objective, classes=bool(self.label_names))
+        self.stages.check(self.objective, classes=bool(names))
         self._identity = {
             "task": self.task_name,
             "labels": self.label_names,
@@ -111,49 +100,21 @@ class ACLModule(LightningModule):
             "exit row": encoder.exit_row,
             "pooler": encoder.pooler,
             "label embeddings": encoder.label_embeddings,
+            "learnt gate": encoder.learnt_gate,
         }
-        self.exit_metrics = ExitMetrics(self.metric_names, self.num_labels, self.encoder.exit_layers)
         self.step: GradientStep | None = None
         self._step_state: dict[str, Any] = {}
-        self.runtime: AdaptiveRuntime | None = None
         self.skipped_in_a_row = 0
 
-    # -- what the exits' callbacks read -----------------------------------------------------------------------------
-
-    @property
-    def exit_layers(self) -> tuple[int, ...]:
-        """Layer (1-based) behind each exit."""
-        return self.encoder.exit_layers
-
-    @property
-    def depth(self) -> int:
-        """Layers of the encoder."""
-        return self.encoder.depth
-
-    def exit_flops(self, num_tokens: int) -> tuple[float, ...]:
-        """FLOPs for one sample of `num_tokens` tokens to leave at each exit."""
-        return exit_flops(self.encoder, num_tokens)
-
-    def full_depth_flops(self, num_tokens: int) -> float:
-        """FLOPs of all layers and the last head alone."""
-        return full_depth_flops(self.encoder, num_tokens)
-
-    def quality(self, name: str, predictions_n: Tensor, labels_n: Tensor) -> float:
-        """A metric of the task, by name."""
-        return quality(name, predictions_n, labels_n, self.num_labels)
-
     # -- training ---------------------------------------------------------------------------------------------------
-
-    def forward(self, batch: Batch) -> ExitOutputs:
-        """Outputs of every exit for a batch of token ids."""
-        return self.encoder(**_inputs(batch))  # type: ignore[no-any-return]
 
     def on_fit_start(self) -> None:
         """Prepare the gradient step; what it cannot work with is refused here, for all stages."""
         if self.device.type == "cpu":
             keep_freed_memory()
         self._prepare_objective()
-        self.gradient_collector.check(self.trainer.strategy.model or self)
+        gathers = self.global_pool and self.trainer.world_size > 1
+        self.gradient_collector.check(self.trainer.strategy.model or self, gathers=gathers)
         for epoch in sorted({0, self.stages.first_epochs}, reverse=True):
             self.stages.enter(epoch)
             self.step = self._gradient_step(self._step_state)
@@ -269,87 +230,14 @@ class ACLModule(LightningModule):
         """Names and parameters of the encoder and of terms that have some, `backbone.` first in the former."""
         return [*self.encoder.named_parameters(), *self.objective.named_parameters(prefix="objective")]
 
-    # -- evaluation -------------------------------------------------------------------------------------------------
-
-    def on_validation_epoch_start(self) -> None:
-        """Begin with empty metrics."""
-        self._fresh_metrics(self.trainer.val_dataloaders)
-
-    def on_test_epoch_start(self) -> None:
-        """Begin with empty metrics."""
-        self._fresh_metrics(self.trainer.test_dataloaders)
-
-    def _fresh_metrics(self, loaders: Any) -> None:
-        num_sets = len(loaders) if isinstance(loaders, list | tuple) else 1
-        fresh = ExitMetrics(self.metric_names, self.num_labels, self.exit_layers, num_sets)
-        self.exit_metrics = fresh.to(self.device)
-
-    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """Update the metrics of every exit; hand logits and bookkeeping to the callbacks."""
-        outputs = self._evaluate(batch, dataloader_idx)
-        kept = {key: batch[key] for key in KEPT if key in batch}
-        if outputs.gates_EB is not None:
-            kept["gates_EB"] = outputs.gates_EB
-        return {
-            "logits_EBC": outputs.logits_EBC,
-            "embeddings_EBD": outputs.embeddings_EBD,
-            "num_tokens": batch["attention_mask"].sum(dim=1),
-            **kept,
-        }
-
-    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Update the metrics of every exit."""
-        self._evaluate(batch, dataloader_idx)
-
-    def _evaluate(self, batch: Batch, dataloader_idx: int) -> ExitOutputs:
-        if "labels" not in batch:
-            raise UserError("labelled validation data", "no labels", "Evaluate on a split that has them.")
-        outputs: ExitOutputs = self(batch).detached()
-        self.exit_metrics.update(outputs.logits_EBC.float(), batch["labels"], batch.get("selection"), dataloader_idx)
-        return outputs
-
-    def on_validation_epoch_end(self) -> None:
-        """Log every exit's metrics, and `val/selection`: the primary metric on the half that is chosen by.
-
-        The latter is the mean over the exits; terms whose teacher is the best exit see them one by one.
-        """
-        self._log_metrics("val")
-        chosen_E = self.exit_metrics.on_selection_half()
-        if chosen_E is None:
-            return
+    def selection(self, quality_E: Tensor) -> Tensor:
+        """What a checkpoint is chosen by. In training the terms whose teacher is the best exit hear of the exits."""
         if self.trainer.state.fn != "fit":  # `validate` measures a finished model
-            self.log("val/selection", chosen_E.mean(), prog_bar=True)
-            return
-        self.log("val/selection", self.stages.selection(chosen_E), prog_bar=True)
+            return super().selection(quality_E)
         if not self.trainer.sanity_checking:
             for term in self.objective.all_terms():
-                term.after_validation(chosen_E)
-
-    def on_test_epoch_end(self) -> None:
-        """Log every exit's metrics."""
-        self._log_metrics("test")
-
-    def _log_metrics(self, stage: str) -> None:
-        """`val/exit_3/accuracy` and, for the deepest exit, `val/accuracy`; a second set logs under `val_1/`."""
-        for number, layer, values in self.exit_metrics.compute():
-            prefix = f"{stage}_{number}" if number else stage
-            self.log_dict({f"{prefix}/exit_{layer}/{name}": value for name, value in values.items()})
-            if layer == self.exit_layers[-1]:
-                self.log_dict({f"{prefix}/{name}": value for name, value in values.items()}, prog_bar=True)
-
-    # -- prediction -------------------------------------------------------------------------------------------------
-
-    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
-        """Leave where the criterion says; the callback `AdaptivePrediction` sets it.
-
-        Returns:
-            `logits_BC` of the exit that answered and `exit_layer_B`: Lightning copies outputs, which a frozen record
-            refuses.
-        """
-        if self.runtime is None:
-            raise UserError("an exit criterion", "none", "Add the callback AdaptivePrediction, or set module.runtime.")
-        decisions = self.runtime(**_inputs(batch))
-        return {"logits_BC": decisions.logits_BC, "exit_layer_B": decisions.exit_layer_B}
+                term.after_validation(quality_E)
+        return self.stages.selection(quality_E)
 
     # -- checkpoints ------------------------------------------------------------------------------------------------
 
@@ -368,7 +256,3 @@ class ACLModule(LightningModule):
         """Refuse weights of another task, labels or exits (see `check_identity`); keep a decision that is in force."""
         check_identity(checkpoint.get(IDENTITY, {}), self._identity)
         self._step_state = checkpoint.get(STEP, {})
-
-
-def _inputs(batch: Batch) -> Batch:
-    return {name: batch[name] for name in INPUTS if name in batch}

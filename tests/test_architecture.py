@@ -34,16 +34,15 @@ MAY_IMPORT = {
     "data": GROUND,
     "optimization": {"errors"},
     "stages": {"encoders", "objectives", "optimization", "errors", "outputs"},
+    "exit_module": {"encoders", "exits/runtime", "metrics", "errors", "outputs"},
     "module": {
+        "exit_module",
         "stages",
         "encoders",
         "objectives",
         "gradients",
         "optimization",
-        "metrics",
-        "exits/runtime",
         "errors",
-        "outputs",
         "allocator",
         "checkpoint_identity",
     },
@@ -93,7 +92,7 @@ MAY_IMPORT = {
 
 #: Third party -> where it may be imported.
 HOMES = {
-    "lightning": {"module", "data/datamodule", "callbacks", "cli"},
+    "lightning": {"exit_module", "module", "data/datamodule", "callbacks", "cli"},
     "transformers": {"encoders", "data", "export", "demo", "multi_exit_config"},
     "datasets": {"data"},
     "wandb": {"callbacks"},

@@ -21,7 +21,8 @@ class GradientConflict(Callback):
     Logged, with k the name of an auxiliary term:
         - `gradient/cosine/k`, `gradient/angle/k` (degrees) against the protected term, over the parameters that both
           reach, before clipping, every `every_n_steps`;
-        - `gradient/norm/<term>`: Euclidean norms over the same parameters;
+        - `gradient/norm/<term>`: Euclidean norms over the same parameters (of the protected term: those that it shares
+          with any other);
         - `gradient/conflict_rate/k`: share of all optimiser steps so far with an angle beyond 90 degrees;
         - `gradient/discarded_steps`, `gradient/skipped_steps`: counts so far;
         - `train/exit_<layer>/<term>`: unweighted losses.
@@ -68,10 +69,14 @@ class GradientConflict(Callback):
     def _observe(self, rows: Sequence[Row]) -> None:
         if self.steps % self.every_n_steps or len(rows) < 2:
             return
-        products_K = products_with_protected(rows)
-        squares_K = torch.stack([products_K[0], *(_shared_square(rows, k) for k in range(1, len(rows)))])
-        self._norms_K = squares_K.sqrt()
-        self._cosines_K = cosines(products_K, squares_K[0], squares_K)
+        protected = products_with_protected(rows)[0]
+        firsts, products, squares = zip(*(_pair(rows[0], row) for row in rows[1:]), strict=True)
+        self._norms_K = torch.stack([protected, *squares]).sqrt()
+        self._cosines_K = cosines(
+            torch.stack([protected, *products]),
+            torch.stack([protected, *firsts]),
+            torch.stack([protected, *squares]),
+        )
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -114,7 +119,7 @@ class GradientConflict(Callback):
         pl_module.log_dict(values)
 
 
-def _shared_square(rows: Sequence[Row], k: int) -> Tensor:
-    """Squared norm of row k over the parameters that all rows reach."""
-    shared = [i for i in range(len(rows[0])) if all(row[i] is not None for row in rows)]
-    return products_with_protected([[rows[k][i] for i in shared]])[0]
+def _pair(protected: Row, other: Row) -> tuple[Tensor, Tensor, Tensor]:
+    """`|a|^2`, `<a, b>` and `|b|^2` over the parameters that both reach."""
+    square, product = products_with_protected([protected, other])
+    return square, product, products_with_protected([other, protected])[0]

@@ -37,9 +37,9 @@ class BackwardRows(Collector):
         refuse_unreached(rows)
         return rows
 
-    def check(self, model: nn.Module) -> None:
+    def check(self, model: nn.Module, *, gathers: bool = False) -> None:
         """Raise `UserError` under DDP, whose reducer averages the first backward pass only."""
-        super().check(model)
+        super().check(model, gathers=gathers)
         if any(isinstance(module, DistributedDataParallel) for module in model.modules()):
             raise UserError(
                 "a strategy that shards parameters for BackwardRows",

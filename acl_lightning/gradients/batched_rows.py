@@ -19,12 +19,22 @@ class BatchedRows(AutogradRows):
     not finite, zeros times infinities spoil those of the others too, and the step is skipped.
     """
 
+    def check(self, model: nn.Module, *, gathers: bool = False) -> None:
+        """Raise `UserError` where terms are computed over several processes: a collective cannot be vectorised."""
+        super().check(model, gathers=gathers)
+        if gathers:
+            raise UserError(
+                "a pool of its own in every process for BatchedRows",
+                "a global pool",
+                "Set model.global_pool to false, or the gradient collector to AutogradRows.",
+            )
+
     def rows(self, terms: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> list[Row]:
         """See `Collector.rows`.
 
         Raises:
             UserError: an operation of the graph cannot be vectorised: gradient checkpointing with dropout, which would
-                draw random numbers again, cannot; nor a collective, as in a global pool.
+                draw random numbers again, cannot.
         """
         refuse_sharded(parameters, "BatchedRows")
         connected = [term for term in terms if term.requires_grad]
@@ -40,7 +50,7 @@ class BatchedRows(AutogradRows):
         except RuntimeError as error:
             raise UserError(
                 "a graph that BatchedRows can vectorise", str(error).strip().splitlines()[0][:200],
-                "Set the gradient collector to AutogradRows; gradient_checkpointing and global_pool need it.",
+                "Set the gradient collector to AutogradRows; gradient_checkpointing needs it.",
             ) from error  # fmt: skip
         unbound = iter(zip(*(_rows_of(gradient, len(connected)) for gradient in gradients), strict=True))
         rows: list[Row] = []

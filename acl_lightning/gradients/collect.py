@@ -35,8 +35,16 @@ class Collector(ABC):
             changed in place.
         """
 
-    def check(self, model: nn.Module) -> None:
-        """Raise `UserError` if this collector would be wrong for a model as the strategy has wrapped it."""
+    def check(self, model: nn.Module, *, gathers: bool = False) -> None:
+        """Refuse what this collector would be wrong for.
+
+        Args:
+            model: the model, as the strategy has wrapped it.
+            gathers: whether terms are computed over the samples of several processes.
+
+        Raises:
+            UserError: the strategy or the gathering would give wrong gradients, or none.
+        """
         if any(isinstance(module, FullyShardedDataParallel) for module in model.modules()):
             raise UserError(
                 "parameters of their own", "FullyShardedDataParallel, which flattens them",
@@ -54,9 +62,9 @@ class AutogradRows(Collector):
         """See `autograd_rows`."""
         return autograd_rows(terms, parameters)
 
-    def check(self, model: nn.Module) -> None:
+    def check(self, model: nn.Module, *, gathers: bool = False) -> None:
         """Raise `UserError` where a strategy shards the parameters."""
-        super().check(model)
+        super().check(model, gathers=gathers)
         refuse_sharded(list(model.parameters()), type(self).__name__)
 
 

@@ -28,6 +28,8 @@ class Term(nn.Module, ABC):
     min_exits: int = 1
     #: Batch size below which the term, or a part of it, is always zero. A smaller last batch of an epoch is no error.
     min_samples: int = 1
+    #: Whether it is the term that teaches the learnt gate.
+    trains_gate: bool = False
 
     @abstractmethod
     def per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> Tensor:
@@ -102,6 +104,23 @@ class Objective(nn.Module, ABC):
             )
         for term in terms:
             term.check_exits(num_exits)
+
+    def check_gate(self, *, learnt_gate: bool) -> None:
+        """Raise `UserError` when a learnt gate would never be trained, or is to be trained where there is none."""
+        trains = any(term.trains_gate for term in self.all_terms())
+        if learnt_gate and not trains:
+            raise UserError(
+                "a term that trains the learnt gate",
+                "none",
+                "Add GateCorrectness (--config conf/objective/learnt_gate.yaml), or set model.encoder.learnt_gate to "
+                "false.",
+            )
+        if trains and not learnt_gate:
+            raise UserError(
+                "a model with a learnt gate for gate_correctness",
+                "one without",
+                "Set model.encoder.learnt_gate to true.",
+            )
 
     def check_batch_size(self, batch_size: int) -> None:
         """Raise `UserError` when every batch is too small for some term; see `Term.min_samples`."""

@@ -22,6 +22,7 @@ class GateCorrectness(Term):
     """
 
     name = "gate_correctness"
+    trains_gate = True
 
     def per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> Tensor:
         """(E,) in nats.

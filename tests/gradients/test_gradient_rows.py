@@ -104,5 +104,7 @@ def test_batched_rows_refuse_what_they_cannot_vectorise():
     dropped = torch.utils.checkpoint.checkpoint(
         lambda w: nn.functional.dropout(w.sin(), 0.5).square(), weight, use_reentrant=False
     )
+    with pytest.raises(UserError, match=r"a pool of its own in every process for BatchedRows; found a global pool"):
+        BatchedRows().check(nn.Linear(2, 2), gathers=True)
     with pytest.raises(UserError, match=r"a graph that BatchedRows can vectorise; found .*random.* to AutogradRows"):
         BatchedRows().rows([dropped.sum(), dropped.square().sum()], [weight])

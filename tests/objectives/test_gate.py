@@ -83,3 +83,12 @@ def test_without_a_gate_there_is_nothing_to_teach():
         GateCorrectness().per_exit(outputs(None, torch.zeros(2, 3, 2)), torch.zeros(3).long())
     with pytest.raises(UserError, match="an objective for regression"):
         Combined(GateCorrectness()).check(classes=False, num_exits=2)
+
+
+def test_a_gate_and_its_teacher_come_together():
+    with pytest.raises(UserError, match=r"a term that trains the learnt gate; found none.*learnt_gate\.yaml"):
+        Combined().check_gate(learnt_gate=True)
+    with pytest.raises(UserError, match=r"a learnt gate for gate_correctness; found one without"):
+        Combined(GateCorrectness()).check_gate(learnt_gate=False)
+    Combined(GateCorrectness()).check_gate(learnt_gate=True)
+    Combined().check_gate(learnt_gate=False)
