@@ -172,14 +172,20 @@ class MultiExitEncoder(nn.Module):
         row_BD, following = self._exit_row(exit_).read(self.backbone, layer, state, advance=layer + 1 < self.num_layers)
         return self._head(exit_).embed(row_BD), following
 
-    def exit_first(self, layer: int, state: TokenState) -> tuple[ExitReading, HalfLayer]:
+    def exit_first(self, layer: int, state: TokenState, *, whole: bool = False) -> tuple[ExitReading, HalfLayer]:
         """Read the exit of layer `layer` (0-based) before the rest of the layer: what it says, and what remains.
 
         For inference: the samples that leave here never pay for the rest. `finish` computes it for the others, with the
         same keys and values; the result is that of `advance`.
+
+        Args:
+            layer: one that has an exit and is not the deepest.
+            state: the tokens that enter it.
+            whole: pass the whole layer at once, so that nothing remains: cheaper where few tokens are left, since a
+                row by itself reads all weights of the layer. Exits that need the whole layer do so in any case.
         """
         exit_ = self._exit_at[layer]
-        query_B1D = self._exit_row(exit_).query(state)
+        query_B1D = None if whole else self._exit_row(exit_).query(state)
         if query_B1D is None:
             embedding_BD, logits_BC, following = self.advance(layer, state)
             assert embedding_BD is not None

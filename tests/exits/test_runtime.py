@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from acl_lightning.encoders import Backbone, ClsRow, EncoderConfig, ExitHead, KeysValues, MultiExitEncoder, TokenState
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Confidence, Criterion, Entropy, Patience, Static, exit_index
-from acl_lightning.exits.runtime import AdaptiveRuntime
+from acl_lightning.exits.runtime import ROW_FIRST_TOKENS, AdaptiveRuntime
 
 KINDS = ["cls", "mean_row", "probe", "mean_pool"]
 
@@ -35,8 +35,9 @@ class Scripted(Backbone):
         return KeysValues(empty, empty)
 
     def rows(self, layer, query_BRD, keys_values, mask_BS):
-        assert keys_values.keys_BHSd.shape[0] == query_BRD.shape[0] == mask_BS.shape[0]
-        assert keys_values.keys_BHSd.shape[2] == mask_BS.shape[1]
+        rows, _, tokens, _ = keys_values.keys_BHSd.shape
+        assert len(query_BRD) == rows
+        assert mask_BS is None or mask_BS.shape == (rows, tokens)
         self.calls.append((layer, *query_BRD.shape[:2]))
         return query_BRD
 
@@ -79,7 +80,7 @@ def numbers(lengths):
 def run(logits_EBC, criterion, threshold, lengths=None, exit_layers=None):
     encoder = scripted(logits_EBC, exit_layers)
     lengths = lengths or [4] * logits_EBC.shape[1]
-    decisions = AdaptiveRuntime(encoder, criterion, threshold)(*numbers(lengths))
+    decisions = AdaptiveRuntime(encoder, criterion, threshold, row_first_tokens=0)(*numbers(lengths))
     return decisions, encoder.backbone.calls
 
 
@@ -182,6 +183,22 @@ def test_layers_without_exit_are_passed_whole():
     decisions, calls = run(leaving_at([0, 1], num_exits=2), Flag(), 0.5, exit_layers=(2, 4))
     assert decisions.exit_layer_B.tolist() == [2, 4]
     assert calls == [(0, 2, 4), (1, 2, 1), (1, 1, 4), (2, 1, 4), (3, 1, 1)]
+
+
+def test_few_tokens_pass_a_layer_at_once_and_many_row_first():
+    """The same exits; by default the switch is at `ROW_FIRST_TOKENS`, padding counted."""
+    exits, length = [2, 1, 3, 1], ROW_FIRST_TOKENS // 4
+    for lengths, first in (([length] * 4, [(0, 4, 1), (0, 4, length)]), ([length - 1] * 4, [(0, 4, length - 1)])):
+        encoder = scripted(leaving_at(exits))
+        decisions = AdaptiveRuntime(encoder, Flag(), 0.5)(*numbers(lengths))
+        assert decisions.exit_B.tolist() == exits
+        assert encoder.backbone.calls[: len(first)] == first
+    assert encoder.backbone.calls == [
+        (0, 4, length - 1),
+        (1, 4, length - 1),
+        (2, 2, length - 1),
+        (3, 1, 1),
+    ]
 
 
 def test_an_empty_batch_has_empty_decisions():
