@@ -114,7 +114,9 @@ def test_one_sample_at_a_time_carries_no_padding():
     assert encoder.backbone.calls == [(0, 1, 2), (1, 1, 1), (0, 1, 6)]
 
 
-@pytest.mark.parametrize(("mode", "ahead"), [("latency", 1), ("batch", 1), (Window(4), 4)])
+@pytest.mark.parametrize(
+    ("mode", "ahead"), [("latency", 1), ("batch", 1), (Window(4), 4)], ids=["latency", "batch", "window-4"]
+)
 def test_no_more_of_a_stream_is_read_than_is_taken_together(mode, ahead):
     read = []
 
@@ -193,7 +195,7 @@ def test_row_first_equals_whole_layers(family, kind, attention):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("mode", [*MODES, Window(2)], ids=str)
+@pytest.mark.parametrize("mode", [*MODES, Window(2)], ids=[*MODES, "window-2"])
 @pytest.mark.parametrize("family", ["bert", "roberta", "electra-projected"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_real_encoders_answer_alike_in_every_mode(family, kind, mode):
