@@ -73,6 +73,18 @@ MAY_IMPORT = {
         "files",
         "errors",
     },
+    "latency": {
+        "encoders",
+        "data",
+        "exits",
+        "exits/runtime",
+        "export",
+        "saved_run",
+        "figures",
+        "files",
+        "pretrained",
+        "errors",
+    },
     "demo": {
         "encoders",
         "exits",
@@ -93,7 +105,7 @@ MAY_IMPORT = {
 #: Third party -> where it may be imported.
 HOMES = {
     "lightning": {"exit_module", "module", "data/datamodule", "callbacks", "cli"},
-    "transformers": {"encoders", "data", "export", "demo", "multi_exit_config"},
+    "transformers": {"encoders", "data", "export", "demo", "latency", "multi_exit_config"},
     "datasets": {"data"},
     "wandb": {"callbacks"},
     "omegaconf": {"cli", "studies"},

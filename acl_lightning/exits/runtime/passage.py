@@ -50,6 +50,8 @@ class Passage:
         """
         deepest = self.encoder.num_layers - 1
         for layer in range(deepest):
+            if not packs:
+                return
             if layer in self._exit_at:
                 packs = repacked(self._survivors(layer, packs, ledger), size)
             else:
@@ -71,7 +73,7 @@ class Passage:
             evidence = self.criterion.evidence(*ledger.record(exit_, pack.samples_R(), reading))
             leave.append(self.criterion.certainty(evidence)[-1] >= self.threshold)
             halves.append(half)
-        answers = iter(torch.cat(leave).tolist() if leave else [])
+        answers = iter(torch.cat(leave).tolist())
         survivors = []
         for pack, half in zip(packs, halves, strict=True):
             leaves = [next(answers) for _ in pack.samples]

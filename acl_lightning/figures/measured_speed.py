@@ -1,0 +1,72 @@
+"""Quality against measured speed, beside what layers and FLOPs promise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+
+from acl_lightning.figures.style import FAINT, INK, STYLES, plain
+
+
+def measured_speed_figure(
+    quality: Mapping[str, float],
+    promised: Mapping[str, Mapping[str, float]],
+    measured: Mapping[str, Mapping[str, tuple[float, float, float]]],
+    *,
+    metric: str,
+    title: str,
+) -> Figure:
+    """Draw each operating point at its quality: hollow where layers and FLOPs promise it, filled where it was measured.
+
+    Nothing is written and no display is needed.
+
+    Args:
+        quality: operating point -> quality, a fraction.
+        promised: operating point -> convention -> speed-up.
+        measured: mode -> operating point -> median, smallest and largest speed-up over the plain model.
+        metric: name of the quality, for the axis.
+        title: task, device.
+    """
+    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axvline(1.0, color=FAINT, linestyle=(0, (6, 4)), linewidth=1.0, label="plain model", zorder=1)
+    conventions = dict.fromkeys(name for speeds in promised.values() for name in speeds)
+    for marker, convention in zip("sDX*", conventions, strict=False):
+        axes.plot(
+            [speeds[convention] for speeds in promised.values()],
+            [100 * quality[name] for name in promised],
+            marker,
+            markersize=7,
+            markerfacecolor="none",
+            markeredgecolor=FAINT,
+            label=f"by {convention}",
+            zorder=2,
+        )
+    for style, (mode, speeds) in zip(STYLES * (1 + len(measured) // len(STYLES)), measured.items(), strict=False):
+        medians = [median for median, _, _ in speeds.values()]
+        below = [median - low for median, low, _ in speeds.values()]
+        above = [high - median for median, _, high in speeds.values()]
+        axes.errorbar(
+            medians,
+            [100 * quality[name] for name in speeds],
+            xerr=[below, above],
+            color=style.color,
+            marker=style.marker,
+            linestyle="",
+            markersize=6,
+            elinewidth=1.2,
+            capsize=3,
+            label=f"measured, {mode}",
+            zorder=3,
+        )
+    for name, value in quality.items():
+        at = max([*promised[name].values(), *(speeds[name][2] for speeds in measured.values() if name in speeds)])
+        axes.annotate(name, (at, 100 * value), (7, 4), textcoords="offset points", fontsize=9, color=INK)
+    axes.set_xlabel("times as fast as full depth")
+    axes.set_ylabel(f"{metric} (%)")
+    axes.set_title(title, loc="left", fontsize=11, color=INK)
+    axes.margins(x=0.12, y=0.18)
+    plain(axes, grid="both")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    return figure

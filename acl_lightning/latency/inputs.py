@@ -1,0 +1,73 @@
+"""The texts that are timed: a run's validation data, or a file of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from acl_lightning.data import GLUEDataModule
+from acl_lightning.errors import UserError
+
+#: What models take from a batch.
+NAMES = ("input_ids", "attention_mask", "token_type_ids")
+
+Inputs = dict[str, Tensor]
+
+
+def validation_batches(data: GLUEDataModule, batch_size: int, rows: int) -> list[Inputs]:
+    """Batches of the first `rows` rows of the run's (first) validation split, each padded to its longest."""
+    encoded = data.rows(data.info.validation_splits[0])
+    count = min(rows, len(encoded))
+    batches = (encoded.__getitems__([*range(at, min(at + batch_size, count))]) for at in range(0, count, batch_size))
+    return [_inputs(batch) for batch in batches]
+
+
+def text_batches(data: GLUEDataModule, path: Path, batch_size: int, rows: int) -> list[Inputs]:
+    """Batches of the first `rows` lines of a text file, tokenised as the run's data; pairs are parted by a tab.
+
+    Raises:
+        UserError: the file cannot be read, has no text, or lines with another number of texts than the task's rows.
+    """
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()][:rows]
+    except (OSError, ValueError) as error:
+        raise UserError(f"a text file at {path}", f"{error}", "Give one text per line, in UTF-8.") from error
+    width = len(data.info.text_columns)
+    texts = [line.split("\t") for line in lines]
+    wrong = next((number for number, row in enumerate(texts, start=1) if len(row) != width), None)
+    if not texts or wrong is not None:
+        found = f"{len(texts[wrong - 1])} in text {wrong}" if wrong is not None else "no text"
+        raise UserError(f"{width} text(s) a line in {path}, parted by tabs", found, "Blank lines are left out.")
+    return [
+        _inputs(
+            data.tokenizer(
+                *(list(column) for column in zip(*texts[at : at + batch_size], strict=True)),
+                truncation=True,
+                max_length=data.max_length,
+                padding=True,
+                return_tensors="pt",
+            )
+        )
+        for at in range(0, len(texts), batch_size)
+    ]
+
+
+def singles(batches: list[Inputs]) -> list[Inputs]:
+    """Every row as a batch of its own, without padding."""
+    rows = []
+    for batch in batches:
+        for row, length in enumerate(batch["attention_mask"].sum(dim=1).tolist()):
+            rows.append({name: ids[row : row + 1, :length] for name, ids in batch.items()})
+    return rows
+
+
+def on_device(batches: list[Inputs], device: torch.device) -> list[Inputs]:
+    """The same batches, on a device."""
+    return [{name: ids.to(device) for name, ids in batch.items()} for batch in batches]
+
+
+def _inputs(batch: Mapping[str, Tensor]) -> Inputs:
+    return {name: batch[name] for name in NAMES if name in batch}

@@ -1,0 +1,134 @@
+"""`python -m acl_lightning latency`: what it writes about a run, and one line for every mistake."""
+
+import csv
+import json
+import re
+
+import pytest
+import torch
+from finished_runs import finish_run
+
+from acl_lightning.cli import main
+from acl_lightning.encoders import EncoderConfig
+from acl_lightning.errors import UserError
+from acl_lightning.exits import Confidence, MaxLatency, Static
+from acl_lightning.exits.runtime import MODES
+from acl_lightning.latency import measure, plain_model
+from acl_lightning.latency.inputs import singles, text_batches, validation_batches
+from acl_lightning.saved_run import load_run
+
+
+@pytest.fixture(scope="module")
+def run(tiny_backbone, tmp_path_factory):
+    """Three layers, and an operating point `first` at which everybody leaves at exit 1."""
+    return finish_run(tiny_backbone, tmp_path_factory.mktemp("latency") / "run")
+
+
+def latency(run, *arguments):
+    return main(["latency", str(run), "--repeats=1", "--batch_size=4", *arguments])
+
+
+def rows_of(path):
+    with path.open() as table:
+        return list(csv.DictReader(table))
+
+
+def test_every_point_in_every_mode_is_measured_and_named(run, tmp_path, capsys):
+    assert latency(run, "--rows=10", f"--out={tmp_path}", "--device=cpu") == 0
+    recommended = json.loads((run / "result.json").read_text())["recommended"]
+    rows = rows_of(tmp_path / "latency.csv")
+    points = ["full_depth", *recommended]
+    assert [(row["mode"], row["operating_point"]) for row in rows] == [(m, p) for m in MODES for p in points]
+    full, first = rows[:2]
+    assert (float(full["mean_exit_layer"]), float(first["mean_exit_layer"])) == (3, 1)
+    assert (float(full["layer_speedup"]), float(first["layer_speedup"])) == (1, 3)
+    assert float(first["quality"]) == pytest.approx(recommended["first"]["quality"])
+    assert 0 <= float(full["quality"]) <= 1
+    for row in rows:
+        low, median, high = (float(row[f"measured_speedup{suffix}"]) for suffix in ("_low", "", "_high"))
+        assert 0 < low <= median <= high
+        assert float(row["milliseconds"]) > 0
+        assert row["device"].startswith("cpu (")
+        assert (row["threads"], row["samples"], row["batch_size"]) == (str(torch.get_num_threads()), "10", "4")
+    assert (tmp_path / "latency.png").read_bytes().startswith(b"\x89PNG")
+    printed = capsys.readouterr().out
+    assert "10 samples" in printed
+    assert "throughput" in printed
+    assert [row["exit_layer"] for row in rows_of(tmp_path / "exit_latency.csv")] == ["1", "2", "3"]
+    MaxLatency(1.0, str(tmp_path / "exit_latency.csv"))  # a budget reads it
+
+
+def test_one_point_in_one_mode_on_texts_of_ones_own(run, tmp_path):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("a fine film\n\nnot a good film at all\nfine\n")
+    given = ("--operating_point", "first", "--mode", "batch", f"--data={texts}", f"--out={tmp_path}")
+    assert latency(run, *given) == 0
+    rows = rows_of(tmp_path / "latency.csv")
+    assert [(row["mode"], row["operating_point"], row["samples"]) for row in rows] == [
+        ("batch", "full_depth", "3"),
+        ("batch", "first", "3"),
+    ]
+
+
+def test_the_inputs_are_those_of_the_model(run, tmp_path):
+    _, data = load_run(run)
+    batches = validation_batches(data, 4, 10)
+    assert [len(batch["input_ids"]) for batch in batches] == [4, 4, 2]
+    assert all(set(batch) == {"input_ids", "attention_mask", "token_type_ids"} for batch in batches)
+    alone = singles(batches)
+    assert len(alone) == 10
+    assert all(bool(one["attention_mask"].all()) for one in alone)
+    ids = data.rows("validation").__getitems__([5])["input_ids"][0]
+    assert torch.equal(alone[5]["input_ids"][0], ids)
+    (tmp_path / "own.txt").write_text(data.texts("validation", 5)["sentence"] + "\n")
+    assert torch.equal(text_batches(data, tmp_path / "own.txt", 4, 10)[0]["input_ids"][0], ids)
+
+
+def test_what_is_measured_beside_the_clock_is_that_of_the_inputs(tiny_backbone):
+    torch.manual_seed(0)
+    encoder = EncoderConfig(tiny_backbone).build(2).eval()
+    reference = plain_model(tiny_backbone, 2, torch.device("cpu"))
+    assert type(reference).__name__ == "BertForSequenceClassification"
+    assert not reference.training
+    ids = torch.full((4, 6), 1000)
+    batches = [{"input_ids": ids, "attention_mask": torch.ones_like(ids)}] * 2
+    points = {"second": (Static(), 2.0), "never": (Confidence(), 1.0)}
+    second, never = measure(encoder, reference, points, batches, modes=["batch"], repeats=1)
+    assert (second.mean_exit_layer, second.layer_speedup) == (2.0, 1.5)
+    assert never.mean_exit_layer == 3.0
+    assert second.flops_speedup > 1 > never.flops_speedup  # heads on the way cost something
+    assert (second.name, second.mode, second.criterion) == ("second", "batch", "static")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--mode", "fast"], r"modes among latency, batch, throughput; found 'fast'"),
+        (["--batch_size=0"], r"--batch_size of 1 or more; found 0"),
+        (["--repeats=0"], r"--repeats of 1 or more; found 0"),
+        (["--rows=0"], r"--rows of 1 or more; found 0"),
+        (["--operating_point", "loss9"], r"an operating point among: first, loss0, loss1, loss2; found 'loss9'"),
+        (["--data=missing.txt"], r"a text file at missing.txt; found .*No such file"),
+        (["--ckpt_path=missing.ckpt"], r"a checkpoint at missing.ckpt; found no such file"),
+    ],
+)
+def test_mistakes_get_one_line(run, tmp_path, arguments, message, capsys):
+    assert main(["latency", str(run), f"--out={tmp_path}", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error), error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_texts_with_another_number_of_columns_are_refused(run, tmp_path):
+    _, data = load_run(run)
+    path = tmp_path / "texts.txt"
+    for text, found in (("one\ttwo\n", "2 in text 1"), ("\n", "no text")):
+        path.write_text(text)
+        with pytest.raises(UserError, match=rf"1 text\(s\) a line .*; found {found}"):
+            text_batches(data, path, 4, 10)
+
+
+def test_a_run_without_a_result_is_refused(tmp_path, capsys):
+    assert main(["latency", str(tmp_path)]) == 2
+    assert "the result of a run at" in capsys.readouterr().err
