@@ -72,8 +72,10 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--operating_point", nargs="+", metavar="NAME", help="default: all recommended ones")
     parser.add_argument("--mode", nargs="+", default=list(MODES), metavar="MODE", help=f"default: {' '.join(MODES)}")
     parser.add_argument("--batch_size", type=int, default=32, help="default: 32")
-    parser.add_argument("--repeats", type=int, default=7, help="rounds after the warm-up (default: 7)")
-    parser.add_argument("--rows", type=int, default=512, help="samples to time (default: the first 512)")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds after the warm-up (default: 5)")
+    parser.add_argument(
+        "--rows", type=int, default=256, help="samples to time (default: the first 256, a window of throughput mode)"
+    )
     parser.add_argument("--data", type=Path, help="a file of texts, one a line (default: the validation split)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, help="directory to write to (default: the run)")

@@ -37,7 +37,7 @@ def interleaved(
         UserError: fewer than one round.
     """
     if repeats < 1:
-        raise UserError("--repeats of 1 or more", f"{repeats}", "7 gives a median and an idea of the spread.")
+        raise UserError("--repeats of 1 or more", f"{repeats}", "5 give a median and an idea of the spread.")
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for round_ in range(repeats + 1):
         for name, call in candidates.items():
