@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: $(STAMP) ## make .venv with everything, unless it is up to date
@@ -47,13 +47,17 @@ format: $(STAMP) ## let ruff rewrite what it can
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(STAMP) ## speed as ratios: ACL-Grad over CE, CE over transformers.Trainer, sweep over a validation pass
+bench: $(STAMP) ## speed as ratios: rules and terms over CE, CE over transformers.Trainer, sweep, adaptive inference
 	$(BIN)/python -m tests.benchmarks.training
+	$(BIN)/python -m tests.benchmarks.rules
+	$(BIN)/python -m tests.benchmarks.terms
 	$(BIN)/python -m tests.benchmarks.sweep
+	$(BIN)/python -m tests.benchmarks.runtime
 
 # --- the study behind experiments/first_light: runs that are finished are not repeated --------------------------------
 
 GLUE ?= $(ACL_LIGHTNING_GLUE)
+GLUE_IS_THERE = @test -d "$(GLUE)" || { echo "GLUE=DIR must name the official GLUE files (DIR/RTE, DIR/SST-2)"; exit 2; }
 STUDY := runs/first_light
 CE := --config=conf/objective/ce.yaml
 SST2 := --data.task=sst2 --trainer.max_epochs=2
@@ -68,7 +72,7 @@ $(STUDY)/sst2-acl-%/done: ARGS = $(SST2) --data.train_rows=2000
 $(STUDY)/rte-ce-%/done: ARGS = $(CE) --data.task=rte --trainer.max_epochs=2
 $(STUDY)/rte-acl-%/done: ARGS = --data.task=rte --trainer.max_epochs=2
 $(RUNS): | $(STAMP)
-	@test -d "$(GLUE)" || { echo "GLUE=DIR must name the official GLUE files (DIR/RTE, DIR/SST-2)"; exit 2; }
+	$(GLUE_IS_THERE)
 	rm -rf $(@D)
 	$(BIN)/python -m acl_lightning fit --config conf/fit/glue.yaml $(ARGS) --data.root=$(GLUE) \
 		--seed_everything=$(lastword $(NAME_AND_SEED)) --run_dir=$(@D)
@@ -77,6 +81,45 @@ $(RUNS): | $(STAMP)
 .PHONY: first-light
 first-light: $(RUNS) ## CE against ACL and the exit rows on real GLUE: make first-light GLUE=DIR
 	$(BIN)/python -m acl_lightning.studies.collect $(RUNS:/done=) --out experiments/first_light/results
+
+# --- the study behind experiments/conflict_pilot ----------------------------------------------------------------------
+
+PILOT := runs/conflict_pilot
+WATCHED := --config=conf/objective/ce.yaml --config=conf/callbacks/gradient_watch.yaml
+PILOT_RUNS := $(foreach task,rte sst2,$(foreach row,cls mean_row,$(foreach seed,0 1,$(PILOT)/$(task)-$(row)-seed$(seed)/done)))
+
+$(PILOT)/rte-%/done: ARGS = --data.task=rte
+$(PILOT)/sst2-%/done: ARGS = --data.task=sst2 --data.train_rows=2000
+$(PILOT_RUNS): | $(STAMP)
+	$(GLUE_IS_THERE)
+	rm -rf $(@D)
+	$(BIN)/python -m acl_lightning fit $(WATCHED) $(ARGS) --data.root=$(GLUE) --trainer.max_steps=60 \
+		--model.encoder.exit_row=$(word 2,$(subst -, ,$(notdir $(@D)))) --model.optimization.learning_rate=5e-5 \
+		--seed_everything=$(lastword $(NAME_AND_SEED)) --run_dir=$(@D)
+	@touch $@
+
+.PHONY: conflict-pilot
+conflict-pilot: $(PILOT_RUNS) ## angles of CE against SCL and ACL-Embed on real GLUE: make conflict-pilot GLUE=DIR
+	$(BIN)/python -m acl_lightning.studies.conflicts $(PILOT_RUNS:/done=) --out experiments/conflict_pilot/results
+
+# --- the study behind experiments/representations ---------------------------------------------------------------------
+
+GEOMETRY := runs/representations
+GEOMETRY_RUNS := $(foreach objective,ce scl acl,$(foreach seed,0 1,$(GEOMETRY)/$(objective)-seed$(seed)/done))
+
+$(GEOMETRY_RUNS): | $(STAMP)
+	$(GLUE_IS_THERE)
+	rm -rf $(@D)
+	$(BIN)/python -m acl_lightning fit --config conf/fit/glue.yaml --config conf/callbacks/representation.yaml \
+		--config conf/objective/$(firstword $(NAME_AND_SEED)).yaml --data.task=sst2 --data.train_rows=100 \
+		--data.root=$(GLUE) --trainer.max_epochs=20 --trainer.check_val_every_n_epoch=5 \
+		--seed_everything=$(lastword $(NAME_AND_SEED)) --run_dir=$(@D)
+	@touch $@
+
+.PHONY: representations
+representations: $(GEOMETRY_RUNS) ## CE, CE+SCL and ACL on 100 rows of SST-2, the geometry they learn: make representations GLUE=DIR
+	$(BIN)/python -m acl_lightning.studies.embeddings $(GEOMETRY_RUNS:/done=) --names CE,CE+SCL,ACL \
+		--out experiments/representations/results
 
 .PHONY: clean
 clean: ## remove .venv and caches; runs/ stays

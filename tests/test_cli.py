@@ -29,7 +29,7 @@ def test_a_run_leaves_everything_and_can_be_run_again(fitted, command, tmp_path,
     names = {path.name for path in fitted.iterdir()}
     assert names == {
         *("checkpoints", "config.yaml", "exit_sweep.csv", "logs", "per_exit.png", "result.json"),
-        *("speed_quality.png", "speed_quality.svg"),
+        *("speed_quality.png", "speed_quality.svg", "exit_histogram.png", "reliability.png", "exit_logits.npz"),
     }
     assert {path.name for path in (fitted / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     result = json.loads((fitted / "result.json").read_text())

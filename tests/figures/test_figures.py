@@ -103,8 +103,11 @@ def test_one_exit_and_undefined_quality_are_drawn():
 
 def test_pyplot_and_this_package_stay_unimported():
     code = (
-        "import sys, acl_lightning.figures\n"
-        "ours = [name for name in sys.modules if name.startswith('acl_lightning.') and 'figures' not in name]\n"
+        "import sys, acl_lightning\n"
+        "before = set(sys.modules)\n"
+        "import acl_lightning.figures\n"
+        "new = set(sys.modules) - before\n"
+        "ours = [name for name in new if name.startswith('acl_lightning.') and 'figures' not in name]\n"
         "assert not ours and 'matplotlib.pyplot' not in sys.modules, ours"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
