@@ -58,7 +58,7 @@ def test_every_command_is_understood(arguments, tmp_path, monkeypatch, capsys):
 def test_every_path_it_names_exists():
     for path in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / path).exists(), path
-    for path in re.findall(r"--config (conf/\S+)", README):
+    for path in re.findall(r"--config (conf/[\w/]+\.yaml)", README):
         assert (ROOT / path).is_file(), path
 
 
