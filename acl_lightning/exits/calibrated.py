@@ -75,6 +75,10 @@ class Calibrated(Criterion):
         """As the criterion inside does."""
         self.criterion.check_threshold(threshold)
 
+    def exits_read(self, threshold: float, num_exits: int) -> range:
+        """Those of the criterion inside."""
+        return self.criterion.exits_read(threshold, num_exits)
+
     def check_reachable(self, threshold: float, num_exits: int) -> None:
         """As the criterion inside does."""
         self.criterion.check_reachable(threshold, num_exits)

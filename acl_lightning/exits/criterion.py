@@ -45,6 +45,13 @@ class Criterion(ABC):
         """What `certainty` reads: the exit logits, for every criterion but the learnt gate."""
         return logits_EBC
 
+    def exits_read(self, threshold: float, num_exits: int) -> range:
+        """Indices of the exits that matter: nobody leaves by an earlier one, everybody has left by the last.
+
+        Nor does `certainty` look at an earlier one: the runtime does not evaluate it, and hands zeros as its logits.
+        """
+        return range(num_exits)
+
     @abstractmethod
     def certainty(self, logits_EBC: Tensor) -> Tensor:
         """Certainties (E, B), float32 and never NaN, larger is surer; -inf where the exit must not be left at."""

@@ -39,6 +39,16 @@ def pareto_front(points: Sequence[OperatingPoint], *, selection: bool = False) -
     return front[::-1]
 
 
+def as_curve(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
+    """The points of one criterion as a line: over its thresholds, or a family's front on the selection half.
+
+    The front of a family is not taken on the report half: the best of many points there would flatter it against a
+    criterion that has one threshold per speed.
+    """
+    alike = all(point.settings == points[0].settings for point in points)
+    return list(points) if alike else pareto_front(points, selection=True)
+
+
 def area_under_curve(points: Sequence[OperatingPoint], speed_range: tuple[float, float] = SPEED_RANGE) -> float:
     """Mean over the layer speed-ups s in `speed_range` of the best quality to be had at s or faster (our reading).
 

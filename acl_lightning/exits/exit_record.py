@@ -92,7 +92,10 @@ class ExitRecord:
         Raises:
             UserError: there is no such file, or it is no record of exit logits.
         """
-        remedy = "Validate the run again with this version: `validate --config RUN/config.yaml --ckpt_path=best`."
+        remedy = (
+            "Validate the run again with this version: `validate --config RUN/config.yaml "
+            f"--ckpt_path RUN/checkpoints/best.ckpt --run_dir NEW`, and copy NEW/{FILE_NAME} into RUN."
+        )
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}

@@ -12,8 +12,8 @@ from acl_lightning.exits.criterion import Criterion
 from acl_lightning.exits.distribution import log_probabilities
 from acl_lightning.exits.entropy import normalised_entropy
 
-#: Bounds that a sweep tries: with six exits 16 x 6 points.
-BOUNDS = [0.001, 0.003, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97]
+#: Bounds that a sweep tries, up to 1, which all but the exactly undecided are under: with six exits 19 x 6 points.
+BOUNDS = [0.001, 0.003, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 0.99, 0.999, 1.0]
 
 
 class PCEE(ConsecutiveCriterion):

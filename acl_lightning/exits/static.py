@@ -27,6 +27,11 @@ class Static(Criterion):
         numbers_E = torch.arange(1, num_exits + 1, dtype=torch.float32, device=logits_EBC.device)
         return numbers_E.unsqueeze(1).expand(num_exits, batch)
 
+    def exits_read(self, threshold: float, num_exits: int) -> range:
+        """The exit itself."""
+        number = min(int(threshold), num_exits)
+        return range(number - 1, number)
+
     def thresholds(self, num_exits: int) -> list[float]:
         """1 ... E."""
         return [float(number) for number in range(1, num_exits + 1)]

@@ -243,6 +243,23 @@ def test_real_encoders_leave_where_their_full_logits_say(tiny_backbone, kind, le
         )
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("threshold", "read"), [(1, [0]), (2, [1]), (3, [2]), (9, [2])])
+def test_a_static_exit_is_the_only_one_that_is_read(tiny_backbone, kind, threshold, read):
+    """And what its head says is what it says in the full pass."""
+    torch.manual_seed(0)
+    encoder = EncoderConfig(tiny_backbone, exit_row=kind).build(2).eval()
+    ids, mask = torch.randint(1000, 2000, (3, 7)), torch.ones(3, 7, dtype=torch.long)
+    expected = encoder(ids, mask).logits_EBC[read[0]]
+    seen = []
+    for exit_, head in enumerate(encoder.heads):
+        head.classifier.register_forward_hook(lambda *_, exit_=exit_: seen.append(exit_))
+    decisions = AdaptiveRuntime(encoder, Static(), threshold)(ids, mask)
+    assert seen == read
+    assert decisions.exit_layer_B.tolist() == [read[0] + 1] * 3
+    torch.testing.assert_close(decisions.logits_BC, expected)
+
+
 def test_decisions_carry_no_graph(tiny_backbone):
     encoder = EncoderConfig(tiny_backbone).build(2).eval()
     ids = torch.full((2, 5), 1000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from acl_lightning.encoders import ExitReading, HalfLayer, MultiExitEncoder
+from acl_lightning.encoders import ExitReading, HalfLayer, MultiExitEncoder, TokenState
 from acl_lightning.exits.criterion import Criterion
 from acl_lightning.exits.runtime.ledger import Ledger
 from acl_lightning.exits.runtime.pack import Pack, repacked
@@ -22,8 +22,9 @@ class Passage:
     Layer-major: all packs pass a layer before the first passes the next, so the host waits for the device once per
     exit, however many packs there are. Between layers the survivors are put together into fewer packs.
 
-    In a pack of at least `row_first_tokens` tokens the exit row is evaluated first, and the rest of the layer is
-    computed for the samples that stay; in a smaller one, or where the exit needs the whole layer, for all at once.
+    Exits that the criterion does not read are not evaluated; by the last that it reads everybody has left. In a pack of
+    at least `row_first_tokens` tokens the exit row is evaluated first, and the rest of the layer is computed for the
+    samples that stay; in a smaller one, or where the exit needs the whole layer, for all at once.
 
     Args:
         encoder: the encoder to step.
@@ -38,7 +39,8 @@ class Passage:
         self.encoder, self.criterion, self.row_first_tokens = encoder, criterion, row_first_tokens
         # Rounded as certainties are, so that a comparison gives here what it gives in a sweep.
         self.threshold = float(torch.tensor(threshold, dtype=torch.float32))
-        self._exit_at = {layer - 1: exit_ for exit_, layer in enumerate(encoder.exit_layers)}
+        exits = criterion.exits_read(threshold, encoder.num_exits)
+        self._exit_at = {encoder.exit_layers[exit_] - 1: exit_ for exit_ in exits}
 
     def run(self, packs: list[Pack], ledger: Ledger, size: int) -> None:
         """Note in `ledger` what the exits say, and where each sample leaves.
@@ -48,8 +50,8 @@ class Passage:
             ledger: of the samples of all packs.
             size: most samples in a pack that is put together from several.
         """
-        deepest = self.encoder.num_layers - 1
-        for layer in range(deepest):
+        last = max(self._exit_at)
+        for layer in range(last):
             if not packs:
                 return
             if layer in self._exit_at:
@@ -59,9 +61,16 @@ class Passage:
                     Pack(pack.samples, pack.lengths, self.encoder.backbone.layer(layer, pack.state)) for pack in packs
                 ]
         for pack in packs:
-            last_RC = self.encoder.advance(deepest, pack.state).logits_BC
-            assert last_RC is not None
-            ledger.record(self._exit_at[deepest], pack.samples_R(), ExitReading(last_RC, None))
+            ledger.record(self._exit_at[last], pack.samples_R(), self._last(last, pack.state))
+            ledger.leave(self._exit_at[last], pack.samples)
+
+    def _last(self, layer: int, state: TokenState) -> ExitReading:
+        """Read an exit after which nobody goes on: no more of its layer is computed than the exit needs."""
+        if layer + 1 < self.encoder.num_layers:
+            return self.encoder.exit_first(layer, state)[0]
+        logits_BC = self.encoder.advance(layer, state).logits_BC
+        assert logits_BC is not None
+        return ExitReading(logits_BC, None)
 
     def _survivors(self, layer: int, packs: list[Pack], ledger: Ledger) -> list[Pack]:
         """Pass a layer that has an exit. The one place where the host waits for the device."""
