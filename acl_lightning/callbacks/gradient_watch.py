@@ -50,7 +50,8 @@ class GradientWatch(Callback):
     against the full ones. The protected gradient is that of the objective's first term as it is trained on; a watched
     term has the objective's exit weights for auxiliary terms, and lambda 1. With several processes the gradients are
     averaged first, as in training; under a loss scaler the norms are unscaled. With accumulation every micro-batch
-    has records of its own, whereas the training decides once per optimiser step. Frozen parameters are left out.
+    has records of its own, whereas the training decides once per optimiser step. Frozen parameters are left out, and so
+    are, with training in stages, the exits that a stage does not train.
 
     Rank zero writes `gradient_watch.csv` into the run directory, with every checkpoint (so that a resumed run misses no
     step and holds none twice), at the end of every epoch, and when the training ends or fails; and at its end
@@ -109,7 +110,9 @@ class GradientWatch(Callback):
             for term in self.terms
         }
         self._watched = _with_terms(pl_module.objective, self.terms).to(pl_module.device)
-        self._watched.check(classes=bool(pl_module.label_names), num_exits=len(pl_module.exit_layers))  # type: ignore[arg-type]
+        classes = bool(pl_module.label_names)
+        self._watched.check(classes=classes, num_exits=len(pl_module.exit_layers))  # type: ignore[arg-type]
+        pl_module.stages.check(self._watched, classes=classes)  # type: ignore[union-attr, operator]
         data: Any = getattr(trainer, "datamodule", None)
         if pl_module.label_names and hasattr(data, "class_counts"):
             for term in self.terms:
@@ -128,6 +131,7 @@ class GradientWatch(Callback):
         embeddings_EBD = outputs.embeddings_EBD
         if module.global_pool and trainer.world_size > 1:
             outputs, labels = gather_outputs(outputs), gather(labels).flatten(0, 1)
+        outputs = module.stages.learning(outputs)  # type: ignore[union-attr, operator]
         trained = [(name, p) for name, p in module.encoder.named_parameters() if p.requires_grad]  # type: ignore[union-attr]
         sources = [*(parameter for _, parameter in trained), embeddings_EBD]
         groups = watched_groups(self.scopes, [name for name, _ in trained], sources)

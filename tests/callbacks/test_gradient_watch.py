@@ -19,6 +19,7 @@ from acl_lightning.callbacks.gradient_record import Record, csv_text, read_recor
 from acl_lightning.errors import UserError
 from acl_lightning.gradients import AllParameters, Discard, PerLayer, PerTensor, Representation, Sum, TopLayers
 from acl_lightning.objectives import (
+    ACLCrossLayer,
     ACLEmbed,
     Combined,
     CrossEntropy,
@@ -160,6 +161,25 @@ def test_the_trained_terms_record_equals_that_of_gradient_conflict(tiny_backbone
         assert values["gradient_watch/angle/acl_embed"] == pytest.approx(one.angle, rel=1e-5)
         so_far = sum(record.conflict for record in found[: number + 1]) / (number + 1)
         assert values["gradient_watch/conflict_rate/acl_embed"] == pytest.approx(so_far)
+
+
+def test_in_stages_it_watches_the_exits_that_are_trained(tiny_backbone, tmp_path):
+    """One batch in each of two stages: the deepest exit, then the others."""
+    logged, watch = Logged(), watching(scopes=[])
+    callbacks = (GradientConflict(every_n_steps=1), watch, logged)
+    settings = {"objective": Combined(ACLEmbed()), "gradient_rule": Discard(), "first_stage_epochs": 1}
+    trainer = {"max_epochs": 2, "limit_train_batches": 1}
+    trained(tiny_backbone, tmp_path, *callbacks, trainer=trainer, **settings)
+    for one, values in zip(overall(watch, "acl_embed"), logged.steps, strict=True):
+        assert one.cosine == pytest.approx(values["gradient/cosine/acl_embed"], abs=1e-6)
+        assert one.norm_protected == pytest.approx(values["gradient/norm/cross_entropy"], rel=1e-5)
+        assert one.norm_term == pytest.approx(values["gradient/norm/acl_embed"], rel=1e-5)
+
+
+def test_in_stages_terms_of_several_exits_are_refused(tiny_backbone, tmp_path):
+    settings = {"first_stage_epochs": 1, "trainer": {"max_epochs": 2}}
+    with pytest.raises(UserError, match="one exit at a time, for training in two stages; found acl_cl"):
+        trained(tiny_backbone, tmp_path, GradientWatch([ACLCrossLayer()]), **settings)
 
 
 def test_the_interval_and_what_is_left_in_the_directory(tiny_backbone, tmp_path):
