@@ -56,8 +56,14 @@ def products_by_parameter(rows: Sequence[GradientRow]) -> Tensor:
     """
     products_KN = _products(rows, torch.float32)
     products_K = products_KN.sum(dim=1)
-    trusted = products_K.isfinite() & (products_K.abs() >= SMALLEST_TRUSTED)
+    apart_K = torch.tensor([not _meets(rows, row) for row in rows])  # nothing was summed: exactly zero
+    trusted = apart_K | (products_K.isfinite() & (products_K.abs() >= SMALLEST_TRUSTED))
     return products_KN if trusted.all() else _products(rows, torch.float64)
+
+
+def _meets(rows: Sequence[GradientRow], row: GradientRow) -> bool:
+    """Whether `row` reaches a shared parameter."""
+    return any(gradient is not None and is_shared(rows, index) for index, gradient in enumerate(row))
 
 
 def _products(rows: Sequence[GradientRow], dtype: torch.dtype) -> Tensor:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchjd.aggregation import PCGrad
 
-from acl_lightning.gradients import Discard, Project, Sum, combine, products_with_protected
+from acl_lightning.gradients import Discard, Project, Sum, combine, products, products_with_protected
 
 RULES = [Discard(), Project(), Sum()]
 COMPARING = [Discard(), Project()]
@@ -131,6 +131,18 @@ def test_terms_that_share_different_parameters_with_the_protected_one(rule):
     assert products_with_protected(rows).tolist() == [2.0, -3.0, 2.0]
     update = torch.cat([combine(rows, weights_K, index) for index in (0, 1)])
     assert update.sum() >= 2.0
+
+
+def test_a_term_that_shares_nothing_costs_no_second_pass(monkeypatch):
+    """Its product is zero because there is nothing to sum, not because float32 lost it (a learnt gate has one)."""
+    rows = [[torch.tensor([1.0]), None], [torch.tensor([2.0]), None], [None, torch.tensor([3.0])]]
+    taken = []
+    original = products._products
+    monkeypatch.setattr(products, "_products", lambda rows, dtype: (taken.append(dtype), original(rows, dtype))[1])
+    assert products_with_protected(rows).tolist() == [1.0, 2.0, 0.0]
+    assert taken == [torch.float32]
+    assert products_with_protected([*rows[:2], [torch.tensor([1e-30]), None]])[2].item() == pytest.approx(1e-30)
+    assert taken[1:] == [torch.float32, torch.float64]
 
 
 def test_sum_needs_one_backward_pass_and_adds():
