@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -42,6 +43,10 @@ class ExitOutputs:
             function(self.label_embeddings_ECD),
             None if self.gates_EB is None else function(self.gates_EB),
         )
+
+    def at_least_float32(self) -> ExitOutputs:
+        """Half precision promoted to float32; float64 stays."""
+        return self.map(lambda tensor: tensor.to(torch.promote_types(tensor.dtype, torch.float32)))
 
     def detached(self) -> ExitOutputs:
         """The same values without a graph."""

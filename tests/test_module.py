@@ -14,7 +14,7 @@ from acl_lightning.encoders import EncoderConfig
 from acl_lightning.errors import UserError
 from acl_lightning.gradients import Discard
 from acl_lightning.module import ACLModule
-from acl_lightning.objectives import ACLEmbed, Combined, CrossEntropy, SupervisedContrastive
+from acl_lightning.objectives import ACLEmbed, Combined, CrossEntropy, SupervisedContrastive, Uniform
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +205,30 @@ def test_telemetry_changes_nothing_and_tells_the_angle(backbone, tmp_path):
     assert logged["gradient/discarded_steps"] == conflicts
     assert {f"train/exit_{layer}/{term}" for layer in (1, 2, 3) for term in (name, "cross_entropy")} <= logged.keys()
     assert expected.losses == watch.losses
+
+
+class Logged(Callback):
+    """What the loggers would get, step by step."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.steps.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+
+
+def test_losses_per_exit_are_exact_in_mixed_precision(backbone, tmp_path):
+    """Their mean is the loss that was trained on, which is computed in float32."""
+    logged = Logged()
+    objective = Combined(SupervisedContrastive(0.05), exit_weights=Uniform())
+    callbacks = [GradientConflict(every_n_steps=1), logged]
+    fit(backbone, tmp_path, callbacks=callbacks, objective=objective, trainer={"precision": "bf16-mixed"})
+    assert len(logged.steps) == 5
+    for values in logged.steps:
+        for term in ("cross_entropy", "supervised_contrastive"):
+            mean = sum(values[f"train/exit_{layer}/{term}"] for layer in (1, 2, 3)) / 3
+            assert mean == pytest.approx(values[f"train/{term}"], rel=1e-6)
 
 
 def test_the_tied_label_embeddings_learn_from_acl_embed(backbone):

@@ -28,6 +28,8 @@ class GradientConflict(Callback):
         - `train/exit_<layer>/<term>`: unweighted losses.
 
     A rule that needs one backward pass (`Sum`) has no separate gradients: only losses and skipped steps are logged.
+    With `check_every_n_steps` cosines and norms are taken where a record falls on a check, and repeated until the next;
+    a rate counts a decision as often as it holds.
 
     Args:
         every_n_steps: interval of all but the counts, in optimiser steps. One record costs two passes over the
@@ -98,8 +100,9 @@ class GradientConflict(Callback):
             self._log(pl_module, outputs)
 
     def _log(self, pl_module: LightningModule, outputs: dict[str, Any]) -> None:
+        objective: Any = pl_module.objective
         with torch.no_grad():
-            losses = pl_module.objective.losses_per_exit(outputs["outputs"], outputs["labels"])  # type: ignore[union-attr, operator]
+            losses = objective.losses_per_exit(outputs["outputs"].at_least_float32(), outputs["labels"])
         values: dict[str, Any] = {
             f"train/exit_{layer}/{name}": loss
             for name, loss_E in losses.items()

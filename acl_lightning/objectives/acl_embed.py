@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from acl_lightning.errors import UserError
 from acl_lightning.objectives.base import Term
 from acl_lightning.objectives.similarity import check_temperature, contrastive_loss
 from acl_lightning.outputs import ExitOutputs
@@ -51,7 +52,7 @@ class ACLEmbed(Term):
             "all", the loss over the whole union.
 
     Raises:
-        UserError: the temperature is not positive.
+        UserError: the temperature is not positive, or the anchors are something else.
     """
 
     name = "acl_embed"
@@ -59,6 +60,8 @@ class ACLEmbed(Term):
     def __init__(self, temperature: float = 0.3, anchors: Literal["all", "samples"] = "all") -> None:
         super().__init__()
         self.temperature = check_temperature(temperature)
+        if anchors not in ("all", "samples"):
+            raise UserError('anchors "all" or "samples"', f"{anchors!r}", "The default is all.")
         self.label_anchors = anchors == "all"
 
     def per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ class Objective(nn.Module, ABC):
     def forward(self, outputs: ExitOutputs, labels_B: Tensor) -> dict[str, Tensor]:
         """Evaluate the weighted terms."""
         with torch.autocast(device_type=labels_B.device.type, enabled=False):
-            return self.terms(_at_least_float32(outputs), labels_B)
+            return self.terms(outputs.at_least_float32(), labels_B)
 
     @abstractmethod
     def terms(self, outputs: ExitOutputs, labels_B: Tensor) -> dict[str, Tensor]:
@@ -72,7 +72,7 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def losses_per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> dict[str, Tensor]:
-        """Unweighted loss of every term at every exit, each (E,): for telemetry."""
+        """Unweighted loss of every term at every exit, each (E,): for telemetry. Promote half precision beforehand."""
 
     def all_terms(self) -> list[Term]:
         """Every term in it, however deep."""
@@ -130,10 +130,3 @@ class Objective(nn.Module, ABC):
                 raise UserError(
                     f"a batch of at least {term.min_samples} samples for {term.name}", found, "Raise data.batch_size."
                 )
-
-
-def _at_least_float32(outputs: ExitOutputs) -> ExitOutputs:
-    def promote(tensor: Tensor) -> Tensor:
-        return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
-
-    return outputs.map(promote)

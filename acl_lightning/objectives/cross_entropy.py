@@ -45,6 +45,8 @@ class CrossEntropy(Term):
         super().__init__()
         if not 0 <= label_smoothing < 1:
             raise UserError("a label_smoothing in [0, 1)", f"{label_smoothing}", "Usual values are 0 and 0.1.")
+        if isinstance(class_weights, str) and class_weights != "balanced":
+            raise UserError('a list of class weights, "balanced" or null', f"{class_weights!r}", "Choose one of them.")
         self.label_smoothing = label_smoothing
         self.balanced = class_weights == "balanced"
         self.weights_C: Tensor | None

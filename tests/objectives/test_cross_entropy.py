@@ -68,6 +68,11 @@ def test_bad_class_weights_are_refused(weights):
         CrossEntropy(class_weights=weights)
 
 
+def test_a_misspelt_word_is_not_taken_for_no_weights():
+    with pytest.raises(UserError, match="\"balanced\" or null; found 'balance'"):
+        CrossEntropy(class_weights="balance")
+
+
 def test_class_weights_of_the_wrong_number_are_refused_before_training_and_in_it():
     term = CrossEntropy(class_weights=[1.0, 2.0])
     with pytest.raises(UserError, match="3 class weights, one per class; found 2"):

@@ -202,3 +202,8 @@ def test_acl_embed_descends_towards_the_right_label_embedding():
 def test_a_temperature_that_is_not_positive_is_refused(term_class, tau):
     with pytest.raises(UserError, match="expected a temperature > 0; found"):
         term_class(temperature=tau)
+
+
+def test_a_misspelt_choice_of_anchors_is_refused():
+    with pytest.raises(UserError, match='anchors "all" or "samples"; found \'All\''):
+        ACLEmbed(anchors="All")
