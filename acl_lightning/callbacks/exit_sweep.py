@@ -46,11 +46,11 @@ from acl_lightning.exits import (
     OperatingPoint,
     Patience,
     Static,
+    as_curve,
     check_grids,
     cross_fit,
     fit_temperatures,
     loss_name,
-    pareto_front,
     recommend,
     sweep,
     variant_of,
@@ -188,7 +188,7 @@ class ExitSweep(Callback):
             return criteria
         selection = record.half(selection=True)
         temperatures_E = fit_temperatures(selection.logits_EBC, selection.labels_B)
-        return [Calibrated(one, temperatures_E) for one in criteria]
+        return [Calibrated(one, temperatures_E) for one in criteria if one.name != Static.name]
 
     def _swept(self, record: ExitRecord, criteria: Sequence[Criterion], module: SweptModule) -> list[OperatingPoint]:
         primary = module.metric_names[0]
@@ -240,15 +240,9 @@ def _speed_quality(
     for point in points:
         by_criterion.setdefault(point.criterion, []).append(point)
     static = dict(zip(module.exit_layers, _places(by_criterion.pop(Static.name)), strict=True))
-    curves = {name: _places(_line(members)) for name, members in by_criterion.items()}
+    curves = {name: _places(as_curve(members)) for name, members in by_criterion.items()}
     marked = dict(zip(recommended, _places(list(recommended.values())), strict=True))
     return speed_quality_figure(curves, static, marked, metric=module.metric_names[0], title=title)
-
-
-def _line(points: list[OperatingPoint]) -> list[OperatingPoint]:
-    """A criterion's points as a line: over its thresholds, or a family's front on the selection half."""
-    alike = all(point.settings == points[0].settings for point in points)
-    return points if alike else pareto_front(points, selection=True)
 
 
 def _places(points: list[OperatingPoint]) -> list[tuple[float, float]]:

@@ -15,6 +15,7 @@ from acl_lightning.exits import (
     OperatingPoint,
     Static,
     area_under_curve,
+    as_curve,
     exit_index,
     full_depth,
     mean_layer_by_grade,
@@ -69,8 +70,9 @@ def summarise(
 
     Keys: `metric` (the primary one), `metric_names`, `exit_layers`, `depth`, `samples` (n of both halves),
     `mean_num_tokens`, `full_depth` (metric -> value of the deepest exit), `per_exit` (a list of `layer` and the metrics
-    were everybody to leave there), `area_under_curve` (criterion -> area), `leaves_early` (whether any sample does at
-    any threshold of a criterion other than static), `recommended` (name -> operating point, see `describe`).
+    were everybody to leave there), `area_under_curve` (criterion -> area of its curve and full depth; of a family the
+    curve is its front on the selection half), `leaves_early` (whether any sample does at any threshold of a criterion
+    other than static), `recommended` (name -> operating point, see `describe`).
     """
     report_B = ~columns["selection"].bool()
     labels_B = columns["labels"][report_B]
@@ -92,7 +94,8 @@ def summarise(
         "full_depth": {name: per_exit[-1][name] for name in module.metric_names},
         "per_exit": per_exit,
         "area_under_curve": {
-            name: area_under_curve([point for point in points if point.criterion == name]) for name in swept
+            name: area_under_curve([*as_curve([point for point in points if point.criterion == name]), full])
+            for name in swept
         },
         "leaves_early": any(point.leaves_early for point in points if point.criterion != Static.name),
         "recommended": {

@@ -15,7 +15,18 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from acl_lightning.callbacks.exit_sweep import ExitSweep
 from acl_lightning.callbacks.validation_record import columns_of, distinct, gathered, joined
 from acl_lightning.errors import UserError
-from acl_lightning.exits import PCEE, Confidence, ExitRecord, LearntGate, MaxLoss, Patience, fpabee, from_recipe, pcee
+from acl_lightning.exits import (
+    PCEE,
+    Confidence,
+    ExitRecord,
+    LearntGate,
+    MaxLoss,
+    Patience,
+    Static,
+    fpabee,
+    from_recipe,
+    pcee,
+)
 
 pytestmark = QUIET_TRAINER
 
@@ -133,7 +144,8 @@ def test_the_learnt_gate_is_swept_where_there_is_one(tmp_path):
 
     callback = ExitSweep()
     trainer_for(tmp_path, callback).validate(Gated(), loader(), verbose=False)
-    assert callback.summary["area_under_curve"]["learnt_gate"] == max(callback.summary["area_under_curve"].values())
+    area = callback.summary["area_under_curve"]
+    assert area["learnt_gate"] == max(area[name] for name in ("static", "confidence", "patience", "learnt_gate"))
     with pytest.raises(UserError, match=r"a model with a learnt gate; found one without.*learnt_gate\.yaml"):
         trainer_for(tmp_path, ExitSweep([LearntGate()])).validate(FakeModule(), loader(), verbose=False)
 
@@ -290,6 +302,31 @@ def test_budgets_of_speed_cross_fitting_and_calibration(tmp_path):
     assert list(criterion.temperatures_E) == [row["temperature"] for row in summary["calibration"]]
     assert set(summary["cross_fitted"]) == {"loss0", "loss1", "loss2", "speed2"}
     assert summary["cross_fitted"]["loss0"]["quality"] == 1.0
+
+
+def test_static_exits_are_swept_once_and_have_nothing_to_calibrate(tmp_path):
+    callback = ExitSweep([Static(), Confidence()], calibrate=True)
+    trainer_for(tmp_path, callback).validate(FakeModule(), loader(), verbose=False)
+    assert {row["criterion"] for row in rows_of(tmp_path)} == {"static", "calibrated_confidence"}
+
+
+def test_the_area_of_a_family_is_that_of_its_front_on_the_selection_half(tmp_path):
+    class Lucky(FakeModule):
+        """Exit 1 is always wrong, exit 2 in the selection half only, the others never; ever surer."""
+
+        def validation_step(self, batch, batch_idx, dataloader_idx=0):
+            outputs = super().validation_step(batch, batch_idx, dataloader_idx)
+            right_BC = torch.nn.functional.one_hot(batch["labels"], outputs["logits_EBC"].shape[-1]).float()
+            sign_B1 = torch.where(batch["selection"].bool(), -1.0, 1.0)[:, None]
+            exits = [-0.3 * right_BC, 2 * sign_B1 * right_BC, 9 * right_BC, 9 * right_BC]
+            return {**outputs, "logits_EBC": torch.stack(exits)}
+
+    callback = ExitSweep([PCEE()])
+    trainer_for(tmp_path, callback).validate(Lucky(), loader(), verbose=False)
+    assert callback.summary["per_exit"][1]["accuracy"] == 1.0
+    # Nobody who saw the selection half would leave at exit 2 (layer 2 of 6), so its luck does not count. Exit 3 (layer
+    # 4 of 6) is right up to 1.5 times, and what is faster is always wrong.
+    assert callback.summary["area_under_curve"]["pcee"] == pytest.approx((1.5 - 1) / (3 - 1))
 
 
 def test_budgets_need_names_of_their_own():

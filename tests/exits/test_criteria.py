@@ -276,3 +276,9 @@ def test_the_examples_in_the_docstrings_hold(name):
     results = doctest.testmod(importlib.import_module(f"acl_lightning.exits.{name}"))
     assert results.attempted > 0
     assert results.failed == 0
+
+
+def test_a_sweep_of_pcee_reaches_the_first_exit_even_where_all_are_unsure():
+    logits_EBC = 0.1 * torch.randn(4, 50, 2, generator=torch.Generator().manual_seed(0))
+    loosest = PCEE().variants(2)[-1]
+    assert (loosest.certainty(logits_EBC)[0] >= 1).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits import OperatingPoint, area_under_curve, mean_layer_by_grade, pareto_front, spearman
+from acl_lightning.exits import OperatingPoint, area_under_curve, as_curve, mean_layer_by_grade, pareto_front, spearman
 
 coordinates = st.tuples(
     st.integers(4, 24).map(lambda quarter: quarter / 4), st.integers(0, 20).map(lambda step: step / 20)
@@ -72,3 +73,12 @@ def test_spearman_equals_scipys(pairs):
 
 def test_mean_layer_by_grade():
     assert mean_layer_by_grade(torch.tensor([2, 4, 1, 6]), torch.tensor([3, 3, 0, 3])) == {0: 1.0, 3: 4.0}
+
+
+def test_a_family_is_a_line_chosen_on_the_selection_half():
+    lucky = replace(point(3.0, 1.0), quality_selection=0.1, settings={"bound": 0.5})
+    chosen = replace(point(2.0, 0.6), quality_selection=0.9, settings={"bound": 0.2})
+    beaten = replace(point(1.5, 0.99), quality_selection=0.8, settings={"bound": 0.3})
+    assert as_curve([lucky, chosen, beaten]) == [chosen, lucky]
+    plain = [point(1.0, 0.9), point(1.5, 0.5), point(2.0, 0.8)]
+    assert as_curve(plain) == plain

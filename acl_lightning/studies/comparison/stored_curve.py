@@ -17,10 +17,10 @@ from acl_lightning.exits import (
     OperatingPoint,
     OraclePoint,
     area_under_curve,
+    as_curve,
     band,
     bootstrap,
     oracle_curve,
-    pareto_front,
     sweep,
 )
 from acl_lightning.exits.exit_record import FILE_NAME
@@ -117,8 +117,7 @@ def read_curve(directory: Path, run: Run, criterion_name: str) -> StoredCurve:
     )
     static = tuple(points[: len(record.costs.layers_E)])
     mine = [point for point in points if point.criterion == criterion.name]
-    family = len({tuple(point.settings.items()) for point in mine}) > 1
-    curve = tuple(pareto_front(mine, selection=True)) if family else tuple(mine)
+    curve = tuple(as_curve(mine))
     report = record.half(selection=False)
     oracle = () if report.is_regression else oracle_curve(
         predictions(report.logits_EBC), report.labels_B, quality=measure, costs=report.costs
