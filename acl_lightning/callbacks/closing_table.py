@@ -43,7 +43,8 @@ def closing_tables(summary: Mapping[str, Any], task: str, directory: Path) -> Re
         f"{task}: report half of the validation data, n = {samples['report']}; "
         f"thresholds were chosen on the other half, n = {samples['selection']}"
     )
-    parts: list[RenderableType] = [Text(heading, style="bold"), _exits(summary), _points(summary), *_silence(summary)]
+    parts: list[RenderableType] = [Text(heading, style="bold"), _exits(summary), _points(summary)]
+    parts += [*_unreachable(summary), *_silence(summary)]
     parts += _difficulty(summary)
     spaced = [line for part in parts for line in (part, "")]
     return Group("", *spaced, f"Files: {directory}")
@@ -105,8 +106,16 @@ def _table(title: str) -> Table:
     )
 
 
+def _unreachable(summary: Mapping[str, Any]) -> list[Text]:
+    """Which budgets no operating point keeps; without it their rows would just be missing."""
+    names = summary["unreachable"]
+    return [Text(f"No operating point keeps {', '.join(names)} on the selection half.", style="yellow")] * bool(names)
+
+
 def _silence(summary: Mapping[str, Any]) -> list[Text]:
     """A plain sentence where no recommended point is any faster than full depth."""
+    if len(summary["exit_layers"]) == 1:
+        return [Text("The model has one exit: there is nothing to leave early.")]
     if any(point["leaves_early"] for point in summary["recommended"].values()):
         return []
     if not summary["leaves_early"]:

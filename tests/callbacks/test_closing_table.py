@@ -114,3 +114,26 @@ def test_it_prints_whether_harder_samples_go_deeper(tmp_path):
         text = console.export_text()
         assert f"Rank correlation of exit layer and difficulty at loss1: {words}" in text
         assert "Mean exit layer by difficulty grade: 0: 2.1, 1: 2.9" in text
+
+
+def test_budgets_that_nothing_keeps_are_named(tmp_path):
+    text = printed(tmp_path, FakeModule(), ExitSweep(min_speedups=(2, 50)))
+    assert "No operating point keeps speed50 on the selection half." in text
+    assert "No operating point keeps" not in printed(tmp_path, FakeModule(), ExitSweep(min_speedups=(2,)))
+
+
+def test_a_model_with_one_exit_is_not_told_to_train_longer(tmp_path):
+    sweep = ExitSweep()
+    printed(tmp_path, FakeModule(), sweep)
+    points = sweep.summary["recommended"]
+    alone = {
+        "exit_layers": [6],
+        "per_exit": sweep.summary["per_exit"][-1:],
+        "recommended": {name: {**point, "shares": [1.0], "leaves_early": False} for name, point in points.items()},
+        "leaves_early": False,
+    }
+    console = Console(record=True, width=120, file=io.StringIO())
+    console.print(closing_tables({**sweep.summary, **alone}, "fake", tmp_path))
+    text = console.export_text()
+    assert "The model has one exit: there is nothing to leave early." in text
+    assert "Train longer" not in text
