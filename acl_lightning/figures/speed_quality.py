@@ -77,10 +77,11 @@ def _draw_recommended(axes: Axes, recommended: Mapping[str, Point]) -> None:
     for name, (speed, quality) in recommended.items():
         names_at.setdefault((speed, 100 * quality), []).append(name)
     ring = {"markersize": 13, "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 1.4}
-    for number, (point, names) in enumerate(sorted(names_at.items())):
+    highest_first = sorted(names_at.items(), key=lambda item: (-item[0][1], item[0][0]))
+    for number, (point, names) in enumerate(highest_first):
         label = "recommended" if number == 0 else None
         axes.plot(*point, "o", label=label, zorder=4, **ring)  # type: ignore[arg-type]
-        # Stairs down to the right: points that lie close together keep readable names.
+        # Stairs down, in the order of the points: those that lie close together keep readable names.
         _note(axes, ", ".join(names), point, offset=(30, 12 + 12 * (len(names_at) - 1 - number)), color=INK)
 
 

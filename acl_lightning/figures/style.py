@@ -16,13 +16,17 @@ class Style:
     line: str
 
 
-#: Okabe and Ito's colours that also differ in lightness: distinct to colour-blind readers and in greyscale.
+#: As many as a sweep has criteria. Okabe and Ito's colours but yellow, and a purple: distinct to colour-blind readers;
+#: in greyscale line and marker tell them apart.
 STYLES = (
     Style("#0072B2", "o", "-"),
     Style("#D55E00", "^", "--"),
     Style("#009E73", "D", "-."),
     Style("#CC79A7", "v", ":"),
     Style("#56B4E9", "P", "-"),
+    Style("#E69F00", "X", "--"),
+    Style("#000000", "p", "-."),
+    Style("#7F3C8D", "<", ":"),
 )
 INK = "#222222"
 FAINT = "#8A8A8A"

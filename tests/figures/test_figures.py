@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 
 from acl_lightning.figures import per_exit_figure, speed_quality_figure
 
@@ -111,3 +113,21 @@ def test_pyplot_and_this_package_stay_unimported():
         "assert not ours and 'matplotlib.pyplot' not in sys.modules, ours"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_sweep_of_all_criteria_has_a_look_for_each():
+    curves = {f"criterion {number}": CURVES["confidence"] for number in range(7)}
+    (axes,) = speed_quality_figure(curves, STATIC, {}, metric="accuracy", title="").axes
+    found = [line for line in axes.get_lines() if line.get_label() in curves]
+    assert len({(line.get_linestyle(), line.get_marker()) for line in found}) == 7
+    assert len({line.get_color() for line in found}) == 7
+
+
+@pytest.mark.parametrize("other", [(2.03, 0.76), (2.03, 0.72), (1.95, 0.74)])
+def test_names_of_recommendations_close_together_do_not_cover_each_other(other):
+    recommended = {"loss0": (1.9, 0.74), "speed1.5": (1.9, 0.74), "loss2": other}
+    figure = speed_quality_figure(CURVES, STATIC, recommended, metric="accuracy", title="")
+    FigureCanvasAgg(figure).draw()
+    names = [text for text in figure.axes[0].texts if not text.get_text().isdigit()]
+    first, second = (Text.get_window_extent(name) for name in names)  # without the leader
+    assert not first.overlaps(second)
