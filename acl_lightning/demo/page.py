@@ -86,7 +86,7 @@ def open_page(page: Any, port: int | None = None) -> str:
             run_history=False,
             theme=theme,
         )
-    except OSError as error:
+    except (OSError, OverflowError) as error:  # taken, or no port's number
         raise UserError(f"a free port for the page, {port or 'from 7860'}", "none", "Choose another --port.") from error
     return str(address)
 

@@ -17,6 +17,7 @@ from acl_lightning.export.onnx_graph import (
     example_batch,
     export_onnx,
     onnx_difference,
+    onnxruntime,
 )
 from acl_lightning.saved_run import read_result
 
@@ -39,11 +40,14 @@ def main(arguments: Sequence[str]) -> int:
         check_exit_layer(
             given.exit_layer, read_result(given.run).get("exit_layers") or []
         )  # before anything is written
-    model = export_run(given.run, given.out)
-    points = ", ".join(model.config.operating_points or ()) or "none"
-    print(f"{given.out} written; operating points: {points}")  # noqa: T201 - the command's answer
     if given.onnx:
-        print(_onnx(model, given.out / "model.onnx", given.exit_layer))  # noqa: T201
+        onnxruntime()  # before anything is written, too
+    out = given.out.expanduser()
+    model = export_run(given.run, out)
+    points = ", ".join(model.config.operating_points or ()) or "none"
+    print(f"{out} written; operating points: {points}")  # noqa: T201 - the command's answer
+    if given.onnx:
+        print(_onnx(model, out / "model.onnx", given.exit_layer))  # noqa: T201
     return 0
 
 

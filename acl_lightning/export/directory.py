@@ -100,6 +100,8 @@ def write_directory(out: Path, model: MultiExitForSequenceClassification, tokeni
             tokenizer.save_pretrained(unfinished)
             write_text_atomically(unfinished / "README.md", card)
             unfinished.chmod(0o755)
+            for written in unfinished.iterdir():
+                written.chmod(0o644)  # safetensors writes for the owner's eyes alone
             unfinished.rename(out)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)

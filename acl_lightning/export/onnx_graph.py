@@ -95,17 +95,25 @@ def example_batch(lengths: Sequence[int], inputs: Sequence[str] = INPUTS) -> dic
     return {name: batch[name] for name in INPUTS if name in inputs}
 
 
+def onnxruntime() -> Any:
+    """The module of that name.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        return importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise UserError("onnxruntime", "none installed", "Install it: pip install 'acl-lightning[onnx]'") from error
+
+
 def onnx_difference(graph: ExitGraph, path: Path, batch: dict[str, Tensor]) -> float:
     """Largest absolute difference of a logit between torch and onnxruntime on a batch of token ids.
 
     Raises:
         UserError: onnxruntime is not installed.
     """
-    try:
-        runtime: Any = importlib.import_module("onnxruntime")
-    except ImportError as error:
-        raise UserError("onnxruntime", "none installed", "Install it: pip install 'acl-lightning[onnx]'") from error
-    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = onnxruntime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {name: tensor.numpy() for name, tensor in batch.items()})
     with torch.no_grad():
         expected_BC = graph(**batch)

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from acl_lightning.demo import build_page
+from acl_lightning.demo import build_page, open_page
 from acl_lightning.errors import UserError
 from acl_lightning.export import MultiExitForSequenceClassification, exported_config
 from acl_lightning.export.directory import write_directory
@@ -23,6 +23,18 @@ def test_without_gradio_it_says_what_to_install(served, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(UserError, match=r"gradio; found none installed\. Install it: pip install"):
         build_page(served)
+
+
+def test_a_number_that_is_no_port_is_a_users_mistake():
+    pytest.importorskip("gradio", reason="the extra `demo` is not installed")
+
+    class Page:
+        def launch(self, **settings):
+            with socket.socket() as opened:
+                opened.bind(("127.0.0.1", settings["server_port"]))
+
+    with pytest.raises(UserError, match=r"a free port for the page, 99999; found none\. Choose another --port"):
+        open_page(Page(), 99999)
 
 
 @pytest.fixture

@@ -52,7 +52,8 @@ def test_halves():
 
 def test_what_is_no_record_is_said_with_the_remedy(tmp_path):
     path = tmp_path / "exit_logits.npz"
-    with pytest.raises(UserError, match=r"stored exit logits at .*exit_logits\.npz; found no such file\. Validate"):
+    message = r"stored exit logits at .*exit_logits\.npz; found no such file\. Validate.*--run_dir NEW`, and copy NEW"
+    with pytest.raises(UserError, match=message):
         ExitRecord.load(path)
     path.write_bytes(b"PK\x03\x04 half a file")
     with pytest.raises(UserError, match="found a damaged file"):

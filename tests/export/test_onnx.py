@@ -1,5 +1,7 @@
 """The ONNX graph of an exit says what the exit says, for every batch size and length."""
 
+import sys
+
 import pytest
 import torch
 from tiny_models import FAMILIES, batch, tiny
@@ -69,3 +71,21 @@ def test_the_command_compares_before_it_announces(finished_run, tmp_path, capsys
     assert export_command([str(finished_run), "--out", str(out), "--onnx", "--exit-layer", "2"]) == 0
     assert (out / "model.onnx").is_file()
     assert "exit at layer 2, within" in capsys.readouterr().out
+
+
+def test_a_home_directory_is_understood_and_all_may_read(finished_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert export_command([str(finished_run), "--out=~/model", "--onnx"]) == 0
+    out = tmp_path / "home/model"
+    assert (out / "model.onnx").is_file()
+    assert not list((tmp_path / "here").iterdir())
+    assert {path.stat().st_mode & 0o777 for path in out.iterdir()} == {0o644}
+
+
+def test_without_onnxruntime_nothing_is_written(finished_run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UserError, match=r"onnxruntime; found none installed.*acl-lightning\[onnx\]"):
+        export_command([str(finished_run), "--out", str(tmp_path / "model"), "--onnx"])
+    assert not (tmp_path / "model").exists()

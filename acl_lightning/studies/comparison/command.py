@@ -76,6 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--criterion", default="entropy", help="whose curves to draw (default: %(default)s)")
     parser.add_argument("--speed", choices=SPEEDS, default="layer", help="which speed-up (default: %(default)s)")
     options = parser.parse_args(list(arguments))
+    runs, out = [run.expanduser() for run in options.runs], options.out.expanduser()
     command = ["python", "-m", "acl_lightning", "curves", *arguments]
-    curves(options.runs, options.out, options.criterion, SPEEDS[options.speed], command, plain_console())
+    curves(runs, out, options.criterion, SPEEDS[options.speed], command, plain_console())
     return 0
