@@ -74,7 +74,10 @@ def embedding_map_figure(columns: Sequence[EmbeddingMap], label_names: Sequence[
         if len(panels) == 2:
             _draw(panels[1, position], neighbours[position], column, styles, "t-SNE")
         _foot(panels[0 if len(columns) == 1 else -1, position], column.measures)
-    _legend(figure, label_names, styles, "" if has_tsne() else "t-SNE needs scikit-learn (extra tsne)")
+    stars = any(len(column.label_vectors_CD) for column in columns)
+    _legend(
+        figure, label_names, styles, stars=stars, remark="" if has_tsne() else "t-SNE needs scikit-learn (extra tsne)"
+    )
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
     return figure
 
@@ -160,22 +163,24 @@ def _draw(axes: Axes, drawn: Points | None, column: EmbeddingMap, styles: Sequen
 
 def _foot(axes: Axes, measures: Mapping[str, float]) -> None:
     """The measures in two columns under a panel."""
-    cells = [f"{name.replace('_', ' '):<16}{_value(value):>9}" for name, value in measures.items()]
+    cells = [f"{name.replace('_', ' '):<16}{_value(value):>10}" for name, value in measures.items()]
     half = (len(cells) + 1) // 2
     pairs = zip_longest(cells[:half], cells[half:], fillvalue="")
     text = "\n".join("   ".join(pair).rstrip() for pair in pairs)
     axes.set_xlabel(text, fontsize=6.5, family="monospace", color=INK, loc="left", linespacing=1.5)
 
 
-def _legend(figure: Figure, label_names: Sequence[str], styles: Sequence[Style], remark: str) -> None:
+def _legend(figure: Figure, label_names: Sequence[str], styles: Sequence[Style], *, stars: bool, remark: str) -> None:
     handles = [
         Line2D([], [], linestyle="", marker=style.marker, color=style.color, markersize=6, label=name)
         for name, style in zip(label_names, styles, strict=True)
     ]
-    star = Line2D([], [], linestyle="", marker="*", color="white", markeredgecolor=INK, markersize=13)
-    star.set_label("label embedding")
+    if stars:
+        star = Line2D([], [], linestyle="", marker="*", color="white", markeredgecolor=INK, markersize=13)
+        star.set_label("label embedding")
+        handles.append(star)
     figure.legend(
-        handles=[*handles, star], loc="outside lower center", ncols=len(handles) + 1, frameon=False, fontsize=9,
+        handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9,
         title=remark or None, title_fontsize=8,
     )  # fmt: skip
 
