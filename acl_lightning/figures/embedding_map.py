@@ -75,9 +75,8 @@ def embedding_map_figure(columns: Sequence[EmbeddingMap], label_names: Sequence[
             _draw(panels[1, position], neighbours[position], column, styles, "t-SNE")
         _foot(panels[0 if len(columns) == 1 else -1, position], column.measures)
     stars = any(len(column.label_vectors_CD) for column in columns)
-    _legend(
-        figure, label_names, styles, stars=stars, remark="" if has_tsne() else "t-SNE needs scikit-learn (extra tsne)"
-    )
+    remark = "" if has_tsne() else "t-SNE needs scikit-learn (extra tsne)"
+    _legend(figure, label_names, styles, stars=stars, remark=remark)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
     return figure
 

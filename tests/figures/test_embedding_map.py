@@ -188,7 +188,8 @@ def test_a_sample_or_two_and_no_label_embeddings_are_drawn(n):
 
 
 def test_a_regression_has_no_label_embeddings_in_its_legend_and_its_undefined_measures_keep_apart():
-    bare = column(label_vectors_CD=np.zeros((0, 5)), measures={"class_separation": math.nan})
+    vectors_nD, labels_n, _ = clusters()
+    bare = EmbeddingMap("all", vectors_nD, labels_n, np.zeros((0, 5)), {"class_separation": math.nan})
     figure = embedding_map_figure([bare], ["negative", "positive"], title="stsb")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["negative", "positive"]
     assert any(axes.get_xlabel().split() == ["class", "separation", "undefined"] for axes in figure.axes)
