@@ -128,6 +128,15 @@ class ExitSweep(Callback):
         """Name of the operating point that figures and tables show exit by exit: the loss nearest to 1 point."""
         return loss_name(min(self.max_losses, key=lambda loss: abs(loss - 1)))
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse calibration of a regression now, not after the training.
+
+        Raises:
+            UserError: the task has no classes and `calibrate` is on.
+        """
+        if self.calibrate and getattr(pl_module, "label_names", None) == []:
+            raise UserError("classes to calibrate", "a regression", "Set exit_sweep.calibrate=false.")
+
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin a new record."""
         self._batches = []

@@ -100,17 +100,30 @@ def _points(points: Mapping[str, Any], metric: str | None) -> str:
         rows.append(
             [
                 f"`{name}`",
-                point["criterion"]["class_path"].rpartition(".")[2],
+                _criterion(point["criterion"]),
                 f"{point['threshold']:g}",
                 _percent(measured.get("quality")),
                 _number(measured.get("loss_points"), ".1f"),
-                _number(measured.get("layer_speedup"), ".2f") + "x",
-                _number(measured.get("flops_speedup"), ".2f") + "x",
+                *_speeds(measured),
             ]
         )
     return "## Operating points\n\nAgainst full depth; chosen on other samples than these figures.\n\n" + _table(
         header, rows
     )
+
+
+def _criterion(recipe: Mapping[str, Any]) -> str:
+    """Class and settings: `PCEE, bound 0.2`; of a calibrated criterion, those of the one inside."""
+    name, settings = recipe["class_path"].rpartition(".")[2], recipe["init_args"]
+    if isinstance(settings.get("criterion"), Mapping):
+        return f"{name} {_criterion(settings['criterion'])}"
+    return ", ".join([name, *(f"{key} {value:g}" for key, value in settings.items() if value is not None)])
+
+
+def _speeds(measured: Mapping[str, Any]) -> list[str]:
+    if measured.get("layer_saving") == 0:
+        return ["none leaves early", ""]
+    return [_number(measured.get(name), ".2f") + "x" for name in ("layer_speedup", "flops_speedup")]
 
 
 def _origin(result: Mapping[str, Any]) -> str:

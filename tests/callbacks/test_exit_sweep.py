@@ -329,6 +329,15 @@ def test_the_area_of_a_family_is_that_of_its_front_on_the_selection_half(tmp_pat
     assert callback.summary["area_under_curve"]["pcee"] == pytest.approx((1.5 - 1) / (3 - 1))
 
 
+def test_a_regression_is_not_trained_before_its_calibration_is_refused(tmp_path):
+    module = FakeModule(("pearson",))
+    module.label_names = []
+    trainer = trainer_for(tmp_path, ExitSweep(calibrate=True), log_every_n_steps=1)
+    with pytest.raises(UserError, match=r"classes to calibrate; found a regression\. Set exit_sweep\.calibrate=false"):
+        trainer.fit(module, loader(regression=True), loader(regression=True))
+    assert trainer.global_step == 0
+
+
 def test_budgets_need_names_of_their_own():
     with pytest.raises(UserError, match="budgets with different names; found loss1, loss1"):
         ExitSweep(max_losses=(1,), budgets=[MaxLoss(1)])

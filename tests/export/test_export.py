@@ -9,10 +9,17 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Calibrated, Entropy, Static, recipe
+from acl_lightning.exits import PCEE, Calibrated, Entropy, Patience, Static, recipe
 from acl_lightning.exits.runtime import AdaptiveRuntime
-from acl_lightning.export import MultiExitForSequenceClassification, export_run, resolve_point, served_points
+from acl_lightning.export import (
+    MultiExitForSequenceClassification,
+    export_run,
+    model_card,
+    resolve_point,
+    served_points,
+)
 from acl_lightning.export.command import main as export_command
+from acl_lightning.multi_exit_config import MultiExitConfig
 from acl_lightning.saved_run import load_run
 
 TEXTS = ["a fine film", "not a film that anyone would want to see a second time , alas", "dull"]
@@ -194,6 +201,21 @@ def test_points_come_back_with_all_their_settings_and_run_no_foreign_code():
         foreign = {"x": {"criterion": {"class_path": path, "init_args": {}}, "threshold": 1.0}}
         with pytest.raises(UserError, match=r"an exit criterion of acl_lightning\.exits; found"):
             resolve_point(foreign, "x", (1, 2))
+
+
+def test_the_card_names_criteria_in_full_and_no_speed_that_is_none():
+    early = {"quality": 0.9, "loss_points": 0.5, "layer_speedup": 2.0, "layer_saving": 0.5, "flops_speedup": 2.5}
+    full = {"quality": 0.9, "loss_points": 0.0, "layer_speedup": 1.0, "layer_saving": 0.0, "flops_speedup": 0.99}
+    points = {
+        "loss1": {"criterion": recipe(Calibrated(PCEE(0.2), [1.0, 2.0])), "threshold": 1.0, "measured": early},
+        "loss0": {"criterion": recipe(Patience()), "threshold": 2.0, "measured": full},
+    }
+    config = MultiExitConfig(
+        backbone_config={"model_type": "bert", "num_hidden_layers": 2}, exit_layers=[1, 2], operating_points=points
+    )
+    card = model_card("model", config, {"metric": "accuracy"})
+    assert "| `loss1` | Calibrated PCEE, bound 0.2 | 1 | 90.0 | 0.5 | 2.00x | 2.50x |" in card
+    assert "| `loss0` | Patience | 2 | 90.0 | 0.0 | none leaves early |  |" in card
 
 
 def test_the_command(finished_run, tmp_path, capsys):
