@@ -97,8 +97,17 @@ class TwoStages(Joint):
                     f"{term.name}, which needs {term.min_exits}",
                     "Set model.first_stage_epochs to null, or remove the term.",
                 )
-        for num_exits in (1, self.encoder.num_exits - 1):
-            objective.check(classes=classes, num_exits=num_exits)
+        others = self.encoder.num_exits - 1
+        try:
+            for num_exits in (1, others):
+                objective.check(classes=classes, num_exits=num_exits)
+        except UserError as error:
+            raise UserError(
+                f"an objective for the deepest exit alone, and for {others} others, for training in two stages",
+                f"one that expected {error.expected}",
+                "Take exit weights for any number of exits (Ascending, Uniform), or set model.first_stage_epochs to "
+                "null.",
+            ) from error
 
     def release(self) -> None:
         """Let everything be trained that could be before."""
