@@ -27,7 +27,7 @@ def is_shared(rows: Sequence[GradientRow], index: int) -> bool:
     return rows[0][index] is not None and any(row[index] is not None for row in others)
 
 
-def products_with_protected(rows: Sequence[GradientRow], members: Sequence[int] | None = None) -> Tensor:
+def products_with_protected(rows: Sequence[GradientRow]) -> Tensor:
     """`<g_0, g_k>` for every row k, over the shared parameters.
 
     The products with the other rows are thereby those over all parameters, as a missing gradient is zero; the first is
@@ -35,13 +35,11 @@ def products_with_protected(rows: Sequence[GradientRow], members: Sequence[int] 
 
     Args:
         rows: K gradient rows.
-        members: restrict the products to these parameters; all by default.
 
     Returns:
         (K,), float64, on the CPU; see `products_by_parameter`.
     """
-    products_KN = products_by_parameter(rows)
-    return (products_KN if members is None else products_KN[:, list(members)]).sum(dim=1)
+    return products_by_parameter(rows).sum(dim=1)
 
 
 def products_by_parameter(rows: Sequence[GradientRow]) -> Tensor:
