@@ -78,7 +78,7 @@ def _points(summary: Mapping[str, Any]) -> Table:
             speeds = ("none leaves early", "")
         table.add_row(
             name,
-            point["criterion"],
+            point["criterion"].replace("calibrated_", "calibrated\n"),  # 80 columns hold no more in a line
             point_text(point),
             f"{100 * point['quality']:.1f}",
             f"{point['loss_points']:.1f}",

@@ -7,6 +7,7 @@ import pickle
 import re
 from pathlib import Path
 
+import pytest
 import torch
 from fake_module import QUIET_TRAINER, FakeModule, loader, trainer_for
 from rich.console import Console
@@ -72,8 +73,9 @@ def test_the_setting_of_a_family_stands_beside_its_threshold(tmp_path):
     assert cells(text, "loss1")[1:3] == ["pcee", "1, bound 0.25"]
 
 
-def test_it_fits_a_terminal_of_80_columns(tmp_path):
-    sweep = ExitSweep()
+@pytest.mark.parametrize("calibrate", [False, True])
+def test_it_fits_a_terminal_of_80_columns(calibrate, tmp_path):
+    sweep = ExitSweep(calibrate=calibrate)
     printed(tmp_path, FakeModule(), sweep)
     console = Console(record=True, width=80, file=io.StringIO())
     console.print(closing_tables(sweep.summary, "fake", Path("runs/fake")))
