@@ -59,12 +59,14 @@ MAY_IMPORT = {
         "encoders",
         "",
     },
-    "studies/comparison": {"studies", "exits", "metrics", "outputs", "figures", "files", "errors"},
-    "studies": {"figures", "files", "errors", ""},
+    "studies/comparison": {"studies", "arguments", "exits", "metrics", "outputs", "figures", "files", "errors"},
+    "studies": {"arguments", "figures", "files", "errors", ""},
+    "arguments": set(),
     "sections": set(),
     "saved_run": {"module", "data", "run_directory", "sections", "errors"},
     "multi_exit_config": set(),
     "export": {
+        "arguments",
         "encoders",
         "exits",
         "exits/runtime",
@@ -74,6 +76,7 @@ MAY_IMPORT = {
         "errors",
     },
     "latency": {
+        "arguments",
         "encoders",
         "data",
         "exits",
@@ -86,6 +89,7 @@ MAY_IMPORT = {
         "errors",
     },
     "demo": {
+        "arguments",
         "encoders",
         "exits",
         "exits/runtime",

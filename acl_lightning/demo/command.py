@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
+from acl_lightning.arguments import Parser, path
 from acl_lightning.demo.page import build_page, open_page
 from acl_lightning.demo.served import load_served, run_of_checkpoint
 from acl_lightning.errors import UserError
@@ -17,8 +16,8 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         UserError: no model named, one that cannot be loaded, no Gradio, or a port that is taken.
     """
-    parser = argparse.ArgumentParser(prog="acl_lightning demo", description="A local page that classifies a sentence.")
-    parser.add_argument("directory", type=Path, nargs="?", help="a run, or what `export` wrote")
+    parser = Parser(prog="acl_lightning demo", description="A local page that classifies a sentence.")
+    parser.add_argument("directory", type=path, nargs="?", help="a run, or what `export` wrote")
     parser.add_argument("--ckpt_path", help="RUN/checkpoints/NAME.ckpt; with a run also best or last")
     parser.add_argument("--port", type=int, default=7860, help="of the page (default: 7860)")
     given = parser.parse_args(list(arguments))
@@ -26,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     if directory is None:
         if given.ckpt_path is None:
             raise UserError("a run, an export or --ckpt_path", "none of them", "Example: demo runs/NAME")
-        directory = run_of_checkpoint(Path(given.ckpt_path))
+        directory = run_of_checkpoint(path(given.ckpt_path))
     page = build_page(load_served(directory, given.ckpt_path))
     print(f"{open_page(page, given.port)} (stop with Ctrl-C)", flush=True)  # noqa: T201 - the command's answer
     page.block_thread()

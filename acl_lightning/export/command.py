@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from acl_lightning.arguments import Parser, path
 from acl_lightning.errors import UserError
 from acl_lightning.export.directory import export_run
 from acl_lightning.export.model import MultiExitForSequenceClassification
@@ -28,9 +28,9 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         UserError: see `export_run` and `export_onnx`; an exit layer without `--onnx`.
     """
-    parser = argparse.ArgumentParser(prog="acl_lightning export", description="Write a run as a transformers model.")
-    parser.add_argument("run", type=Path, help="directory of a finished run")
-    parser.add_argument("--out", type=Path, required=True, help="directory to write; must not exist")
+    parser = Parser(prog="acl_lightning export", description="Write a run as a transformers model.")
+    parser.add_argument("run", type=path, help="directory of a finished run")
+    parser.add_argument("--out", type=path, required=True, help="directory to write; must not exist")
     parser.add_argument("--onnx", action="store_true", help="write model.onnx as well")
     parser.add_argument("--exit_layer", "--exit-layer", type=int, help="layer whose exit model.onnx is (default: last)")
     given = parser.parse_args(list(arguments))
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         )  # before anything is written
     if given.onnx:
         onnxruntime()  # before anything is written, too
-    out = given.out.expanduser()
+    out = given.out
     model = export_run(given.run, out)
     points = ", ".join(model.config.operating_points or ()) or "none"
     print(f"{out} written; operating points: {points}")  # noqa: T201 - the command's answer

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from acl_lightning.arguments import Parser, path
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Criterion, Static
 from acl_lightning.exits.runtime import MODES
@@ -38,12 +39,12 @@ def main(arguments: Sequence[str]) -> int:
     given = _parsed(arguments)
     result = read_result(given.run)
     chosen, quality = _points(result, given.operating_point)
+    device = _device(given.device)
     module, data = load_run(given.run, given.ckpt_path)
     if given.data is None:
         batches = validation_batches(data, given.batch_size, given.rows)
     else:
         batches = text_batches(data, given.data, given.batch_size, given.rows)
-    device = torch.device(given.device)
     encoder = module.encoder.to(device)
     batches = on_device(batches, device)
     reference = plain_model(data.tokenizer_source, encoder.num_labels, device)
@@ -63,11 +64,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="acl_lightning latency",
         description="Time a run's operating points on this machine, against the plain Hugging Face model.",
     )
-    parser.add_argument("run", type=Path, help="directory of a finished run")
+    parser.add_argument("run", type=path, help="directory of a finished run")
     parser.add_argument("--ckpt_path", help="best, last or a file (default: the one that the result is about)")
     parser.add_argument("--operating_point", nargs="+", metavar="NAME", help="default: all recommended ones")
     parser.add_argument("--mode", nargs="+", default=list(MODES), metavar="MODE", help=f"default: {' '.join(MODES)}")
@@ -76,9 +77,9 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--rows", type=int, default=256, help="samples to time (default: the first 256, a window of throughput mode)"
     )
-    parser.add_argument("--data", type=Path, help="a file of texts, one a line (default: the validation split)")
+    parser.add_argument("--data", type=path, help="a file of texts, one a line (default: the validation split)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--out", type=Path, help="directory to write to (default: the run)")
+    parser.add_argument("--out", type=path, help="directory to write to (default: the run)")
     given = parser.parse_args(list(arguments))
     for name in ("batch_size", "repeats", "rows"):
         if getattr(given, name) < 1:
@@ -87,6 +88,21 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     if unknown:
         raise UserError(f"modes among {', '.join(MODES)}", repr(unknown[0]), "Choose one or more of them.")
     return given
+
+
+def _device(name: str) -> torch.device:
+    """A device of this machine.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError("a device of this machine", f"{name!r} ({reason})", "Set --device cpu.") from error
+    return device
 
 
 def _points(result: Mapping[str, Any], names: Sequence[str] | None) -> tuple[Points, dict[str, float | None]]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
 
+from acl_lightning.arguments import Parser
 from acl_lightning.errors import UserError
 from acl_lightning.files import replaced_atomically, write_text_atomically
 from acl_lightning.studies.curves import curves_figure
@@ -27,14 +26,6 @@ WIDTH = 140
 
 #: Sharp on a page, and well under 150 kB: results are committed.
 DPI = 110
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that answers a mistake with one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with code 2."""
-        self.exit(2, f"error: {message}; see --help.\n")
 
 
 def collect(directories: Sequence[Path], out: Path, criterion: str, command: Sequence[str], console: Console) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from acl_lightning.arguments import Parser
 from acl_lightning.errors import UserError
 from acl_lightning.files import replaced_atomically, write_text_atomically
-from acl_lightning.studies.collect import Parser, none_finished, plain_console, read_each_once
+from acl_lightning.studies.collect import none_finished, plain_console, read_each_once
 from acl_lightning.studies.conflict_report import angles_figures, markdown
 from acl_lightning.studies.conflict_tables import WatchedGroup, agreement_rows, angle_rows, layer_rows
 from acl_lightning.studies.grouping import group_runs

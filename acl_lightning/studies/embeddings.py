@@ -11,10 +11,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from acl_lightning.arguments import Parser
 from acl_lightning.errors import UserError
 from acl_lightning.figures import EmbeddingMap, embedding_map_figure
 from acl_lightning.files import replaced_atomically, write_text_atomically
-from acl_lightning.studies.collect import DPI, WIDTH, Parser
+from acl_lightning.studies.collect import DPI, WIDTH
 from acl_lightning.studies.grouping import group_runs
 from acl_lightning.studies.provenance import provenance
 from acl_lightning.studies.representation_record import Representation, read_representation

@@ -109,6 +109,8 @@ def test_what_is_measured_beside_the_clock_is_that_of_the_inputs(tiny_backbone):
         (["--rows=0"], r"--rows of 1 or more; found 0"),
         (["--operating_point", "loss9"], r"an operating point among: first, loss0, loss1, loss2; found 'loss9'"),
         (["--data=missing.txt"], r"a text file at missing.txt; found .*No such file"),
+        (["--device=abacus"], r"a device of this machine; found 'abacus' .*Set --device cpu"),
+        (["--device=meta:x"], r"a device of this machine; found 'meta:x'"),
         (["--ckpt_path=missing.ckpt"], r"a checkpoint at missing.ckpt; found no such file"),
     ],
 )
