@@ -101,10 +101,23 @@ class CommandLine(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Do nothing: a given configuration always wins over what a checkpoint remembers."""
 
+    def _refuse_automatic_settings(self, trainer: Namespace) -> None:
+        """Name our settings to who gives Lightning's, which are for automatic optimisation only."""
+        ours = {"gradient_clip_val": ("max_grad_norm", 0), "accumulate_grad_batches": ("accumulate", 1)}
+        for name, (setting, harmless) in ours.items():
+            given = trainer.get(name)
+            if given not in (None, harmless):
+                raise UserError(
+                    f"model.optimization.{setting} (optimisation is manual here)",
+                    f"trainer.{name} = {given}",
+                    f"Set --model.optimization.{setting}={given}.",
+                )
+
     def before_instantiate_classes(self) -> None:
         """Choose the run directory and point everything that writes at it, after the configuration is written down."""
         command = str(self.subcommand)
         config = self.config[command]
+        self._refuse_automatic_settings(config.trainer)
         text = self._parser(command).dump(config, skip_none=False)
         settings = yaml.safe_load(text)
         identity = config_hash(yaml.safe_dump({k: v for k, v in settings.items() if k not in NOT_SETTINGS}))

@@ -104,7 +104,7 @@ class ACLModule(ExitModule):
         }
         self.step: GradientStep | None = None
         self._step_state: dict[str, Any] = {}
-        self.skipped_in_a_row = 0
+        self.broken_in_a_row = 0
 
     # -- training ---------------------------------------------------------------------------------------------------
 
@@ -196,11 +196,13 @@ class ACLModule(ExitModule):
     def _finish_step(self, *, scaled: bool) -> StepReport:
         assert self.step is not None
         report = self.step.finish()
-        self.skipped_in_a_row = self.skipped_in_a_row + 1 if report.skipped else 0
-        if self.skipped_in_a_row >= self.optimization.max_skipped_steps:
+        # A term beside the protected one is left out where it is not finite; left out for good, it is no training.
+        broken = report.skipped or not bool(report.products_K.isfinite().all())
+        self.broken_in_a_row = self.broken_in_a_row + 1 if broken else 0
+        if self.broken_in_a_row >= self.optimization.max_skipped_steps:
             raise UserError(
-                "a finite gradient of the protected term",
-                f"none in {self.skipped_in_a_row} steps in a row",
+                "a finite gradient of every term",
+                f"one that is not finite in {self.broken_in_a_row} steps in a row",
                 "Lower the learning rate, raise the temperature, or train in 32-true.",
             )
         if not report.skipped or scaled:

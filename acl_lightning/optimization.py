@@ -24,7 +24,8 @@ class OptimizationConfig:
         warmup_fraction: share of all optimiser steps over which the learning rate rises from zero.
         max_grad_norm: gradients are scaled down to this norm, after the rule and after unscaling; None: no clipping.
         accumulate: micro-batches per optimiser step. The last group of an epoch may be smaller and is stepped too.
-        max_skipped_steps: training stops after this many steps in a row whose protected gradient is not finite.
+        max_skipped_steps: training stops after this many steps in a row with a gradient that is not finite. Such steps
+            are skipped where it is the protected term's.
     """
 
     learning_rate: float = 5e-5

@@ -206,6 +206,8 @@ MISTAKES = {
     "unknown strategy": (["--trainer.strategy=hope"], r"hope"),
     "validation that is never due": (["--trainer.val_check_interval=100"], r"val_check_interval"),
     "a place that cannot be written": (["--run_dir=/proc/nowhere/run"], r"/proc/nowhere"),
+    "Lightning's clipping": (["--trainer.gradient_clip_val=1"], r"Set --model.optimization.max_grad_norm=1"),
+    "Lightning's accumulation": (["--trainer.accumulate_grad_batches=4"], r"--model.optimization.accumulate=4"),
     "values for classes": (
         [f"--config={CONF / 'objective/regression.yaml'}"],
         r"an objective for classes \(this task has them\); found an objective that compares values",
@@ -263,7 +265,7 @@ def test_a_failed_run_keeps_its_error(command, tmp_path):
     )
     code, error = command("fit", ACL, *arguments, *rate, f"--run_dir={tmp_path / 'run'}")
     assert code == 2
-    assert "a finite gradient of the protected term; found none in 1 steps in a row" in error
+    assert "a finite gradient of every term; found one that is not finite in 1 steps in a row" in error
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert result["status"] == "failed"
     assert "finite gradient" in result["error"]

@@ -110,14 +110,19 @@ def test_compiled_layers_train_alike(backbone, tmp_path, monkeypatch):
 class Broken(CrossEntropy):
     """Never a number."""
 
+    name = "broken"
+
     def per_exit(self, outputs, labels_B):
         return super().per_exit(outputs, labels_B) * math.nan
 
 
+@pytest.mark.parametrize("broken", ["protected", "auxiliary"])
 @pytest.mark.parametrize("scope", SCOPES, ids=kind)
-def test_too_many_skipped_steps_in_a_row_end_the_run(scope, backbone, tmp_path):
-    objective = Combined(SupervisedContrastive(), protected=Broken())
-    with pytest.raises(UserError, match=r"finite gradient of the protected term; found none in 2 steps in a row"):
+def test_too_many_steps_in_a_row_without_a_finite_gradient_end_the_run(scope, broken, backbone, tmp_path):
+    """Also where it is a term that the rule leaves out: it would be left out to the end without a word."""
+    terms = {"protected": CrossEntropy(), "auxiliary": SupervisedContrastive()} | {broken: Broken()}
+    objective = Combined(**terms)
+    with pytest.raises(UserError, match=r"finite gradient of every term; found one .* in 2 steps in a row"):
         fit(
             backbone, tmp_path, objective=objective, gradient_rule=Discard(), gradient_scope=scope,
             optimization={"max_skipped_steps": 2},

@@ -64,6 +64,13 @@ def nearest_to_layer_3(encoder: MultiExitEncoder, batches: list[dict[str, torch.
     return threshold, found[threshold]
 
 
+class EveryExitRead(Static):
+    """Leaves at a known exit, but has all exits before it read, as a criterion does that decides."""
+
+    def exits_read(self, threshold: float, num_exits: int) -> range:
+        return range(num_exits)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -93,14 +100,15 @@ def main() -> None:
         for layer, target in ((2, 4.2), (3, 2.5), (6, 1.05)):
             name = f"batch, 32 x 128, all leave at layer {layer} of 6"
             compare(name, target, lambda: serve(plain, [batch]), lambda at=at[layer]: at(**batch), arguments.rounds)
-        name = "latency, one sentence, layer 3 of 6"
-        compare(
-            name,
-            2.0,
-            lambda: serve(plain, sentences),
-            lambda at=at[3]: [*at.stream(sentences, "latency")],
-            arguments.rounds,
-        )
+        deciding = AdaptiveRuntime(encoder, EveryExitRead(), 3.0)
+        for what, runtime in (("static", at[3]), ("every exit read", deciding)):
+            compare(
+                f"latency, one sentence, layer 3 of 6, {what}",
+                2.0,
+                lambda: serve(plain, sentences),
+                lambda runtime=runtime: [*runtime.stream(sentences, "latency")],
+                arguments.rounds,
+            )
         with tempfile.TemporaryDirectory() as directory:
             model = (
                 load_run(given[EXIT_ROWS[kind]])[0].encoder
