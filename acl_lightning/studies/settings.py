@@ -10,8 +10,8 @@ import yaml
 #: Dotted key -> value as text.
 Settings = Mapping[str, str]
 
-#: What runs that differ in nothing but the seed may differ in.
-NOT_A_SETTING = ("seed_everything", "run_dir")
+#: What runs that differ in nothing but the seed may differ in: where they write, and what they show meanwhile.
+NOT_A_SETTING = ("seed_everything", "run_dir", "trainer.enable_progress_bar", "trainer.enable_model_summary")
 
 
 def flat_settings(config: Mapping[str, Any]) -> dict[str, str]:
@@ -21,7 +21,7 @@ def flat_settings(config: Mapping[str, Any]) -> dict[str, str]:
     `model.objective: acl_lightning.objectives.Combined`, `model.objective.weight: 0.5`. Null reads `none`; a list is
     one value.
     """
-    return dict(_leaves({key: value for key, value in config.items() if key not in NOT_A_SETTING}, ""))
+    return {key: text for key, text in _leaves(config, "") if key not in NOT_A_SETTING}
 
 
 def _leaves(node: Any, key: str) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ def test_objects_lists_null_and_booleans_become_text_and_the_seed_is_left_out():
     config = {
         "seed_everything": 3,
         "run_dir": "runs/a",
+        "trainer": {"enable_progress_bar": False},
         "data": {"seed": 0, "rows": [1, 2], "root": None},
         "model": {"objective": combined(weight=0.5, convex=False), "rule": {"class_path": "rules.Sum"}},
     }
