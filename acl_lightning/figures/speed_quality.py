@@ -12,6 +12,9 @@ from acl_lightning.figures.style import FAINT, INK, STYLES, plain
 #: (layer speed-up, quality as a fraction).
 Point = tuple[float, float]
 
+#: So that a curve does not run through letters.
+BEHIND_TEXT = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
+
 
 def speed_quality_figure(
     curves: Mapping[str, Sequence[Point]],
@@ -77,17 +80,20 @@ def _draw_recommended(axes: Axes, recommended: Mapping[str, Point]) -> None:
     for name, (speed, quality) in recommended.items():
         names_at.setdefault((speed, 100 * quality), []).append(name)
     ring = {"markersize": 13, "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 1.4}
-    highest_first = sorted(names_at.items(), key=lambda item: (-item[0][1], item[0][0]))
-    for number, (point, names) in enumerate(highest_first):
+    slowest_first = sorted(names_at.items(), key=lambda item: (item[0][0], -item[0][1]))
+    for number, ((speed, quality), names) in enumerate(slowest_first):
         label = "recommended" if number == 0 else None
-        axes.plot(*point, "o", label=label, zorder=4, **ring)  # type: ignore[arg-type]
-        # Stairs down, in the order of the points: those that lie close together keep readable names.
-        _note(axes, ", ".join(names), point, offset=(30, 12 + 12 * (len(names_at) - 1 - number)), color=INK)
+        axes.plot(speed, quality, "o", label=label, zorder=4, **ring)  # type: ignore[arg-type]
+        # A list in the upper right corner, fast and good, where no model is: names of close points stay apart.
+        axes.annotate(
+            f"{', '.join(names)}: {quality:.1f} % at {speed:.2f}x", (speed, quality), (0.6, 0.96 - 0.07 * number),
+            textcoords="axes fraction", va="top", fontsize=9, color=INK, zorder=5, bbox=BEHIND_TEXT,
+            arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 6, "relpos": (0, 0.5)},
+        )  # fmt: skip
 
 
 def _note(axes: Axes, text: str, point: Point, *, offset: tuple[float, float], color: str) -> None:
-    leader = {"arrowstyle": "-", "color": FAINT, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 6} if offset[0] else None
     axes.annotate(
-        text, point, offset, textcoords="offset points", ha="left" if leader else "center", fontsize=9, color=color,
-        arrowprops=leader, zorder=5, bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"},
+        text, point, offset, textcoords="offset points", ha="center", fontsize=9, color=color, zorder=5,
+        bbox=BEHIND_TEXT,
     )  # fmt: skip

@@ -47,7 +47,13 @@ def test_curves_differ_without_colour():
 
 def test_recommendations_that_coincide_share_one_mark():
     (axes,) = speed_quality().axes
-    assert {text.get_text() for text in axes.texts} == {"1", "3", "6", "loss0", "loss1, loss2"}
+    assert {text.get_text() for text in axes.texts} == {
+        "1",
+        "3",
+        "6",
+        "loss0: 90.0 % at 1.00x",
+        "loss1, loss2: 88.0 % at 2.00x",
+    }
     rings = [line for line in axes.get_lines() if line.get_markersize() == 13]
     assert [ring.get_xydata().tolist() for ring in rings] == [[[1.0, 90.0]], [[2.0, 88.0]]]
 
