@@ -15,6 +15,9 @@ Point = tuple[float, float]
 #: So that a curve does not run through letters.
 BEHIND_TEXT = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
 
+#: A line from the left edge of a name to its point.
+LEADER = {"arrowstyle": "-", "color": FAINT, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 6, "relpos": (0, 0.5)}
+
 
 def speed_quality_figure(
     curves: Mapping[str, Sequence[Point]],
@@ -88,7 +91,7 @@ def _draw_recommended(axes: Axes, recommended: Mapping[str, Point]) -> None:
         axes.annotate(
             f"{', '.join(names)}: {quality:.1f} % at {speed:.2f}x", (speed, quality), (0.6, 0.96 - 0.07 * number),
             textcoords="axes fraction", va="top", fontsize=9, color=INK, zorder=5, bbox=BEHIND_TEXT,
-            arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 6, "relpos": (0, 0.5)},
+            arrowprops=LEADER,
         )  # fmt: skip
 
 
