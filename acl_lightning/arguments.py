@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
+
+from acl_lightning.errors import UserError
 
 
 class Parser(argparse.ArgumentParser):
@@ -18,3 +22,21 @@ class Parser(argparse.ArgumentParser):
 def path(text: str) -> Path:
     """A path as a shell would read it, also after `--out=`: `~` is the home directory."""
     return Path(text).expanduser()
+
+
+def study_parser(module: str, description: str) -> Parser:
+    """The parser of `python -m MODULE RUN [RUN ...] --out DIR`."""
+    parser = Parser(prog=f"python -m {module}", description=description)
+    parser.add_argument("runs", nargs="+", type=path, metavar="RUN", help="directory of a run")
+    parser.add_argument("--out", required=True, type=path, metavar="DIR", help="where to write")
+    return parser
+
+
+def exit_code(work: Callable[[], None]) -> int:
+    """Do the work of a command. Returns 0, or 2 after one line about a user's mistake."""
+    try:
+        work()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0

@@ -61,7 +61,7 @@ MAY_IMPORT = {
     },
     "studies/comparison": {"studies", "arguments", "exits", "metrics", "outputs", "figures", "files", "errors"},
     "studies": {"arguments", "figures", "files", "errors", ""},
-    "arguments": set(),
+    "arguments": {"errors"},
     "sections": set(),
     "saved_run": {"module", "data", "run_directory", "sections", "errors"},
     "multi_exit_config": set(),

@@ -5,6 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from acl_lightning.gradients import Row, products_by_parameter
+
+
+def pair_products(first: Row, second: Row) -> Tensor:
+    """`|a|^2`, `<a, b>` and `|b|^2` at every parameter that both reach, zero elsewhere: (3, N), float64, on the CPU."""
+    squares_N, products_N = products_by_parameter([first, second])
+    return torch.stack([squares_N, products_N, products_by_parameter([second, first])[0]])
+
 
 def cosines(products: Tensor, first_squares: Tensor, second_squares: Tensor) -> Tensor:
     """`<a, b> / (|a| |b|)` from inner products and squared norms, in [-1, 1].

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from acl_lightning.callbacks.angles import cosines, degrees
+from acl_lightning.callbacks.angles import cosines, degrees, pair_products
 from acl_lightning.errors import UserError
 from acl_lightning.gradients import products_with_protected
 from acl_lightning.gradients.collect import Row
@@ -72,7 +72,7 @@ class GradientConflict(Callback):
         if self.steps % self.every_n_steps or len(rows) < 2:
             return
         protected = products_with_protected(rows)[0]
-        firsts, products, squares = zip(*(_pair(rows[0], row) for row in rows[1:]), strict=True)
+        firsts, products, squares = zip(*(pair_products(rows[0], row).sum(dim=1) for row in rows[1:]), strict=True)
         self._norms_K = torch.stack([protected, *squares]).sqrt()
         self._cosines_K = cosines(
             torch.stack([protected, *products]),
@@ -120,9 +120,3 @@ class GradientConflict(Callback):
                     values[f"gradient/cosine/{name}"] = cosine.float()
                     values[f"gradient/angle/{name}"] = degrees(cosine).float()
         pl_module.log_dict(values)
-
-
-def _pair(protected: Row, other: Row) -> tuple[Tensor, Tensor, Tensor]:
-    """`|a|^2`, `<a, b>` and `|b|^2` over the parameters that both reach."""
-    square, product = products_with_protected([protected, other])
-    return square, product, products_with_protected([other, protected])[0]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from acl_lightning.gradients import Row, mean_over_ranks, products_by_parameter
+from acl_lightning.callbacks.angles import pair_products
+from acl_lightning.gradients import Row, mean_over_ranks
 
 
 def gradient_row(term: Tensor, sources: Sequence[Tensor], world_size: int = 1) -> Row:
@@ -38,9 +39,7 @@ def compared(protected: Row, term: Row, world_size: int = 1) -> dict[int, Tensor
     Returns:
         Index of the source -> (3,), float64, on the CPU.
     """
-    square_p, product = products_by_parameter([protected, term])
-    square_t = products_by_parameter([term, protected])[0]
-    products_N3 = torch.stack([square_p, product, square_t], dim=1)
+    products_N3 = pair_products(protected, term).T.contiguous()
     if world_size > 1 and (at_embeddings := term[-1]) is not None:
         summed = products_N3[-1].to(at_embeddings.device)
         torch.distributed.all_reduce(summed)

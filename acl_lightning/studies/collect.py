@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from acl_lightning.arguments import Parser
+from acl_lightning.arguments import exit_code, study_parser
 from acl_lightning.errors import UserError
 from acl_lightning.files import replaced_atomically, write_text_atomically
 from acl_lightning.studies.curves import curves_figure
@@ -94,18 +94,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: as in `sys.argv[1:]`, which is the default.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
-    parser = Parser(prog=f"python -m {MODULE}", description="Finished runs to tables, curves and their provenance.")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="directory of a run")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to write")
+    parser = study_parser(MODULE, "Finished runs to tables, curves and their provenance.")
     parser.add_argument("--criterion", default="entropy", help="whose curves to draw (default: %(default)s)")
     options = parser.parse_args(typed)
     command = ["python", "-m", MODULE, *typed]
-    try:
-        collect(options.runs, options.out, options.criterion, command, plain_console())
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    return 0
+    return exit_code(lambda: collect(options.runs, options.out, options.criterion, command, plain_console()))
 
 
 if __name__ == "__main__":

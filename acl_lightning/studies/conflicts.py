@@ -10,8 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from acl_lightning.arguments import Parser
-from acl_lightning.errors import UserError
+from acl_lightning.arguments import exit_code, study_parser
 from acl_lightning.files import replaced_atomically, write_text_atomically
 from acl_lightning.studies.collect import none_finished, plain_console, read_each_once
 from acl_lightning.studies.conflict_report import angles_figures, markdown
@@ -82,16 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: as in `sys.argv[1:]`, which is the default.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
-    parser = Parser(prog=f"python -m {MODULE}", description="Angles between gradients, from runs with GradientWatch.")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="directory of a run")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to write")
+    parser = study_parser(MODULE, "Angles between gradients, from runs with GradientWatch.")
     options = parser.parse_args(typed)
-    try:
-        conflicts(options.runs, options.out, ["python", "-m", MODULE, *typed], plain_console())
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    return 0
+    command = ["python", "-m", MODULE, *typed]
+    return exit_code(lambda: conflicts(options.runs, options.out, command, plain_console()))
 
 
 if __name__ == "__main__":

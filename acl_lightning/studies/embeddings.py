@@ -11,11 +11,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from acl_lightning.arguments import Parser
+from acl_lightning.arguments import exit_code, study_parser
 from acl_lightning.errors import UserError
 from acl_lightning.figures import EmbeddingMap, embedding_map_figure
 from acl_lightning.files import replaced_atomically, write_text_atomically
-from acl_lightning.studies.collect import DPI, WIDTH
+from acl_lightning.studies.collect import DPI, plain_console
 from acl_lightning.studies.grouping import group_runs
 from acl_lightning.studies.provenance import provenance
 from acl_lightning.studies.representation_record import Representation, read_representation
@@ -132,22 +132,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: as in `sys.argv[1:]`, which is the default.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
-    parser = Parser(prog=f"python -m {MODULE}", description="Representations of several runs side by side.")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="directory of a run")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to write")
+    parser = study_parser(MODULE, "Representations of several runs side by side.")
     parser.add_argument("--names", metavar="A,B,...", help="of the groups (default: in what they differ)")
     parser.add_argument("--layer", type=int, help="exit to draw (default: the deepest that all runs kept)")
     options = parser.parse_args(typed)
+    command = ["python", "-m", MODULE, *typed]
     names = options.names.split(",") if options.names else None
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDTH)
-    try:
-        embeddings(options.runs, options.out, names, options.layer, ["python", "-m", MODULE, *typed], console)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    return 0
+    return exit_code(lambda: embeddings(options.runs, options.out, names, options.layer, command, plain_console()))
 
 
 if __name__ == "__main__":

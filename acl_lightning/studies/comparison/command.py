@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from acl_lightning.arguments import Parser, path
+from acl_lightning.arguments import study_parser
 from acl_lightning.errors import UserError
 from acl_lightning.files import replaced_atomically, write_text_atomically
 from acl_lightning.studies.collect import DPI, none_finished, plain_console, read_each_once
@@ -71,9 +71,7 @@ def curves(
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command with the arguments after its name. Returns 0; a user's mistake is raised as `UserError`."""
-    parser = Parser(prog="python -m acl_lightning curves", description="Quality-speed curves of runs in one figure.")
-    parser.add_argument("runs", nargs="+", type=path, metavar="RUN", help="directory of a run")
-    parser.add_argument("--out", required=True, type=path, metavar="DIR", help="where to write")
+    parser = study_parser("acl_lightning curves", "Quality-speed curves of runs in one figure.")
     parser.add_argument("--criterion", default="entropy", help="whose curves to draw (default: %(default)s)")
     parser.add_argument("--speed", choices=SPEEDS, default="layer", help="which speed-up (default: %(default)s)")
     options = parser.parse_args(list(arguments))
