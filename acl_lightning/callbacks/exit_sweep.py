@@ -31,20 +31,14 @@ from acl_lightning.callbacks.sweep_trust import (
 from acl_lightning.callbacks.validation_record import Columns, columns_of, gathered, joined
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
-    FPABEE,
-    PCEE,
     Budget,
     Calibrated,
-    Confidence,
     Criterion,
-    Entropy,
     ExitRecord,
     LearntGate,
-    Margin,
     MaxLoss,
     MinSpeedup,
     OperatingPoint,
-    Patience,
     Static,
     as_curve,
     check_grids,
@@ -54,6 +48,7 @@ from acl_lightning.exits import (
     recommend,
     sweep,
     variant_of,
+    without_arguments,
 )
 from acl_lightning.exits.exit_record import FILE_NAME
 from acl_lightning.exits.selection import check_names
@@ -239,7 +234,7 @@ class ExitSweep(Callback):
 
 
 def _every_criterion() -> list[Criterion]:
-    return [Confidence(), Entropy(), Margin(), Patience(), PCEE(), FPABEE(), LearntGate()]
+    return [kind() for kind in without_arguments() if kind is not Static]
 
 
 def _speed_quality(

@@ -11,12 +11,8 @@ import torch
 
 from acl_lightning.demo.served import ServedModel
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Confidence, Criterion, Entropy, LearntGate, Margin, Patience, Static
+from acl_lightning.exits import Criterion, LearntGate, Static, without_arguments
 from acl_lightning.exits.runtime import AdaptiveRuntime
-
-#: Criteria in the order in which they are offered.
-OFFERED: tuple[type[Criterion], ...] = (Confidence, Entropy, Margin, Patience, Static, LearntGate)
-
 
 #: How often the two times are taken, in turns: once would mostly measure what else the machine does.
 REPETITIONS = 7
@@ -62,7 +58,7 @@ class Answer:
 
 def criteria_for(served: ServedModel) -> dict[str, Criterion]:
     """The criteria that can read this model, by name, with their settings' defaults."""
-    kinds = [kind for kind in OFFERED if kind is not LearntGate or served.encoder.gate is not None]
+    kinds = [kind for kind in without_arguments() if kind is not LearntGate or served.encoder.gate is not None]
     return {kind.name: kind() for kind in kinds if served.label_names or kind.supports_regression}
 
 

@@ -25,6 +25,14 @@ from acl_lightning.exits.oracle import OraclePoint, oracle_curve, oracle_exits
 from acl_lightning.exits.patience import Patience
 from acl_lightning.exits.pcee import PCEE
 from acl_lightning.exits.recipe import from_recipe, recipe
+from acl_lightning.exits.registry import (
+    criterion_class,
+    criterion_names,
+    from_config,
+    register,
+    to_config,
+    without_arguments,
+)
 from acl_lightning.exits.reliability import Bin, calibration_error, reliability
 from acl_lightning.exits.selection import CrossFitted, cross_fit, loss_name, recommend
 from acl_lightning.exits.static import Static
@@ -61,11 +69,14 @@ __all__ = [
     "bootstrap",
     "calibration_error",
     "check_grids",
+    "criterion_class",
+    "criterion_names",
     "cross_fit",
     "elue_score",
     "exit_histogram",
     "exit_index",
     "fit_temperatures",
+    "from_config",
     "from_recipe",
     "full_depth",
     "loss_name",
@@ -76,8 +87,11 @@ __all__ = [
     "pareto_front",
     "recipe",
     "recommend",
+    "register",
     "reliability",
     "spearman",
     "sweep",
+    "to_config",
     "variant_of",
+    "without_arguments",
 ]

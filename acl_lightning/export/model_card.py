@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from acl_lightning.exits import Calibrated, Criterion, from_config
 from acl_lightning.multi_exit_config import MultiExitConfig
 
 _HEADER = """\
@@ -100,7 +101,7 @@ def _points(points: Mapping[str, Any], metric: str | None) -> str:
         rows.append(
             [
                 f"`{name}`",
-                _criterion(point["criterion"]),
+                _criterion(from_config(point["criterion"])),
                 f"{point['threshold']:g}",
                 _percent(measured.get("quality")),
                 _number(measured.get("loss_points"), ".1f"),
@@ -112,12 +113,12 @@ def _points(points: Mapping[str, Any], metric: str | None) -> str:
     )
 
 
-def _criterion(recipe: Mapping[str, Any]) -> str:
-    """Class and settings: `PCEE, bound 0.2`; of a calibrated criterion, those of the one inside."""
-    name, settings = recipe["class_path"].rpartition(".")[2], recipe["init_args"]
-    if isinstance(settings.get("criterion"), Mapping):
-        return f"{name} {_criterion(settings['criterion'])}"
-    return ", ".join([name, *(f"{key} {value:g}" for key, value in settings.items() if value is not None)])
+def _criterion(criterion: Criterion) -> str:
+    """Return class and settings: `PCEE, bound 0.2`; for a calibrated criterion, those of the one inside."""
+    name = type(criterion).__name__
+    if isinstance(criterion, Calibrated):
+        return f"{name} {_criterion(criterion.criterion)}"
+    return ", ".join([name, *(f"{key} {value:g}" for key, value in criterion.settings.items())])
 
 
 def _speeds(measured: Mapping[str, Any]) -> list[str]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acl_lightning import exits
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Criterion, Static
+from acl_lightning.exits import Criterion, Static, from_config
 
 #: What of a recommendation is told to those who choose among the points; all of it from the report half.
 MEASURED = ("quality", "loss_points", "mean_exit_layer", "layer_speedup", "layer_saving", "flops_speedup")
@@ -43,20 +42,4 @@ def resolve_point(
             f"an operating point among: {', '.join(points) or 'none'}", f"{name!r}", "Leave it out for full depth."
         )
     point = points[name]
-    return _criterion(point["criterion"]), float(point["threshold"])
-
-
-def _criterion(recipe: Mapping[str, Any]) -> Criterion:
-    """The criterion of a recipe, by its class's name among `acl_lightning.exits`.
-
-    A configuration may come from anywhere, so unlike `exits.from_recipe` this imports nothing that it names.
-    """
-    path = str(recipe["class_path"])
-    kind = getattr(exits, path.rpartition(".")[2], None) if path.startswith("acl_lightning.exits.") else None
-    if not (isinstance(kind, type) and issubclass(kind, Criterion)):
-        raise UserError("an exit criterion of acl_lightning.exits", f"{path!r}", "Export the model with one of those.")
-    settings = {
-        key: _criterion(value) if isinstance(value, Mapping) and "class_path" in value else value
-        for key, value in recipe["init_args"].items()
-    }
-    return kind(**settings)
+    return from_config(point["criterion"]), float(point["threshold"])

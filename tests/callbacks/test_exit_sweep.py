@@ -131,7 +131,7 @@ def test_a_family_is_recommended_with_the_setting_that_was_measured(tmp_path):
     point = callback.summary["recommended"]["loss0"]
     # Sure exits are right here: patience 1 is best, and of the bounds that do not tell the samples apart the first.
     assert (point["criterion"], point["threshold"], point["settings"]) == ("pcee", 1.0, {"bound": 0.01})
-    assert point["exit"] == {"class_path": "acl_lightning.exits.pcee.PCEE", "init_args": {"bound": 0.01}}
+    assert point["exit"] == {"name": "pcee", "settings": {"bound": 0.01}}
     assert callback.summary["difficulty"]["mean_exit_layer"] == {"0": 1.0, "1": 2.0, "2": 4.0, "3": 6.0}
 
 

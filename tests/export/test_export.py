@@ -199,7 +199,7 @@ def test_points_come_back_with_all_their_settings_and_run_no_foreign_code():
     assert isinstance(resolve_point(points, None, (1, 2))[0], Static)
     for path in ("os.system", "acl_lightning.exits.sweep.sweep", "acl_lightning.exits.Missing", "evil.Entropy"):
         foreign = {"x": {"criterion": {"class_path": path, "init_args": {}}, "threshold": 1.0}}
-        with pytest.raises(UserError, match=r"an exit criterion of acl_lightning\.exits; found"):
+        with pytest.raises(UserError, match=r"an exit criterion among confidence, .*; found"):
             resolve_point(foreign, "x", (1, 2))
 
 

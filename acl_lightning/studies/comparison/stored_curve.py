@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-import acl_lightning.exits as criteria_room
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     Criterion,
@@ -20,6 +19,7 @@ from acl_lightning.exits import (
     as_curve,
     band,
     bootstrap,
+    criterion_class,
     oracle_curve,
     sweep,
 )
@@ -28,13 +28,6 @@ from acl_lightning.exits.sweep import variant_of
 from acl_lightning.metrics import quality
 from acl_lightning.outputs import predictions
 from acl_lightning.studies.run_record import Run, SweepPoint
-
-#: Name -> class of every criterion; calibrated ones need temperatures and have no default.
-CRITERIA: dict[str, type[Criterion]] = {
-    kind.name: kind
-    for kind in vars(criteria_room).values()
-    if isinstance(kind, type) and issubclass(kind, Criterion) and kind not in {Criterion, criteria_room.Calibrated}
-}
 
 
 @dataclass(frozen=True)
@@ -88,11 +81,12 @@ def named_criterion(name: str) -> Criterion:
     """A criterion by the name it has in tables, with its default settings.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: There is none of that name, or it needs arguments.
     """
-    if name not in CRITERIA:
-        raise UserError(f"a criterion among {', '.join(CRITERIA)}", name, "Choose --criterion.")
-    return CRITERIA[name]()
+    try:
+        return criterion_class(name)()
+    except TypeError as error:
+        raise UserError(f"a --criterion that needs no arguments, not {name!r}", f"{error}", "Use entropy.") from error
 
 
 def read_curve(directory: Path, run: Run, criterion_name: str) -> StoredCurve:
