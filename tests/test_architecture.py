@@ -63,7 +63,8 @@ MAY_IMPORT = {
     "studies": {"arguments", "figures", "files", "errors", ""},
     "arguments": {"errors"},
     "sections": set(),
-    "saved_run": {"module", "data", "run_directory", "sections", "errors"},
+    "trust": {"exits", "run_directory", "errors"},
+    "saved_run": {"module", "data", "run_directory", "sections", "trust", "errors"},
     "multi_exit_config": set(),
     "export": {
         "arguments",
@@ -101,7 +102,17 @@ MAY_IMPORT = {
     },
     "registration": set(),
     "commands": set(),
-    "cli": {"callbacks", "commands", "data", "module", "run_directory", "sections", "errors"},
+    "cli": {
+        "arguments",
+        "callbacks",
+        "commands",
+        "data",
+        "module",
+        "run_directory",
+        "sections",
+        "trust",
+        "errors",
+    },
     "__main__": {"cli"},
     "__init__": {"registration"},
 }
@@ -112,8 +123,8 @@ HOMES = {
     "transformers": {"encoders", "data", "export", "demo", "latency", "multi_exit_config"},
     "datasets": {"data"},
     "wandb": {"callbacks"},
-    "omegaconf": {"cli", "studies"},
-    "jsonargparse": {"cli", "sections", "saved_run"},
+    "omegaconf": {"cli", "studies", "trust"},
+    "jsonargparse": {"cli", "sections", "saved_run", "trust"},
     "matplotlib": {"figures", "callbacks", "studies"},
 }
 
