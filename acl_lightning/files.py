@@ -12,7 +12,7 @@ from acl_lightning.errors import UserError
 
 
 @contextlib.contextmanager
-def replaced_atomically(path: Path) -> Iterator[Path]:
+def replaced_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the name `path`, on failure it is removed.
 
     The temporary file keeps the suffix of `path` (matplotlib chooses the format by it) and is flushed to disk before
@@ -21,7 +21,7 @@ def replaced_atomically(path: Path) -> Iterator[Path]:
     Raises:
         UserError: the file system refused the write (full disk, no permission); `path` is untouched.
     """
-    temporary: Path | None = None
+    path, temporary = Path(path), None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
@@ -43,7 +43,7 @@ def replaced_atomically(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_text_atomically(path: Path, text: str) -> None:
+def write_text_atomically(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` (UTF-8) to `path` through `replaced_atomically`."""
     with replaced_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

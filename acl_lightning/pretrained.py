@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,7 +18,7 @@ KNOWN_WEIGHTS = {
 }
 
 
-def resolve_pretrained(source: str) -> str:
+def resolve_pretrained(source: str | os.PathLike[str]) -> str:
     """Turn a backbone setting into what `from_pretrained` takes, verified where that is possible.
 
     Three forms:
@@ -29,9 +30,10 @@ def resolve_pretrained(source: str) -> str:
     Raises:
         UserError: the package or the directory is missing, lacks `config.json`, or its weights are not the known ones.
     """
+    path = Path(source).expanduser()
+    source = source if isinstance(source, str) else str(path.absolute())  # a Path is a directory, never a hub id
     if source.startswith(PACKAGE_PREFIX):
         return str(_package_directory(source))
-    path = Path(source).expanduser()
     if source.startswith((".", "/", "~")) or path.is_dir():
         if not (path / "config.json").is_file():
             found = "a directory without config.json" if path.is_dir() else "no such directory"
@@ -42,9 +44,11 @@ def resolve_pretrained(source: str) -> str:
     return source
 
 
-def is_hub_id(source: str) -> bool:
+def is_hub_id(source: str | os.PathLike[str]) -> bool:
     """Whether `resolve_pretrained` would leave `source` to the hub."""
-    return not source.startswith((PACKAGE_PREFIX, ".", "/", "~")) and not Path(source).is_dir()
+    return (
+        isinstance(source, str) and not source.startswith((PACKAGE_PREFIX, ".", "/", "~")) and not Path(source).is_dir()
+    )
 
 
 @lru_cache(maxsize=8)

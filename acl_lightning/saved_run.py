@@ -22,7 +22,9 @@ from acl_lightning.trust import check_classes, known_cache, only_trusted_classes
 SECTIONS = ("model", "data", "seed_everything")
 
 
-def load_run(directory: str | os.PathLike[str], checkpoint: str | None = None) -> tuple[ACLModule, GLUEDataModule]:
+def load_run(
+    directory: str | os.PathLike[str], checkpoint: str | os.PathLike[str] | None = None
+) -> tuple[ACLModule, GLUEDataModule]:
     """Build the module and the DataModule of a run from its `config.yaml`, with trained weights, ready for inference.
 
     The run may come from somebody else: classes of foreign code are refused before anything is imported, unless the
@@ -42,7 +44,7 @@ def load_run(directory: str | os.PathLike[str], checkpoint: str | None = None) -
     directory = Path(directory).expanduser()
     settings = _settings(directory)
     check_classes(settings, directory / "config.yaml")
-    path = find_checkpoint(checkpoint or _measured_checkpoint(directory), str(directory), "a finished run")
+    path = find_checkpoint(os.fspath(checkpoint or _measured_checkpoint(directory)), str(directory), "a finished run")
     module, data = _built(settings, directory)
     content = torch.load(str(path), map_location="cpu", weights_only=True)
     module.on_load_checkpoint(content)

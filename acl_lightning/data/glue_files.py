@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from acl_lightning.errors import UserError
 Columns = dict[str, list[Any]]
 
 
-def read_split(root: Path, info: TaskInfo, split: str) -> Columns:
+def read_split(root: str | os.PathLike[str], info: TaskInfo, split: str) -> Columns:
     r"""Read one split into canonical columns: the texts and, where the split is labelled, `label`.
 
     The files are tab-separated without any quoting: a quotation mark is a character like others, only `\n` ends
@@ -33,7 +34,7 @@ def read_split(root: Path, info: TaskInfo, split: str) -> Columns:
             an unknown label. The message names file and line.
     """
     layout = info.files[split]
-    path = _existing(root, info, layout)
+    path = _existing(Path(root), info, layout)
     lines = _lines(path)
     header = layout.columns or tuple(next(lines)[1])
     positions = [_position(path, header, name) for name in layout.text]

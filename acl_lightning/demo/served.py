@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class ServedModel:
     task_name: str
 
 
-def load_served(directory: Path, checkpoint: str | None = None) -> ServedModel:
+def load_served(directory: str | os.PathLike[str], checkpoint: str | os.PathLike[str] | None = None) -> ServedModel:
     """Read a run's directory, or one that `export` wrote.
 
     Args:
@@ -45,7 +46,7 @@ def load_served(directory: Path, checkpoint: str | None = None) -> ServedModel:
     Raises:
         UserError: `directory` is neither, or what it holds cannot be loaded.
     """
-    directory = directory.expanduser()
+    directory = Path(directory).expanduser()
     if (directory / "config.yaml").is_file():
         module, data = load_run(directory, checkpoint)
         names, columns = tuple(module.label_names), tuple(data.info.text_columns)
@@ -68,13 +69,13 @@ def load_served(directory: Path, checkpoint: str | None = None) -> ServedModel:
     return ServedModel(model.encoder, tokenizer, names, tuple(config.text_columns), config.task_name or "model")
 
 
-def run_of_checkpoint(path: Path) -> Path:
+def run_of_checkpoint(path: str | os.PathLike[str]) -> Path:
     """The run's directory of a checkpoint at `RUN/checkpoints/NAME.ckpt`.
 
     Raises:
         UserError: the file lies elsewhere, so that there is no configuration beside it.
     """
-    path = path.expanduser().resolve()
+    path = Path(path).expanduser().resolve()
     if path.parent.name != CHECKPOINTS:
         raise UserError(f"a checkpoint at RUN/{CHECKPOINTS}/NAME.ckpt", f"{path}", "Name the run's directory instead.")
     return path.parent.parent

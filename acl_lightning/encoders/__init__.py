@@ -12,12 +12,13 @@ from acl_lightning.encoders.exit_rows import EXIT_ROWS, ClsRow, ExitRow, MeanPoo
 from acl_lightning.encoders.flops import exit_flops, full_depth_flops
 from acl_lightning.encoders.heads import ExitHead
 from acl_lightning.encoders.multi_exit import ExitReading, ExitStep, HalfLayer, MultiExitEncoder
-from acl_lightning.encoders.registry import ADAPTERS, load_backbone
+from acl_lightning.encoders.registry import ADAPTERS, BackboneFactory, load_backbone, register_backbone
 
 __all__ = [
     "ADAPTERS",
     "EXIT_ROWS",
     "Backbone",
+    "BackboneFactory",
     "BertFamily",
     "ClsRow",
     "EncoderConfig",
@@ -36,4 +37,5 @@ __all__ = [
     "exit_flops",
     "full_depth_flops",
     "load_backbone",
+    "register_backbone",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers import AutoConfig, AutoModel
@@ -15,12 +16,76 @@ from acl_lightning.encoders.bert import BertFamily
 from acl_lightning.errors import UserError
 from acl_lightning.pretrained import is_hub_id, resolve_pretrained
 
-#: `model_type` of a Hugging Face configuration -> the adapter that drives it.
-ADAPTERS: dict[str, type[BertFamily]] = {"bert": BertFamily, "roberta": BertFamily, "electra": BertFamily}
+
+class BackboneFactory(Protocol):
+    """What makes a `Backbone` of a Hugging Face model: a subclass of `Backbone`, or a function."""
+
+    def __call__(
+        self,
+        model: Any,
+        *,
+        pooler_is_pretrained: bool = True,
+        gradient_checkpointing: bool = False,
+        compile_layers: bool = False,
+    ) -> Backbone:
+        """Return the backbone that steps `model`, which `AutoModel` has built and which may be changed in place.
+
+        Args:
+            model: The Hugging Face model, with its weights. `model.config` is its configuration.
+            pooler_is_pretrained: Whether the model's pooler came with the checkpoint.
+            gradient_checkpointing: See `Backbone`.
+            compile_layers: See `Backbone`.
+        """
+
+
+#: `model_type` of a Hugging Face configuration -> what makes a backbone of its model. See `register_backbone`.
+ADAPTERS: dict[str, BackboneFactory] = {"bert": BertFamily, "roberta": BertFamily, "electra": BertFamily}
+
+
+def register_backbone(model_type: str, factory: BackboneFactory) -> None:
+    """Make a family of encoders usable as `EncoderConfig.backbone`, for training, sweeps, prediction and export.
+
+    Register before the model is built. On the command line, call this in a module of your own and name the module with
+    `--trust MODULE`, in `fit` too.
+
+    Args:
+        model_type: `model_type` in the `config.json` of the family, as transformers' `AutoConfig` knows it. A family
+            that transformers does not have is first registered with its `AutoConfig` and `AutoModel`.
+        factory: Makes a `Backbone` of a loaded model; usually your subclass of `Backbone`. The class says what a
+            backbone must do; compare its hidden states with the Hugging Face model's in a test.
+
+    Raises:
+        UserError: Another factory is registered for the type.
+
+    Example:
+        Suppose that `MyBackbone` steps the layers of models whose type is `my-bert`::
+
+            from acl_lightning.encoders import EncoderConfig, register_backbone
+
+            register_backbone("my-bert", MyBackbone)
+            encoder = EncoderConfig(backbone="path/to/my-bert").build(num_labels=2)
+    """
+    known = ADAPTERS.get(model_type)
+    if known is not None and _name(known) != _name(factory):
+        raise UserError(
+            f"a backbone type other than {', '.join(ADAPTERS)}",
+            f"{model_type!r}",
+            "Give the family another model_type.",
+        )
+    ADAPTERS[model_type] = factory  # a notebook cell that runs again replaces its own class
+
+
+def _name(factory: BackboneFactory) -> str:
+    kind = type(factory)
+    return f"{factory.__module__}.{getattr(factory, '__qualname__', kind.__qualname__)}"
 
 
 def load_backbone(
-    source: str, *, gradient_checkpointing: bool = False, compile_layers: bool = False, random_init: bool = False
+    source: str | os.PathLike[str],
+    *,
+    gradient_checkpointing: bool = False,
+    compile_layers: bool = False,
+    random_init: bool = False,
 ) -> Backbone:
     """Load a pretrained encoder, in float32, without running code that its author wrote.
 
@@ -35,6 +100,7 @@ def load_backbone(
             encoder are missing or have other shapes. A missing pooler is fine.
     """
     path = resolve_pretrained(source)
+    source = source if isinstance(source, str) else path
     config = _load_config(source, path)
     adapter = _adapter(source, config)
     if random_init:
@@ -57,12 +123,12 @@ def load_backbone(
     )
 
 
-def _adapter(source: str, config: Any) -> type[BertFamily]:
+def _adapter(source: str, config: Any) -> BackboneFactory:
     if config.model_type not in ADAPTERS:
         raise UserError(
             f"a backbone of type {', '.join(ADAPTERS)}",
             f"{config.model_type!r} in {source!r}",
-            "Give another backbone.",
+            "Give another backbone, or add the type with acl_lightning.encoders.register_backbone.",
         )
     if getattr(config, "is_decoder", False):
         raise UserError("an encoder", f"a decoder in {source!r}", "Set is_decoder to false in its config.json.")

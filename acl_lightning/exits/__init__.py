@@ -11,7 +11,7 @@ from acl_lightning.exits.calibrated import Calibrated
 from acl_lightning.exits.confidence import Confidence
 from acl_lightning.exits.costs import ExitCosts
 from acl_lightning.exits.criterion import Criterion
-from acl_lightning.exits.curve import area_under_curve, as_curve, pareto_front
+from acl_lightning.exits.curve import area_under_curve, as_curve, figure_points, pareto_front
 from acl_lightning.exits.difficulty import mean_layer_by_grade, spearman
 from acl_lightning.exits.elue import elue_score
 from acl_lightning.exits.entropy import Entropy
@@ -75,6 +75,7 @@ __all__ = [
     "elue_score",
     "exit_histogram",
     "exit_index",
+    "figure_points",
     "fit_temperatures",
     "from_config",
     "from_recipe",

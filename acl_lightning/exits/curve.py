@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits.operating_point import OperatingPoint
+from acl_lightning.exits.static import Static
 
 #: The speed-ups over which `area_under_curve` averages.
 SPEED_RANGE = (1.0, 3.0)
@@ -69,3 +71,37 @@ def area_under_curve(points: Sequence[OperatingPoint], speed_range: tuple[float,
             area += (step - reached) * max(point.quality, 0.0)
             reached = step
     return area / (high - low)
+
+
+class FigurePoints(TypedDict):
+    """Arguments of `acl_lightning.figures.speed_quality_figure`; a point is (layer speed-up, quality)."""
+
+    curves: dict[str, list[tuple[float, float]]]
+    static: dict[int, tuple[float, float]]
+    recommended: dict[str, tuple[float, float]]
+
+
+def figure_points(
+    points: Sequence[OperatingPoint], recommended: Mapping[str, OperatingPoint] | None = None
+) -> FigurePoints:
+    """Arrange what `sweep` and `recommend` return for `figures.speed_quality_figure`.
+
+    `speed_quality_figure(**figure_points(points, recommend(points)), metric="accuracy", title="mine")` draws it.
+
+    Args:
+        points: What `sweep` returned.
+        recommended: What `recommend` returned; None marks no point.
+    """
+    by_criterion: dict[str, list[OperatingPoint]] = {}
+    for point in points:
+        by_criterion.setdefault(point.criterion, []).append(point)
+    static = by_criterion.pop(Static.name, [])
+    return FigurePoints(
+        curves={name: [_place(point) for point in as_curve(members)] for name, members in by_criterion.items()},
+        static={round(point.mean_exit_layer): _place(point) for point in static},
+        recommended={name: _place(point) for name, point in (recommended or {}).items()},
+    )
+
+
+def _place(point: OperatingPoint) -> tuple[float, float]:
+    return point.layer_speedup, point.quality

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ class ExitRecord:
         certainty_EB = criterion.certainty(criterion.evidence(self.logits_EBC, self.gates_EB))
         return exit_index(certainty_EB, torch.tensor([threshold], dtype=torch.float64))[0]
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write a compressed `.npz` (plain arrays, nothing pickled), atomically. Equal records give equal bytes."""
         columns = {name: getattr(self, name) for name in (*_REQUIRED, *_OPTIONAL)}
         arrays = {name: values.numpy(force=True) for name, values in columns.items() if values is not None}
@@ -82,11 +83,11 @@ class ExitRecord:
             "flops_E": np.array(self.costs.flops_E),
             "full_flops": np.array(self.costs.full_flops),
         }
-        with replaced_atomically(path) as temporary:
+        with replaced_atomically(Path(path)) as temporary:
             np.savez_compressed(temporary, allow_pickle=False, **arrays, **costs)
 
     @classmethod
-    def load(cls, path: Path) -> ExitRecord:
+    def load(cls, path: str | os.PathLike[str]) -> ExitRecord:
         """Read what `save` wrote.
 
         Raises:
@@ -97,7 +98,7 @@ class ExitRecord:
             f"--ckpt_path RUN/checkpoints/best.ckpt --run_dir NEW`, and copy NEW/{FILE_NAME} into RUN."
         )
         try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             columns = {name: torch.from_numpy(arrays[name]) for name in (*_REQUIRED, *_OPTIONAL) if name in arrays}
             costs = ExitCosts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from acl_lightning.multi_exit_config import MultiExitConfig
 from acl_lightning.saved_run import load_run, read_result
 
 
-def export_run(run: Path, out: Path) -> MultiExitForSequenceClassification:
+def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> MultiExitForSequenceClassification:
     """Write what `fit` trained as `config.json`, `model.safetensors`, tokenizer files and a model card `README.md`.
 
     The weights are those of the checkpoint that the run's `result.json` was measured on, unchanged. The directory
@@ -34,7 +35,7 @@ def export_run(run: Path, out: Path) -> MultiExitForSequenceClassification:
     Raises:
         UserError: `out` exists; there is no finished run with a checkpoint in `run`; or the disk refuses.
     """
-    run, out = run.expanduser(), out.expanduser()
+    run, out = Path(run).expanduser(), Path(out).expanduser()
     check_free(out)
     result = read_result(run)
     module, data = load_run(run)

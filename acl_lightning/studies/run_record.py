@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ class UnfinishedRun:
     reason: str
 
 
-def read_run(directory: Path) -> Run | UnfinishedRun:
+def read_run(directory: str | os.PathLike[str]) -> Run | UnfinishedRun:
     """Read a run directory.
 
     Returns:
@@ -98,6 +99,7 @@ def read_run(directory: Path) -> Run | UnfinishedRun:
     Raises:
         UserError: there is no such directory.
     """
+    directory = Path(directory)
     if not directory.is_dir():
         found = "a file" if directory.exists() else "nothing"
         raise UserError(f"a run directory at {directory}", found, "Give what `fit` was given as --run_dir.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -89,7 +90,7 @@ def named_criterion(name: str) -> Criterion:
         raise UserError(f"a --criterion that needs no arguments, not {name!r}", f"{error}", "Use entropy.") from error
 
 
-def read_curve(directory: Path, run: Run, criterion_name: str) -> StoredCurve:
+def read_curve(directory: str | os.PathLike[str], run: Run, criterion_name: str) -> StoredCurve:
     """Sweep one criterion, and the static exits, over a run's stored logits.
 
     The criterion has its default settings, whatever the run's own sweep tried: so runs are compared alike.
@@ -97,7 +98,7 @@ def read_curve(directory: Path, run: Run, criterion_name: str) -> StoredCurve:
     Raises:
         UserError: no stored logits, an unknown criterion, or one that cannot read this task's logits.
     """
-    record = ExitRecord.load(directory / FILE_NAME)
+    record = ExitRecord.load(Path(directory) / FILE_NAME)
     criterion = named_criterion(criterion_name)
     measure = partial(quality, str(run.result["metric"]), num_labels=record.logits_EBC.shape[-1])
     points = sweep(
