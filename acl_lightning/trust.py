@@ -177,7 +177,7 @@ def _foreign(path: str, place: str) -> UserError:
 
 
 def check_outputs(config: Namespace, arguments: Sequence[str]) -> None:
-    """Refuse the configuration of a received run that writes elsewhere than into the run.
+    """Refuse the configuration of a received run that writes elsewhere than into the run, or unpickles code.
 
     What the command line says is the user's word and stays as it is.
 
@@ -186,8 +186,11 @@ def check_outputs(config: Namespace, arguments: Sequence[str]) -> None:
         arguments: The command line.
 
     Raises:
-        UserError: `run_dir` that is not the run itself, or an output that lies outside the run directory.
+        UserError: `run_dir` that is not the run itself, an output that lies outside the run directory, or
+            `weights_only: false`, with which a checkpoint may hold code.
     """
+    if config.get("weights_only") is False and not _says(arguments, "weights_only"):
+        raise UserError("weights_only true or null in a run", "false", "Add --weights_only=true.")
     run_dir = None if config.run_dir is None else Path(config.run_dir).expanduser()
     if run_dir is not None and not _says(arguments, "run_dir"):
         files = [Path(str(file)) for file in config.get("config") or []]

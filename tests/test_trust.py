@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from finished_runs import finish_run
 from jsonargparse import _common
@@ -194,6 +195,30 @@ def test_predict_and_validate_take_the_configuration_of_an_ordinary_run(received
     for name in ("validate", "predict"):
         arguments = (name, *PREDICT[1:-1], f"--run_dir=../{name}")
         assert command(*arguments, "--exit.operating_point=first", defaults=False) == (0, "")
+
+
+class Command:
+    """Pickled, it runs a command when it is loaded."""
+
+    def __init__(self, line):
+        self.line = line
+
+    def __reduce__(self):
+        return os.system, (self.line,)
+
+
+@pytest.mark.parametrize("hostile", [True, False])
+def test_a_checkpoint_holds_no_code_whatever_the_configuration_says(received, command, monkeypatch, hostile):
+    monkeypatch.chdir(received)
+    change(received, weights_only=False)
+    if hostile:
+        content = torch.load("checkpoints/best.ckpt") | {"extra": Command(f"touch {received.parent / 'ran'}")}
+        torch.save(content, "checkpoints/best.ckpt")
+        with pytest.raises(UserError, match="a file that cannot be loaded"):
+            load_run(received)
+    code, error = command(*PREDICT, defaults=False)
+    assert (code, error.count("\n")) == (2, 1)
+    assert not (received.parent / "ran").exists()
 
 
 def outside(received, **settings):
