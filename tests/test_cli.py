@@ -49,7 +49,7 @@ def test_a_run_leaves_everything_and_can_be_run_again(fitted, command, tmp_path,
     assert command("fit", f"--config={fitted / 'config.yaml'}", "--run_dir=null", defaults=False) == (0, "")
     again = torch.load(newest_run(tmp_path) / "checkpoints/last.ckpt")["state_dict"]
     first = torch.load(fitted / "checkpoints/last.ckpt")["state_dict"]
-    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert all(torch.equal(first[name], again[name]) for name in first)  # the same command on the same machine
 
 
 def test_predictions_equal_the_sweep_sample_by_sample(fitted, command):

@@ -21,10 +21,11 @@ from acl_lightning.data.batching import (
     as_is,
     batches_per_epoch,
 )
-from acl_lightning.data.encoding import Batch, EncodedRows, load_tokenizer, tokenize
+from acl_lightning.data.encoding import NUM_TOKENS, Batch, EncodedRows, load_tokenizer, tokenize
 from acl_lightning.data.sampling import stratified_rows
 from acl_lightning.data.sources import HubSource, LocalSource, Source, SyntheticSource
 from acl_lightning.data.tables import TaskInfo, task_info
+from acl_lightning.data.truncation import Truncation
 from acl_lightning.errors import UserError
 
 
@@ -54,7 +55,8 @@ class GLUEDataModule(LightningDataModule):
             `root` is given, else hub.
         root: directory that holds `CoLA`, `SST-2`, …
         tokenizer: hub id, directory, or `package:MODULE/SUBDIR`.
-        max_length: tokens a row is truncated to.
+        max_length: Tokens that a row is truncated to, special tokens included. A warning names the share of truncated
+            rows of each split; see `truncation`.
         batch_size: training rows per device and step.
         eval_batch_size: rows per device and step otherwise.
         num_workers: loader processes; 0 loads in the training process, which is enough for tokenised text.
@@ -107,6 +109,8 @@ class GLUEDataModule(LightningDataModule):
         self.cache_dir = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "acl_lightning"
         self._raw: dict[str, Dataset] = {}
         self._encoded: dict[str, EncodedRows] = {}
+        #: By split, for the splits that have been loaded: how many rows are truncated.
+        self.truncation: dict[str, Truncation] = {}
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -169,8 +173,11 @@ class GLUEDataModule(LightningDataModule):
         if "difficulty" in raw.column_names:
             columns["difficulty"] = torch.tensor(raw[:]["difficulty"])
         tokens = tokenize(raw, self.tokenizer, self.info.text_columns, self.max_length, self.cache_dir)
+        self.truncation[split] = Truncation.measure(tokens.data.column(NUM_TOKENS).to_numpy(), self.max_length)
+        if self._rank()[0] == 0:
+            self.truncation[split].warn(split, self.tokenizer.model_max_length)
         padding = {"input_ids": self.tokenizer.pad_token_id, "token_type_ids": self.tokenizer.pad_token_type_id}
-        return EncodedRows(tokens, padding, columns)
+        return EncodedRows(tokens.remove_columns(NUM_TOKENS), padding, columns)
 
     def _subset(self, raw: Dataset, size: int) -> list[int]:
         if size > len(raw):

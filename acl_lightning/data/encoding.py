@@ -1,4 +1,4 @@
-"""From texts to token ids, once and kept on disk; and from token ids to padded batches."""
+"""Tokenisation of texts, cached on disk, and padded batches of token ids."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from datasets.fingerprint import Hasher
 from torch import Tensor
 from transformers import AutoTokenizer
 
+from acl_lightning.data.token_cache import load_or_build
 from acl_lightning.errors import UserError
 from acl_lightning.pretrained import resolve_pretrained
 
 #: Part of the cache key: raise it when `_encode` changes what it stores.
-ENCODING_VERSION = 1
+ENCODING_VERSION = 2
 #: Tokenising fewer rows than this is over before a progress bar could be read.
 QUIET_BELOW = 50_000
+
+#: Column with the number of tokens of a row before truncation, special tokens included.
+NUM_TOKENS = "num_tokens"
 
 Batch = dict[str, Tensor]
 
@@ -46,7 +50,9 @@ def load_tokenizer(source: str, max_length: int) -> Any:
         raise UserError(f"a padding token in {source!r}", "none", "Use the tokenizer of an encoder of the BERT family.")
     if max_length > tokenizer.model_max_length:
         raise UserError(
-            f"--data.max_length up to {tokenizer.model_max_length} for {source!r}", f"{max_length}", "Lower it."
+            f"--data.max_length up to {tokenizer.model_max_length} for {source!r}",
+            f"{max_length}",
+            f"Set data.max_length to {tokenizer.model_max_length} or less.",
         )
     return tokenizer
 
@@ -55,32 +61,52 @@ def tokenize(rows: Dataset, tokenizer: Any, text_columns: tuple[str, ...], max_l
     """Tokenise the text columns of `rows`, truncated to `max_length`; the second time, read them from the cache.
 
     The cache file is named after the rows' content, the tokenizer and the settings. (`Dataset.map` alone would keep no
-    file for rows that are in memory.)
+    file for rows that are in memory.) A damaged file is built again, see `load_or_build`.
 
     Returns:
-        Columns `input_ids` and, where the tokenizer has them, `token_type_ids`; same order as `rows`.
+        Columns `input_ids`, where the tokenizer has them `token_type_ids`, and `NUM_TOKENS`, the number of tokens
+        before truncation; same order as `rows`.
+
+    Raises:
+        UserError: The cache cannot be written.
     """
     texts = rows.select_columns(list(text_columns))
     key = Hasher.hash((texts._fingerprint, Hasher.hash(tokenizer), max_length, ENCODING_VERSION))
     cache_dir.mkdir(parents=True, exist_ok=True)
-    with _progress_bars(shown=len(texts) >= QUIET_BELOW):
-        return texts.map(
-            _encode,
-            batched=True,
-            remove_columns=list(text_columns),
-            fn_kwargs={"tokenizer": tokenizer, "text_columns": text_columns, "max_length": max_length},
-            cache_file_name=str(cache_dir / f"tokens-{key}.arrow"),
-            new_fingerprint=key,  # else it hashes the tokenizer all over again
-            desc="Tokenising",
-        )
+    path = cache_dir / f"tokens-{key}.arrow"
+
+    def build() -> None:
+        with _progress_bars(shown=len(texts) >= QUIET_BELOW):
+            texts.map(
+                _encode,
+                batched=True,
+                remove_columns=list(text_columns),
+                fn_kwargs={"tokenizer": tokenizer, "text_columns": text_columns, "max_length": max_length},
+                cache_file_name=str(path),
+                load_from_cache_file=False,
+                new_fingerprint=key,  # else it hashes the tokenizer all over again
+                desc="Tokenising",
+            )
+
+    return load_or_build(path, build, len(texts))
 
 
 def _encode(
     rows: dict[str, list[str]], tokenizer: Any, text_columns: tuple[str, ...], max_length: int
 ) -> dict[str, Any]:
-    texts = (rows[name] for name in text_columns)
-    encoded = tokenizer(*texts, truncation=True, max_length=max_length, return_attention_mask=False)
-    return {name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded}
+    """Tokenise without truncation, which gives the lengths, and once more those rows that are too long."""
+    texts = [rows[name] for name in text_columns]
+    whole = tokenizer(*texts, return_attention_mask=False, verbose=False)
+    columns: dict[str, Any] = {name: whole[name] for name in ("input_ids", "token_type_ids") if name in whole}
+    num_tokens = [len(ids) for ids in whole["input_ids"]]
+    long = [row for row, count in enumerate(num_tokens) if count > max_length]
+    if long:
+        again = ([column[row] for row in long] for column in texts)
+        cut = tokenizer(*again, truncation=True, max_length=max_length, return_attention_mask=False)
+        for name, values in columns.items():
+            for row, value in zip(long, cut[name], strict=True):
+                values[row] = value
+    return {**columns, NUM_TOKENS: num_tokens}
 
 
 @contextlib.contextmanager

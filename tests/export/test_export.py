@@ -1,4 +1,8 @@
-"""A run becomes a transformers model: the same bits, loadable anywhere, and honest about itself."""
+"""A run becomes a transformers model: the same weights, loadable anywhere, and honest about itself.
+
+Weights are compared to the bit. Logits of two separately loaded models are compared within float32 rounding: the
+alignment of the weights in memory decides which kernels compute them.
+"""
 
 import json
 import subprocess
@@ -37,19 +41,21 @@ def tokens(directory):
     return AutoTokenizer.from_pretrained(directory)(TEXTS, padding=True, return_tensors="pt")
 
 
-def test_the_logits_are_the_checkpoints_own_bit_for_bit(finished_run, exported):
+def test_weights_and_logits_are_those_of_the_checkpoint(finished_run, exported):
     module, _ = load_run(finished_run)
     batch = tokens(exported)
     model = AutoModelForSequenceClassification.from_pretrained(exported)
     assert isinstance(model, MultiExitForSequenceClassification)
     assert not model.training
+    expected, found = module.encoder.state_dict(), model.encoder.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
     with torch.no_grad():
-        expected_EBC = module.encoder(**batch).logits_EBC
-        torch.testing.assert_close(model.encoder(**batch).logits_EBC, expected_EBC, rtol=0, atol=0)
+        torch.testing.assert_close(model.encoder(**batch).logits_EBC, module.encoder(**batch).logits_EBC)
     for name in (None, *model.config.operating_points):
         where = resolve_point(model.config.operating_points, name, model.config.exit_layers)
         own, served = AdaptiveRuntime(module.encoder, *where)(**batch), model(**batch, operating_point=name)
-        assert torch.equal(served.logits, own.logits_BC)
+        torch.testing.assert_close(served.logits, own.logits_BC)
         assert torch.equal(served.exit_layer, own.exit_layer_B)
 
 
@@ -58,7 +64,7 @@ def test_saved_again_it_is_the_same(exported, tmp_path):
     model.save_pretrained(tmp_path)
     again = AutoModelForSequenceClassification.from_pretrained(tmp_path)
     assert again.config.to_json_string() == model.config.to_json_string()
-    assert torch.equal(again(**tokens(exported)).logits, model(**tokens(exported)).logits)
+    torch.testing.assert_close(again(**tokens(exported)).logits, model(**tokens(exported)).logits)
     assert {name: tensor.tolist() for name, tensor in again.state_dict().items()} == {
         name: tensor.tolist() for name, tensor in model.state_dict().items()
     }
@@ -75,6 +81,7 @@ def test_an_operating_point_is_chosen_at_loading_or_for_a_call(exported):
     logits, layers = early(**batch, return_dict=False)
     assert (logits.shape, layers.tolist()) == ((3, 2), [1, 1, 1])
     only_ids = {"input_ids": batch["input_ids"][1:2]}
+    # Bit for bit: the same object computes the same shapes.
     assert torch.equal(full(**only_ids).logits, full(**{name: one[1:2] for name, one in batch.items()}).logits)
 
 
@@ -95,7 +102,7 @@ def test_it_works_in_a_pipeline(exported):
     assert [answer["label"] for answer in answers] == [
         model.config.id2label[number] for number in expected_BC.argmax(dim=-1).tolist()
     ]
-    assert [answer["score"] for answer in answers] == pytest.approx(expected_BC.amax(dim=-1).tolist(), abs=1e-6)
+    assert [answer["score"] for answer in answers] == pytest.approx(expected_BC.amax(dim=-1).tolist(), abs=1e-5)
     assert set(model.config.label2id) == {"negative", "positive"}
 
 
@@ -160,7 +167,7 @@ def test_a_regression_is_exported_too(regression_run, tmp_path):
         ["a cat sat", "dogs"], ["a cat", "no"], padding=True, return_tensors="pt"
     )
     with torch.no_grad():
-        assert torch.equal(model(**batch).logits, module.encoder(**batch).logits_EBC[-1])
+        torch.testing.assert_close(model(**batch).logits, module.encoder(**batch).logits_EBC[-1])
     assert model.config.problem_type == "regression"
     answer = pipeline("text-classification", model=str(out), device="cpu")({"text": "a cat sat", "text_pair": "a cat"})
     assert answer["label"] == "score"

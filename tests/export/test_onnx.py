@@ -36,7 +36,7 @@ def test_onnxruntime_agrees_at_every_shape(family, row, exit_layer, tmp_path):
         inputs = batch(lengths)
         with torch.no_grad():
             expected_BC = model(**inputs).logits_EBC[index]
-            torch.testing.assert_close(graph(**inputs), expected_BC, rtol=0, atol=1e-6)
+            torch.testing.assert_close(graph(**inputs), expected_BC, rtol=0, atol=1e-5)
         assert expected_BC.std() > 100 * TOLERANCE / 10  # the logits differ by more than what is tolerated
         assert onnx_difference(graph, path, inputs) < TOLERANCE
 
