@@ -128,6 +128,7 @@ class CommandLine(LightningCLI):
         directory = choose_run_directory(config.run_dir, command, task, identity, config.ckpt_path)
         result = ResultWriter()
         result.config_hash = identity
+        result.config_files = [Path(str(file)).name for file in config.get("config") or []]
         self.own_callbacks = [ConfigWriter(command, text), RNGState(), result, ClosingTable()]
         config.trainer.default_root_dir = str(directory)
         for name in ("best_checkpoint", "last_checkpoint"):

@@ -52,7 +52,11 @@ def logged_figure(logged: Logged, title: str) -> Figure:
         logged: See `read_logged`.
         title: Task.
     """
-    losses = {name.removeprefix("train/"): points for name, points in logged.items() if name.startswith("train/")}
+    losses = {
+        name.removeprefix("train/"): points
+        for name, points in logged.items()
+        if name.startswith("train/") and name.count("/") == 1  # not the terms of each exit
+    }
     total = losses.pop("loss", None)
     if total is not None and list(losses.values()) != [total]:
         losses = {"total loss": total, **losses}
@@ -96,7 +100,7 @@ def _number(folder: str) -> tuple[int, str]:
 
 
 def _distinct(rates: Logged) -> Logged:
-    """Merge groups of parameters with the same learning rate throughout: `backbone, backbone without decay`."""
+    """Merge groups of parameters with the same learning rate throughout: `AdamW/pg1, AdamW/pg2`."""
     names_of: dict[tuple[tuple[int, float], ...], list[str]] = {}
     for name, points in rates.items():
         names_of.setdefault(tuple(points), []).append(name)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from acl_lightning.figures.layout import PointLabel, legend_below, place_labels, wrapped
+from acl_lightning.figures.layout import legend_below, wrapped
+from acl_lightning.figures.point_labels import PointLabel, place_labels
 from acl_lightning.figures.style import FAINT, INK, STYLES, plain
 
 

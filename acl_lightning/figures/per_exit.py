@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from acl_lightning.figures.layout import add_title, legend_below, wrapped
+from acl_lightning.figures.layout import add_title, legend_below, widen, wrapped
 from acl_lightning.figures.style import FILL, INK, STYLES, plain
 
 #: Width of the figure and of the title of a panel, in inches.
@@ -72,9 +72,7 @@ def _draw_qualities(axes: Axes, layers: Sequence[int], qualities: Mapping[str, S
     _name_exits(axes, layers)
     axes.margins(y=0.15)
     _title(axes, "Quality of each exit if all samples leave there")
-    low, high = axes.get_ylim()
-    if high - low < LEAST_RANGE:
-        axes.set_ylim((low + high - LEAST_RANGE) / 2, (low + high + LEAST_RANGE) / 2)
+    widen(axes, LEAST_RANGE)
 
 
 def _draw_shares(axes: Axes, layers: Sequence[int], shares: Sequence[float]) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from acl_lightning.figures.layout import PointLabel, legend_below, name_layers, place_labels, wrapped
+from acl_lightning.figures.layout import legend_below, name_layers, wrapped
+from acl_lightning.figures.point_labels import PointLabel, place_labels
 from acl_lightning.figures.speed_quality import Point
 from acl_lightning.figures.style import FAINT, INK, Style, distinct_styles, plain
 

@@ -9,7 +9,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from acl_lightning.figures.layout import PointLabel, legend_below, name_layers, place_labels, wrapped
+from acl_lightning.figures.layout import legend_below, name_layers, widen, wrapped
+from acl_lightning.figures.point_labels import PointLabel, place_labels
 from acl_lightning.figures.style import FAINT, INK, Style, criterion_styles, plain
 
 #: (layer speed-up, quality as a fraction).
@@ -159,11 +160,8 @@ def _label(axes: Axes, metric: str, title: str) -> None:
 def _widen(axes: Axes) -> None:
     """Give both axes a least range: the points of a model with one exit, or of one quality, differ by nothing."""
     low, high = axes.dataLim.intervalx
-    if high - low < LEAST_SPEED_RANGE / 10:
+    if 0 <= high - low < LEAST_SPEED_RANGE / 10:
         middle = (low + high) / 2
         axes.set_xlim(middle - LEAST_SPEED_RANGE / 2, middle + LEAST_SPEED_RANGE / 2)
         axes.set_xticks([round(middle, 2)])
-    low, high = axes.get_ylim()
-    if high - low < LEAST_QUALITY_RANGE:
-        middle = (low + high) / 2
-        axes.set_ylim(middle - LEAST_QUALITY_RANGE / 2, middle + LEAST_QUALITY_RANGE / 2)
+    widen(axes, LEAST_QUALITY_RANGE)

@@ -10,11 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from acl_lightning.figures.layout import add_title, legend_below
+from acl_lightning.figures.layout import add_title, legend_below, widen
 from acl_lightning.figures.style import INK, Style, distinct_styles, plain
 
 #: (optimiser step, value); a value that is not finite leaves a gap.
 Series = Sequence[tuple[int, float]]
+
+#: Least range of the axis of the quality, in percent.
+LEAST_QUALITY_RANGE = 5.0
 
 
 def training_figure(
@@ -46,6 +49,8 @@ def training_figure(
         one.set_ylabel(label)
         one.ticklabel_format(axis="y", scilimits=(-3, 4))
         plain(one, grid="both")
+        if label == "quality (%)":
+            widen(one, LEAST_QUALITY_RANGE)
     if not shown:
         axes[0].text(0.5, 0.5, "no values were logged", transform=axes[0].transAxes, ha="center", color=INK)
     axes[-1].set_xlabel("optimiser step")
