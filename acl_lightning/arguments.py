@@ -41,6 +41,15 @@ def study_parser(module: str, description: str) -> Parser:
     return parser
 
 
+def add_names(parser: Parser) -> None:
+    """Add the option `--names` to the parser of a study that groups runs."""
+    parser.add_argument(
+        "--names",
+        metavar="A,B,...",
+        help="names of the groups, in order of appearance (default: their configuration files, or how they differ)",
+    )
+
+
 def exit_code(work: Callable[[], None]) -> int:
     """Do the work of a command. Returns 0, or 2 after one line about a user's mistake."""
     try:

@@ -16,7 +16,7 @@ import yaml
 from jsonargparse import Namespace, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from omegaconf.errors import OmegaConfBaseException
 
@@ -28,8 +28,10 @@ from acl_lightning.callbacks import (
     ExitSweep,
     GradientConflict,
     LastCheckpoint,
+    ProgressBar,
     ResultWriter,
     RNGState,
+    TrainingCurves,
 )
 from acl_lightning.commands import find, overview, run
 from acl_lightning.data import GLUEDataModule, task_info
@@ -132,6 +134,7 @@ class CommandLine(LightningCLI):
         directory = choose_run_directory(config.run_dir, command, task, identity, config.ckpt_path)
         result = ResultWriter()
         result.config_hash = identity
+        result.config_files = [Path(str(file)).name for file in config.get("config") or []]
         self.own_callbacks = [ConfigWriter(command, text), RNGState(), result, ClosingTable()]
         config.trainer.default_root_dir = str(directory)
         for name in ("best_checkpoint", "last_checkpoint"):
@@ -146,9 +149,9 @@ class CommandLine(LightningCLI):
         settings = self.config[str(self.subcommand)].trainer
         self.trainer_defaults["callbacks"] = list(self.own_callbacks)
         if settings.enable_progress_bar is not False:
-            self.trainer_defaults["callbacks"].append(RichProgressBar())
+            self.trainer_defaults["callbacks"].append(ProgressBar())
         if settings.logger not in (None, False):
-            self.trainer_defaults["callbacks"].append(LearningRateMonitor("step"))
+            self.trainer_defaults["callbacks"].extend([LearningRateMonitor("step"), TrainingCurves()])
         return super().instantiate_trainer(**kwargs)
 
     def after_fit(self) -> None:

@@ -30,6 +30,7 @@ def test_a_run_leaves_everything_and_can_be_run_again(fitted, command, tmp_path,
     assert names == {
         *("checkpoints", "config.yaml", "exit_sweep.csv", "logs", "per_exit.png", "result.json"),
         *("speed_quality.png", "speed_quality.svg", "exit_histogram.png", "reliability.png", "exit_logits.npz"),
+        "training.png",
     }
     assert {path.name for path in (fitted / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     result = json.loads((fitted / "result.json").read_text())
@@ -37,6 +38,7 @@ def test_a_run_leaves_everything_and_can_be_run_again(fitted, command, tmp_path,
     assert set(result["recommended"]) == {"loss0", "loss1", "loss2"}
     assert result["seed"] == 0
     assert len(result["config_hash"]) == 10
+    assert result["config_files"] == ["acl.yaml"]
     with (fitted / "logs/metrics.csv").open() as metrics:
         columns = next(csv.reader(metrics))
     for column in ("train/cross_entropy", "train/acl_embed", "gradient/angle/acl_embed", "gradient/discarded_steps"):

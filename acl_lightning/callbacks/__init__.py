@@ -7,9 +7,11 @@ from acl_lightning.callbacks.exit_sweep import ExitSweep
 from acl_lightning.callbacks.gradient_conflict import GradientConflict
 from acl_lightning.callbacks.gradient_watch import GradientWatch
 from acl_lightning.callbacks.last_checkpoint import LastCheckpoint
+from acl_lightning.callbacks.progress_bar import ProgressBar
 from acl_lightning.callbacks.representation import RepresentationDiagnostics
 from acl_lightning.callbacks.result_writer import ResultWriter
 from acl_lightning.callbacks.rng_state import RNGState
+from acl_lightning.callbacks.training_curves import TrainingCurves
 
 __all__ = [
     "AdaptivePrediction",
@@ -19,7 +21,9 @@ __all__ = [
     "GradientConflict",
     "GradientWatch",
     "LastCheckpoint",
+    "ProgressBar",
     "RNGState",
     "RepresentationDiagnostics",
     "ResultWriter",
+    "TrainingCurves",
 ]

@@ -13,17 +13,12 @@ from matplotlib.figure import Figure
 
 from acl_lightning.callbacks.exit_record import record_of
 from acl_lightning.callbacks.logger_media import show_figure, show_table
-from acl_lightning.callbacks.sweep_summary import (
-    SweptModule,
-    csv_text,
-    difficulty_summary,
-    point_text,
-    summarise,
-    table_rows,
-)
+from acl_lightning.callbacks.sweep_figures import exits_figure, majority_quality, sweep_figure
+from acl_lightning.callbacks.sweep_summary import SweptModule, csv_text, difficulty_summary, summarise, table_rows
 from acl_lightning.callbacks.sweep_trust import (
     RESAMPLES,
     calibration_summary,
+    group_counts,
     histograms,
     point_intervals,
     trust_figures,
@@ -40,7 +35,6 @@ from acl_lightning.exits import (
     MinSpeedup,
     OperatingPoint,
     Static,
-    as_curve,
     check_grids,
     cross_fit,
     fit_temperatures,
@@ -52,7 +46,6 @@ from acl_lightning.exits import (
 )
 from acl_lightning.exits.exit_record import FILE_NAME
 from acl_lightning.exits.selection import check_names
-from acl_lightning.figures import per_exit_figure, speed_quality_figure
 from acl_lightning.files import replaced_atomically, write_text_atomically
 
 
@@ -172,6 +165,9 @@ class ExitSweep(Callback):
             "calibration": calibration_summary(record),
             "calibrated": self.calibrate,
             "exit_histogram": histograms(record, criterion, chosen.threshold),
+            "group_counts": group_counts(record),
+            "label_names": list(getattr(module, "label_names", None) or []),
+            "majority_quality": majority_quality(record, module),
             "resamples": RESAMPLES,
         }
         for name, found in point_intervals(record, recommended, criteria, module.metric_names[0]).items():
@@ -182,7 +178,7 @@ class ExitSweep(Callback):
                 name: asdict(found) for name, found in cross_fit(points, turned, self.budgets).items()
             }
         record.save(Path(trainer.default_root_dir) / FILE_NAME)
-        self._publish(trainer, module, points, recommended)
+        self._publish(trainer, module, points, recommended, record.logits_EBC.shape[-1])
 
     def _criteria_for(self, record: ExitRecord) -> list[Criterion]:
         readable = [one for one in self.criteria if one.supports_regression or not record.is_regression]
@@ -214,14 +210,15 @@ class ExitSweep(Callback):
         module: SweptModule,
         points: list[OperatingPoint],
         recommended: Mapping[str, OperatingPoint],
+        num_classes: int,
     ) -> None:
         directory = Path(trainer.default_root_dir)
         header, rows = table_rows(points, module.exit_layers)
         write_text_atomically(directory / "exit_sweep.csv", csv_text(header, rows))
         title = f"{module.task_name}, report half of validation, n = {self.summary['samples']['report']}"
         figures = {
-            "speed_quality": _speed_quality(points, recommended, module, title),
-            "per_exit": _per_exit(self.summary, title),
+            "speed_quality": sweep_figure(points, recommended, self.summary, num_classes=num_classes, title=title),
+            "per_exit": exits_figure(self.summary, title),
             **trust_figures(self.summary, title),
         }
         _save(figures["speed_quality"], directory / "speed_quality.svg")
@@ -235,35 +232,6 @@ class ExitSweep(Callback):
 
 def _every_criterion() -> list[Criterion]:
     return [kind() for kind in without_arguments() if kind is not Static]
-
-
-def _speed_quality(
-    points: list[OperatingPoint], recommended: Mapping[str, OperatingPoint], module: SweptModule, title: str
-) -> Figure:
-    by_criterion: dict[str, list[OperatingPoint]] = {}
-    for point in points:
-        by_criterion.setdefault(point.criterion, []).append(point)
-    static = dict(zip(module.exit_layers, _places(by_criterion.pop(Static.name)), strict=True))
-    curves = {name: _places(as_curve(members)) for name, members in by_criterion.items()}
-    marked = dict(zip(recommended, _places(list(recommended.values())), strict=True))
-    return speed_quality_figure(curves, static, marked, metric=module.metric_names[0], title=title)
-
-
-def _places(points: list[OperatingPoint]) -> list[tuple[float, float]]:
-    return [(point.layer_speedup, point.quality) for point in points]
-
-
-def _per_exit(summary: Mapping[str, Any], title: str) -> Figure:
-    point = summary["recommended"][summary["highlighted"]]
-    difficulty = summary["difficulty"]
-    return per_exit_figure(
-        summary["exit_layers"],
-        {name: [row[name] for row in summary["per_exit"]] for name in summary["metric_names"]},
-        point["shares"],
-        {int(grade): layer for grade, layer in difficulty["mean_exit_layer"].items()} if difficulty else None,
-        operating_point=f"{summary['highlighted']} ({point['criterion']} {point_text(point)})",
-        title=title,
-    )
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,17 +30,19 @@ class ResultWriter(Callback):
 
     One JSON object: `status` ("finished" or "failed"), `error` (one line, or null), `task`, `metrics`
     (`trainer.callback_metrics`), what `ExitSweep` found (`per_exit`, `full_depth`, `recommended`, ... of `summarise`),
-    `checkpoint`, `config_hash`, `seed`, `precision`, `world_size`, `device`, `versions`, `git`, `started`, `finished`
-    (ISO 8601, UTC), `fit_seconds`, `validate_seconds` (null where this process did not do it). Numbers that are not
-    finite become null, so every JSON reader takes the file. Rank zero writes, atomically.
+    `checkpoint`, `config_hash`, `config_files`, `seed`, `precision`, `world_size`, `device`, `versions`, `git`,
+    `started`, `finished` (ISO 8601, UTC), `fit_seconds`, `validate_seconds` (null where this process did not do it).
+    Numbers that are not finite become null, so every JSON reader takes the file. Rank zero writes, atomically.
 
     A finished result is only ever replaced by a finished one: a mistake in a later `validate` does not destroy it.
 
     Attributes:
         config_hash: identity of the run's whole configuration, set by the command line.
+        config_files: names of the configuration files that were given, in order, set by the command line.
     """
 
     config_hash: str | None = None
+    config_files: Sequence[str] = ()
 
     def __init__(self) -> None:
         self._started = datetime.now(UTC)
@@ -107,6 +110,7 @@ class ResultWriter(Callback):
         seed = os.environ.get("PL_GLOBAL_SEED")
         return {
             "config_hash": self.config_hash,
+            "config_files": list(self.config_files),
             "seed": int(seed) if seed is not None else None,
             "precision": str(trainer.precision),
             "world_size": trainer.world_size,

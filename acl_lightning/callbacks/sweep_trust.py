@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from matplotlib.figure import Figure
@@ -22,6 +23,8 @@ from acl_lightning.exits import (
 )
 from acl_lightning.figures import exit_histogram_figure, reliability_figure
 from acl_lightning.outputs import predictions
+
+T = TypeVar("T")
 
 #: Resamples behind every interval; named in the summary.
 RESAMPLES = 1000
@@ -90,19 +93,48 @@ def histograms(record: ExitRecord, criterion: Criterion, threshold: float) -> di
     }
 
 
+def group_counts(record: ExitRecord) -> dict[str, dict[str, int]]:
+    """Return the number of samples of the report split, by `class` and by `difficulty`, where they are known."""
+    report = record.half(selection=False)
+    groups = {"class": None if record.is_regression else report.labels_B, "difficulty": report.difficulty_B}
+    return {
+        kind: {str(group): count for group, count in sorted(Counter(groups_B.long().tolist()).items())}
+        for kind, groups_B in groups.items()
+        if groups_B is not None
+    }
+
+
 def trust_figures(summary: Mapping[str, Any], title: str) -> dict[str, Figure]:
-    """The figures `exit_histogram` and `reliability`, as far as a sweep's summary has what they show."""
+    """Return the figures `exit_histogram` and `reliability`, where the summary of the sweep has their values."""
     figures = {}
     if summary["exit_histogram"]:
         figures["exit_histogram"] = exit_histogram_figure(
-            summary["exit_layers"], summary["exit_histogram"], operating_point=summary["highlighted"], title=title
+            summary["exit_layers"],
+            _with_label_names(summary["exit_histogram"], summary["label_names"]),
+            operating_point=summary["highlighted"],
+            title=title,
+            counts=_with_label_names(summary["group_counts"], summary["label_names"]),
         )
     if summary["calibration"]:
         rows = {row["layer"]: row for row in summary["calibration"]}
         before, after = (
-            {layer: [(one["confidence"], one["accuracy"]) for one in row[key]] for layer, row in rows.items()}
+            {
+                layer: [(one["confidence"], one["accuracy"], one["count"]) for one in row[key]]
+                for layer, row in rows.items()
+            }
             for key in ("bins", "bins_calibrated")
         )
         errors = {layer: (row["error"], row["error_calibrated"]) for layer, row in rows.items()}
         figures["reliability"] = reliability_figure(before, after, errors, title=title)
     return figures
+
+
+def _with_label_names(groups: Mapping[str, Mapping[str, T]], names: Sequence[str]) -> dict[str, dict[str, T]]:
+    """Replace the numbers of the classes by their names, where they have one."""
+    return {
+        kind: {
+            names[int(group)] if kind == "class" and int(group) < len(names) else group: value
+            for group, value in members.items()
+        }
+        for kind, members in groups.items()
+    }

@@ -7,6 +7,7 @@ from acl_lightning.figures.measured_speed import measured_speed_figure
 from acl_lightning.figures.per_exit import per_exit_figure
 from acl_lightning.figures.reliability import reliability_figure
 from acl_lightning.figures.speed_quality import speed_quality_figure
+from acl_lightning.figures.training import training_figure
 
 __all__ = [
     "AnglePanel",
@@ -18,4 +19,5 @@ __all__ = [
     "per_exit_figure",
     "reliability_figure",
     "speed_quality_figure",
+    "training_figure",
 ]

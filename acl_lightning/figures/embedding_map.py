@@ -16,8 +16,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from acl_lightning.figures.layout import add_title, legend_below, shortened
 from acl_lightning.figures.projection import Vectors, has_tsne, principal_components, tsne
-from acl_lightning.figures.style import FAINT, INK, STYLES, Style
+from acl_lightning.figures.style import FAINT, INK, Style, distinct_styles
 
 #: Points and stars, (n, 2) and (C, 2).
 Points = tuple[Vectors, Vectors]
@@ -62,7 +63,7 @@ def embedding_map_figure(columns: Sequence[EmbeddingMap], label_names: Sequence[
     components = [_components(column) for column in columns]
     neighbours = [_neighbours(column) for column in columns]
     limits = _common_limits([points for points, _ in components], flattest=1 if len(columns) == 1 else FLATTEST)
-    styles = [STYLES[number % len(STYLES)] for number in range(len(label_names))]
+    styles = distinct_styles(len(label_names))
     figure, panels = _panels(len(columns), 2 if any(neighbours) else 1, limits.height)
     for position, column in enumerate(columns):
         points, share = components[position]
@@ -77,7 +78,7 @@ def embedding_map_figure(columns: Sequence[EmbeddingMap], label_names: Sequence[
     stars = any(len(column.label_vectors_CD) for column in columns)
     remark = "" if has_tsne() else "t-SNE needs scikit-learn (extra tsne)"
     _legend(figure, label_names, styles, stars=stars, remark=remark)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
+    add_title(figure, title)
     return figure
 
 
@@ -171,17 +172,14 @@ def _foot(axes: Axes, measures: Mapping[str, float]) -> None:
 
 def _legend(figure: Figure, label_names: Sequence[str], styles: Sequence[Style], *, stars: bool, remark: str) -> None:
     handles = [
-        Line2D([], [], linestyle="", marker=style.marker, color=style.color, markersize=6, label=name)
+        Line2D([], [], linestyle="", marker=style.marker, color=style.color, markersize=6, label=shortened(name))
         for name, style in zip(label_names, styles, strict=True)
     ]
     if stars:
         star = Line2D([], [], linestyle="", marker="*", color="white", markeredgecolor=INK, markersize=13)
         star.set_label("label embedding")
         handles.append(star)
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9,
-        title=remark or None, title_fontsize=8,
-    )  # fmt: skip
+    legend_below(figure, handles, remark or None, by_row=True)
 
 
 def _value(value: float) -> str:

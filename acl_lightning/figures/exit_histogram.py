@@ -1,49 +1,77 @@
-"""Who leaves where: a stacked bar per class, and per grade of difficulty."""
+"""Share of samples that leave at each exit: a stacked bar per class, and per grade of difficulty."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
+from acl_lightning.figures.layout import add_title, legend_below, shortened
 from acl_lightning.figures.style import INK, plain
+
+#: Least share of a part that has its layer written into it.
+LEAST_NAMED = 0.08
 
 
 def exit_histogram_figure(
-    layers: Sequence[int], groups: Mapping[str, Mapping[str, Sequence[float]]], *, operating_point: str, title: str
+    layers: Sequence[int],
+    groups: Mapping[str, Mapping[str, Sequence[float]]],
+    *,
+    operating_point: str,
+    title: str,
+    counts: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Figure:
-    """Draw, for each kind of group, a bar per group whose parts are the shares leaving at each exit.
+    """Draw, for each kind of group, a bar per group whose parts are the shares of samples leaving at each exit.
 
     Args:
-        layers: layer of each exit, ascending; deeper is darker.
-        groups: kind ("class", "difficulty") -> group -> shares that sum to 1.
-        operating_point: what the shares were measured at.
-        title: task, half and number of samples.
+        layers: Layer of each exit, ascending; deeper is darker.
+        groups: Kind ("class", "difficulty") -> name of the group -> shares that sum to 1.
+        operating_point: Operating point at which the shares were measured.
+        title: Task, split and number of samples.
+        counts: Kind -> name of the group -> number of samples; written beside each bar that has one.
     """
     assert groups
-    bars = max(len(shares) for shares in groups.values())
-    figure = Figure(figsize=(1.0 + 4.2 * len(groups), 1.6 + 0.4 * bars), layout="constrained")
-    shades = matplotlib.colormaps["Blues"]
-    for axes, (kind, shares) in zip(figure.subplots(1, len(groups), squeeze=False).flat, groups.items(), strict=True):
-        names, left = list(shares), [0.0] * len(shares)
-        for number, layer in enumerate(layers):
-            widths = [100 * shares[name][number] for name in names]
-            depth = 0.15 + 0.8 * number / max(1, len(layers) - 1)
-            axes.barh(
-                names, widths, left=left, height=0.7, color=shades(depth), edgecolor=INK, linewidth=0.5,
-                label=str(layer) if axes is figure.axes[0] else None,
-            )  # fmt: skip
-            for name, start, width in zip(names, left, widths, strict=True):
-                if width >= 8:
-                    ink = "white" if depth > 0.55 else INK
-                    axes.text(start + width / 2, name, f"{layer}", ha="center", va="center", fontsize=8, color=ink)
-            left = [start + width for start, width in zip(left, widths, strict=True)]
-        axes.invert_yaxis()
-        axes.set_xlim(0, 100)
-        axes.set_xlabel("samples leaving (%)")
+    heights = [0.9 + 0.32 * len(shares) for shares in groups.values()]
+    figure = Figure(figsize=(7.2, 0.8 + sum(heights)), layout="constrained")
+    panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights).flat
+    for axes, (kind, shares) in zip(panels, groups.items(), strict=True):
+        _draw(axes, layers, shares, (counts or {}).get(kind, {}))
         axes.set_ylabel(kind)
-        plain(axes, grid="x")
-    figure.suptitle(f"{title}; leaving at {operating_point}", x=0.01, ha="left", fontsize=11, color=INK)
-    figure.legend(loc="outside lower center", ncols=len(layers), frameon=False, fontsize=9, title="exit layer")
+    figure.axes[-1].set_xlabel("samples leaving (%)")
+    figure.align_ylabels()
+    add_title(figure, f"{title}; samples leave at {operating_point}")
+    handles = [
+        Patch(facecolor=matplotlib.colormaps["Blues"](_depth(number, layers)), edgecolor=INK, label=str(layer))
+        for number, layer in enumerate(layers)
+    ]
+    legend_below(figure, handles, title="exit layer", by_row=True)
     return figure
+
+
+def _draw(axes: Axes, layers: Sequence[int], shares: Mapping[str, Sequence[float]], counts: Mapping[str, int]) -> None:
+    positions, left = range(len(shares)), [0.0] * len(shares)
+    for number, layer in enumerate(layers):
+        widths = [100 * group[number] for group in shares.values()]
+        depth = _depth(number, layers)
+        axes.barh(
+            positions, widths, left=left, height=0.7, color=matplotlib.colormaps["Blues"](depth), edgecolor=INK,
+            linewidth=0.5,
+        )  # fmt: skip
+        for position, start, width in zip(positions, left, widths, strict=True):
+            if width >= 100 * LEAST_NAMED:
+                color = "white" if depth > 0.55 else INK
+                axes.text(start + width / 2, position, str(layer), ha="center", va="center", fontsize=8, color=color)
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    names = [f"{shortened(name)} (n = {counts[name]})" if name in counts else shortened(name) for name in shares]
+    axes.set_yticks(positions, names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    plain(axes, grid="x")
+
+
+def _depth(number: int, layers: Sequence[int]) -> float:
+    """Return the shade of exit `number`."""
+    return 0.15 + 0.8 * number / max(1, len(layers) - 1)

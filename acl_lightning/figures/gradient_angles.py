@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from acl_lightning.figures.style import FAINT, INK, STYLES, plain
+from acl_lightning.figures.layout import add_title, legend_below, wrapped
+from acl_lightning.figures.style import FAINT, INK, Style, distinct_styles, plain
 
 #: (step, angle in degrees); an angle that is not finite is left out.
 Curve = Sequence[tuple[int, float]]
@@ -34,7 +36,8 @@ class AnglePanel:
 def gradient_angles_figure(rows: Sequence[Sequence[AnglePanel]], *, title: str) -> Figure:
     """Draw each panel as the angle over the steps and, on the same axis to its right, its distribution.
 
-    The right angle, beyond which the gradients conflict, is marked. All panels share the axis of the angle.
+    The right angle, beyond which the gradients conflict, is marked. All panels share the axis of the angle and one
+    legend: a label has one style in all of them.
 
     Args:
         rows: panels, side by side in a row; every row has as many.
@@ -42,19 +45,27 @@ def gradient_angles_figure(rows: Sequence[Sequence[AnglePanel]], *, title: str) 
     """
     assert len({len(row) for row in rows}) == 1
     count = len(rows[0])
-    figure = Figure(figsize=(5.2 * count, 0.5 + 2.7 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(max(5.2, 4.4 * count), 0.7 + 2.7 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), 2 * count, sharey=True, squeeze=False, width_ratios=[3, 1] * count)
+    labels = list(dict.fromkeys(label for row in rows for panel in row for label in panel.curves))
+    styles = dict(zip(labels, distinct_styles(len(labels)), strict=True))
     for row, axes in zip(rows, grid, strict=True):
         for number, panel in enumerate(row):
-            _draw_steps(axes[2 * number], panel)
-            _draw_distribution(axes[2 * number + 1], panel)
+            _draw_steps(axes[2 * number], panel, styles)
+            _draw_distribution(axes[2 * number + 1], panel, styles)
         axes[0].set_ylabel("angle (degrees)")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
+    add_title(figure, title)
+    handles = [
+        Line2D([], [], color=style.color, linestyle=style.line, marker=style.marker, markersize=5, label=label)
+        for label, style in styles.items()
+    ]
+    legend_below(figure, handles)
     return figure
 
 
-def _draw_steps(axes: Axes, panel: AnglePanel) -> None:
-    for style, (label, curve) in zip(STYLES * len(panel.curves), panel.curves.items(), strict=False):
+def _draw_steps(axes: Axes, panel: AnglePanel, styles: Mapping[str, Style]) -> None:
+    for label, curve in panel.curves.items():
+        style = styles[label]
         defined = [(step, angle) for step, angle in curve if math.isfinite(angle)]
         axes.plot(
             [step for step, _ in defined], [angle for _, angle in defined], color=style.color, linestyle=style.line,
@@ -62,12 +73,12 @@ def _draw_steps(axes: Axes, panel: AnglePanel) -> None:
         )  # fmt: skip
     _mark_right_angle(axes)
     axes.set_xlabel("training batch")
-    axes.set_title(panel.title, loc="left", fontsize=10, color=INK)
-    axes.legend(frameon=False, fontsize=8, ncols=2, loc="best")
+    axes.set_title(wrapped(panel.title, 4.0, 10), loc="left", fontsize=10, color=INK)
 
 
-def _draw_distribution(axes: Axes, panel: AnglePanel) -> None:
-    for style, curve in zip(STYLES * len(panel.curves), panel.curves.values(), strict=False):
+def _draw_distribution(axes: Axes, panel: AnglePanel, styles: Mapping[str, Style]) -> None:
+    for label, curve in panel.curves.items():
+        style = styles[label]
         angles = [angle for _, angle in curve if math.isfinite(angle)]
         if angles:
             first, last = math.floor(min(angles) / BIN) * BIN, math.floor(max(angles) / BIN) * BIN + BIN

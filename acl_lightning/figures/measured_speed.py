@@ -1,11 +1,14 @@
-"""Quality against measured speed, beside what layers and FLOPs promise."""
+"""Quality over measured speed, beside the speed-ups that layers and FLOPs promise."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from acl_lightning.figures.layout import legend_below, wrapped
+from acl_lightning.figures.point_labels import PointLabel, place_labels
 from acl_lightning.figures.style import FAINT, INK, STYLES, plain
 
 
@@ -60,13 +63,27 @@ def measured_speed_figure(
             label=f"measured, {mode}",
             zorder=3,
         )
-    for name, value in quality.items():
-        at = max([*promised[name].values(), *(speeds[name][2] for speeds in measured.values() if name in speeds)])
-        axes.annotate(name, (at, 100 * value), (7, 4), textcoords="offset points", fontsize=9, color=INK)
-    axes.set_xlabel("times as fast as full depth")
+    axes.set_xlabel("speed-up over the plain model")
     axes.set_ylabel(f"{metric} (%)")
-    axes.set_title(title, loc="left", fontsize=11, color=INK)
+    axes.set_title(wrapped(title, 6.2, 11), loc="left", fontsize=11, color=INK)
     axes.margins(x=0.12, y=0.18)
     plain(axes, grid="both")
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    handles, _ = axes.get_legend_handles_labels()
+    legend_below(figure, handles)
+    _name_points(axes, quality, promised, measured)
     return figure
+
+
+def _name_points(
+    axes: Axes,
+    quality: Mapping[str, float],
+    promised: Mapping[str, Mapping[str, float]],
+    measured: Mapping[str, Mapping[str, tuple[float, float, float]]],
+) -> None:
+    """Name each operating point at its fastest marker."""
+    speeds = {
+        name: [*promised[name].values(), *(speed for mode in measured.values() for speed in mode.get(name, ()))]
+        for name in quality
+    }
+    labels = [PointLabel(name, max(speeds[name]), 100 * value) for name, value in quality.items()]
+    place_labels(axes, labels, [(speed, 100 * quality[name]) for name in quality for speed in speeds[name]], ring=4)

@@ -1,47 +1,104 @@
-"""Is an exit right as often as it is sure?"""
+"""Reliability diagrams: accuracy over confidence, for each exit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 
+from acl_lightning.figures.layout import add_title, legend_below
 from acl_lightning.figures.style import FAINT, INK, STYLES, plain
 
-#: (mean confidence, accuracy) of the bins of an exit, as fractions.
-Bins = Sequence[tuple[float, float]]
+#: (mean confidence, accuracy, number of samples) of the bins of an exit; the first two as fractions.
+Bins = Sequence[tuple[float, float, int]]
+
+#: Bins of fewer samples are merged with their neighbour: the accuracy of three samples says nothing.
+LEAST_SAMPLES = 10
+
+#: Diameter of the marker of a bin that holds all samples, and least diameter, in points.
+LARGEST, SMALLEST = 13.0, 3.0
 
 
 def reliability_figure(
     before: Mapping[int, Bins], after: Mapping[int, Bins], errors: Mapping[int, tuple[float, float]], *, title: str
 ) -> Figure:
-    """Draw accuracy over confidence for each exit, as it is and with its temperature; the diagonal is perfection.
+    """Draw accuracy over confidence for each exit, without and with its temperature; the diagonal is perfect.
+
+    The area of a marker is the number of samples in its bin. Bins of fewer than `LEAST_SAMPLES` are merged.
 
     Args:
-        before: layer -> bins of the logits as they are; empty bins left out.
-        after: layer -> bins of the logits divided by the exit's temperature.
-        errors: layer -> expected calibration error before and after, as fractions.
-        title: task, half and number of samples.
+        before: Layer -> bins of the logits; empty bins left out.
+        after: Layer -> bins of the logits divided by the exit's temperature.
+        errors: Layer -> expected calibration error before and after, as fractions.
+        title: Task, split and number of samples.
     """
-    columns = min(4, len(before))
+    columns = min(3, len(before))
     rows = -(-len(before) // columns)
-    figure = Figure(figsize=(0.6 + 2.5 * columns, 1.0 + 2.3 * rows), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
-    for one, layer in zip(axes, before, strict=False):
-        one.plot([0, 100], [0, 100], color=FAINT, linewidth=1.0)
-        for style, bins, name in ((STYLES[1], before[layer], "as it is"), (STYLES[0], after[layer], "calibrated")):
-            one.plot(
-                [100 * confidence for confidence, _ in bins], [100 * accuracy for _, accuracy in bins],
-                color=style.color, linestyle=style.line, marker=style.marker, markersize=4, linewidth=1.4, label=name,
-            )  # fmt: skip
+    figure = Figure(
+        figsize=(max(5.0, 0.6 + 2.4 * columns), 1.2 + 2.3 * rows), layout=ConstrainedLayoutEngine(h_pad=0.1)
+    )
+    panels = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
+    series = ((STYLES[1], before, "not calibrated"), (STYLES[0], after, "calibrated by a temperature"))
+    for axes, layer in zip(panels, before, strict=False):
+        axes.plot([0, 100], [0, 100], color=FAINT, linewidth=1.0)
+        for style, bins, _ in series:
+            _draw(axes, merge_small_bins(bins[layer]), style.color, style.marker, style.line)
         raw, calibrated = errors[layer]
-        one.set_title(f"exit {layer}: {100 * raw:.1f} → {100 * calibrated:.1f}", loc="left", fontsize=9, color=INK)
-        plain(one, grid="both")
-        one.set_xlabel("confidence (%)", fontsize=9)
-    for spare in axes[len(before) :]:
+        axes.set_title(
+            f"exit {layer}: {100 * raw:.1f} \u2192 {100 * calibrated:.1f}", loc="left", fontsize=10, color=INK
+        )
+        axes.set(xlim=(-6, 106), ylim=(-6, 106))
+        axes.set_box_aspect(1)
+        plain(axes, grid="both")
+    for spare in panels[len(before) :]:
         spare.set_axis_off()
-    figure.supylabel("accuracy (%)", fontsize=10)
-    figure.suptitle(f"{title}; calibration error before → after", x=0.01, ha="left", fontsize=11, color=INK)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    for axes in panels[::columns]:
+        axes.set_ylabel("accuracy (%)", fontsize=9)
+    for axes in panels[:columns]:
+        lowest = [one for one in panels[panels.index(axes) :: columns] if one.axison][-1]
+        lowest.set_xlabel("confidence (%)", fontsize=9)
+        lowest.tick_params(labelbottom=True)
+    add_title(figure, f"{title}; expected calibration error (%) of each exit, before \u2192 after calibration")
+    handles = [
+        Line2D([], [], color=style.color, linestyle=style.line, marker=style.marker, markersize=6, label=name)
+        for style, _, name in series
+    ]
+    legend_below(figure, handles, f"marker area: samples; bins of fewer than {LEAST_SAMPLES} samples are merged")
     return figure
+
+
+def merge_small_bins(bins: Bins, least: int = LEAST_SAMPLES) -> list[tuple[float, float, int]]:
+    """Return bins of at least `least` samples, where there are so many: neighbours are merged from the first on.
+
+    The confidence and accuracy of a merged bin are the means over its samples.
+
+    >>> merge_small_bins([(0.5, 1.0, 3), (0.7, 0.5, 9), (0.9, 1.0, 20), (1.0, 0.0, 1)])
+    [(0.65, 0.625, 12), (0.9047619047619048, 0.9523809523809523, 21)]
+    """
+    merged: list[list[tuple[float, float, int]]] = [[]]
+    for one in bins:
+        merged[-1].append(one)
+        if sum(count for _, _, count in merged[-1]) >= least:
+            merged.append([])
+    rest = merged.pop()
+    if rest and merged:
+        merged[-1] += rest
+    elif rest:
+        merged = [rest]
+    found = []
+    for group in merged:
+        total = sum(count for _, _, count in group)
+        confidence = sum(confidence * count for confidence, _, count in group) / total
+        found.append((confidence, sum(accuracy * count for _, accuracy, count in group) / total, total))
+    return found
+
+
+def _draw(axes: Axes, bins: Bins, color: str, marker: str, line: str) -> None:
+    total = sum(count for _, _, count in bins)
+    confidences, accuracies = [100 * one[0] for one in bins], [100 * one[1] for one in bins]
+    axes.plot(confidences, accuracies, color=color, linestyle=line, linewidth=1.2, zorder=2)
+    areas = [max(SMALLEST**2, LARGEST**2 * count / total) for _, _, count in bins]
+    axes.scatter(confidences, accuracies, s=areas, color=color, marker=marker, linewidth=0, alpha=0.85, zorder=3)

@@ -1,4 +1,4 @@
-"""Quality against speed, averaged over seeds: is one setting better than another, or was it luck?"""
+"""Quality over speed, averaged over seeds, for several groups of runs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from acl_lightning.figures.layout import legend_below, name_layers, wrapped
+from acl_lightning.figures.point_labels import PointLabel, place_labels
 from acl_lightning.figures.speed_quality import Point
-from acl_lightning.figures.style import FAINT, INK, STYLES, Style, plain
+from acl_lightning.figures.style import FAINT, INK, Style, distinct_styles, plain
 
 LAYER_SPEEDUP = "layer speed-up (depth / mean exit layer)"
 
@@ -51,7 +53,7 @@ def seed_curves_figure(
     speed: str = LAYER_SPEEDUP,
     cut: Mapping[int, Point] | None = None,
 ) -> Figure:
-    """Draw a mean curve per group, its band, its upper bound, and the group's static exits.
+    """Draw a mean curve per group, its band, its upper bound, and the static exits of the group.
 
     The static exits are the baseline: the group's marker, hollow, without a line. So is a plain model cut to its first
     layers, where runs of one are given: grey squares, joined. Upper bounds are thin and dotted.
@@ -66,13 +68,13 @@ def seed_curves_figure(
     assert curves or cut
     figure = Figure(figsize=(7.2, 5.0), layout="constrained")
     axes = figure.add_subplot()
-    for style, (label, curve) in zip(STYLES * (1 + len(curves) // len(STYLES)), curves.items(), strict=False):
+    for style, (label, curve) in zip(distinct_styles(len(curves)), curves.items(), strict=True):
         _draw(axes, style, f"{label} (n = {curve.seeds})", curve)
     if cut:
         _draw_cut(axes, cut)
     axes.set_xlabel(speed)
     axes.set_ylabel(f"{metric} (%)")
-    axes.set_title(title, loc="left", fontsize=11, color=INK)
+    axes.set_title(wrapped(title, 6.2, 11), loc="left", fontsize=11, color=INK)
     plain(axes, grid="both")
     if speed == LAYER_SPEEDUP and curves:
         _name_layers(axes, [curve.static for curve in curves.values()])
@@ -80,8 +82,9 @@ def seed_curves_figure(
         axes.plot([], [], "s", color=INK, markerfacecolor="none", label="hollow: static exits")
     if any(curve.oracle for curve in curves.values()):
         axes.plot([], [], color=INK, linestyle=":", linewidth=1.0, label="thin, dotted: oracle (upper bound)")
-    narrow = max(map(len, curves), default=0) < 40
-    figure.legend(loc="outside lower center", ncols=2 if narrow else 1, frameon=False, fontsize=9)
+    legend_below(figure, axes.get_legend_handles_labels()[0])
+    layers = [PointLabel(str(kept), speed, 100 * quality, FAINT) for kept, (speed, quality) in (cut or {}).items()]
+    place_labels(axes, layers, [point for curve in curves.values() for point in _markers(curve)], ring=4)
     return figure
 
 
@@ -89,7 +92,7 @@ def _draw(axes: Axes, style: Style, label: str, curve: SeedCurve) -> None:
     mean = [100 * quality for quality in curve.mean]
     axes.plot(
         curve.speeds, mean, label=label, color=style.color, linestyle=style.line, linewidth=1.8, marker=style.marker,
-        markersize=5, markevery=max(1, len(mean) // 8), zorder=3,
+        markersize=5, markevery=_every(curve), zorder=3,
     )  # fmt: skip
     bounds = curve.bounds()
     if bounds:
@@ -113,23 +116,20 @@ def _draw_cut(axes: Axes, cut: Mapping[int, Point]) -> None:
         color=FAINT, linestyle="--", linewidth=1.2, marker="s", markersize=6, zorder=2,
         label="plain model cut to k layers",
     )  # fmt: skip
-    for (layers, _), point in zip(sorted(cut.items()), points, strict=True):
-        axes.annotate(
-            str(layers), point, (0, -13), textcoords="offset points", ha="center", fontsize=9, color=FAINT, zorder=5
-        )
 
 
 def _name_layers(axes: Axes, statics: Sequence[Mapping[int, Point]]) -> None:
-    """Mark on the upper edge which layer a static exit's speed stands for, where that is the same for all groups."""
-    speeds = {layer: speed for layer, (speed, _) in statics[0].items()}
-    if not speeds or any(speeds != {layer: speed for layer, (speed, _) in static.items()} for static in statics):
-        return
-    room = 0.035 * (max(speeds.values()) - min(speeds.values()))
-    apart: dict[int, float] = {}
-    for layer, speed in sorted(speeds.items()):
-        if all(abs(speed - taken) >= room for taken in apart.values()):
-            apart[layer] = speed
-    upper = axes.secondary_xaxis("top")
-    upper.set_xticks(list(apart.values()), [str(layer) for layer in apart], fontsize=8)
-    upper.set_xlabel("layer of the static exit", fontsize=8)
-    upper.spines["top"].set_visible(False)
+    """Name the layers of the static exits on the upper edge, where a layer has the same speed in all groups."""
+    speeds = [{layer: speed for layer, (speed, _) in static.items()} for static in statics]
+    if all(other == speeds[0] for other in speeds):
+        name_layers(axes, speeds[0])
+
+
+def _markers(curve: SeedCurve) -> list[Point]:
+    """Return the points (speed, quality in percent) of a curve that have a marker, static exits included."""
+    points = list(zip(curve.speeds, curve.mean, strict=True))[:: _every(curve)]
+    return [(speed, 100 * quality) for speed, quality in (*points, *curve.static.values())]
+
+
+def _every(curve: SeedCurve) -> int:
+    return max(1, len(curve.mean) // 8)

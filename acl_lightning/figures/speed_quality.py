@@ -1,22 +1,27 @@
-"""Quality against speed: what every early exit buys and costs."""
+"""Quality over speed: exit criteria, static exits and recommended points."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from acl_lightning.figures.style import FAINT, INK, STYLES, plain
+from acl_lightning.figures.layout import legend_below, name_layers, widen, wrapped
+from acl_lightning.figures.point_labels import PointLabel, place_labels
+from acl_lightning.figures.style import FAINT, INK, Style, criterion_styles, plain
 
 #: (layer speed-up, quality as a fraction).
 Point = tuple[float, float]
 
-#: So that a curve does not run through letters.
-BEHIND_TEXT = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
+#: Least range of the axis of the quality, in percent, and of the speed-up.
+LEAST_QUALITY_RANGE = 5.0
+LEAST_SPEED_RANGE = 1.0
 
-#: A line from the left edge of a name to its point.
-LEADER = {"arrowstyle": "-", "color": FAINT, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 6, "relpos": (0, 0.5)}
+#: The majority class is named, but not drawn, where it would take more than this part of the axis.
+MOST_EMPTY = 0.5
 
 
 def speed_quality_figure(
@@ -26,77 +31,137 @@ def speed_quality_figure(
     *,
     metric: str,
     title: str,
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+    majority: float | None = None,
 ) -> Figure:
-    """Draw a curve per criterion, the static exits, full depth, and the recommended points.
+    """Draw a curve per criterion, the static exits, full depth, the majority class and the recommended points.
 
-    Nothing is written and no display is needed; `figure.savefig(path)` does the rest.
+    Criteria with the same points are one curve that has all their names. The recommended points are named beside their
+    rings and described in the legend; the upper edge names the layers of the static exits.
 
     Args:
-        curves: criterion -> points in the order of their thresholds.
-        static: layer -> the point at which everybody leaves there; the deepest is full depth.
-        recommended: name -> point.
-        metric: name of the quality, for the axis.
-        title: task, half and number of samples.
+        curves: Criterion -> points in the order of their thresholds.
+        static: Layer -> point if all samples leave there; the deepest is full depth.
+        recommended: Name -> point.
+        metric: Name of the quality, for the axis.
+        title: Task, split and number of samples.
+        intervals: Name of a recommended point -> low and high bound (fractions) of its quality's 95 % interval.
+        majority: Quality (a fraction) of always predicting the most frequent class; None where it is not known.
+
+    Returns:
+        A figure that belongs to no window.
     """
     assert static
-    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+    figure = Figure(figsize=(7.2, 4.8), layout="constrained")
     axes = figure.add_subplot()
-    full_depth = 100 * static[max(static)][1]
-    axes.axhline(full_depth, color=INK, linestyle=(0, (6, 4)), linewidth=1.0, label="full depth", zorder=1)
-    for style, (name, points) in zip(STYLES * (1 + len(curves) // len(STYLES)), curves.items(), strict=False):
-        distinct = list(dict.fromkeys(points))
-        axes.plot(
-            [speed for speed, _ in distinct],
-            [100 * quality for _, quality in distinct],
-            color=style.color,
-            linestyle=style.line,
-            linewidth=1.8,
-            marker=style.marker,
-            markersize=5,
-            markevery=max(1, len(distinct) // 12),
-            label=name,
-            zorder=3,
-        )
-    _draw_static(axes, static)
-    _draw_recommended(axes, recommended)
-    axes.set_xlabel("layer speed-up (depth / mean exit layer)")
-    axes.set_ylabel(f"{metric} (%)")
-    axes.set_title(title, loc="left", fontsize=11, color=INK)
-    axes.margins(x=0.04, y=0.18)
-    plain(axes, grid="both")
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    handles: list[Artist] = [
+        axes.axhline(100 * static[max(static)][1], color=INK, linestyle=(0, (6, 4)), linewidth=1.0, zorder=1)
+    ]
+    handles[0].set_label("full depth")
+    shown = dict.fromkeys((*static.values(), *recommended.values()))
+    styles = criterion_styles(list(curves))
+    for names, points in _distinct_curves(curves).items():
+        handles += _draw_curve(axes, " = ".join(names), points, styles[names[0]])
+        shown |= dict.fromkeys(_marked(points))
+    handles += _draw_static(axes, static)
+    handles += _draw_recommended(axes, recommended, intervals or {})
+    _label(axes, metric, f"{title}; one exit: no sample can leave early" if len(static) == 1 else title)
+    _widen(axes)
+    name_layers(axes, {layer: speed for layer, (speed, _) in static.items()})
+    if majority is not None and math.isfinite(majority):
+        handles.insert(1, _draw_majority(axes, 100 * majority))
+    legend_below(figure, handles)
+    labels = [PointLabel(", ".join(names), *_percent(point)) for point, names in _by_point(recommended).items()]
+    place_labels(axes, labels, map(_percent, shown))
     return figure
 
 
-def _draw_static(axes: Axes, static: Mapping[int, Point]) -> None:
-    speeds = [speed for speed, _ in static.values()]
-    qualities = [100 * quality for _, quality in static.values()]
-    axes.plot(
-        speeds, qualities, color=FAINT, linestyle="", marker="s", markersize=6, label="static exit (layer)", zorder=2
-    )
-    for layer, speed, quality in zip(static, speeds, qualities, strict=True):
-        _note(axes, f"{layer}", (speed, quality), offset=(0, -13), color=FAINT)
+def _percent(point: Point) -> Point:
+    return point[0], 100 * point[1]
 
 
-def _draw_recommended(axes: Axes, recommended: Mapping[str, Point]) -> None:
+def _distinct_curves(curves: Mapping[str, Sequence[Point]]) -> dict[tuple[str, ...], list[Point]]:
+    """Names of the criteria that share their points -> the points, each once."""
+    names_of: dict[frozenset[Point], list[str]] = {}
+    for name, points in curves.items():
+        names_of.setdefault(frozenset(points), []).append(name)
+    return {tuple(names): list(dict.fromkeys(curves[names[0]])) for names in names_of.values()}
+
+
+def _by_point(recommended: Mapping[str, Point]) -> dict[Point, list[str]]:
+    """Point -> names of the recommendations that share it, slow points first."""
     names_at: dict[Point, list[str]] = {}
-    for name, (speed, quality) in recommended.items():
-        names_at.setdefault((speed, 100 * quality), []).append(name)
-    ring = {"markersize": 13, "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 1.4}
-    slowest_first = sorted(names_at.items(), key=lambda item: (item[0][0], -item[0][1]))
-    for number, ((speed, quality), names) in enumerate(slowest_first):
-        label = "recommended" if number == 0 else None
-        axes.plot(speed, quality, "o", label=label, zorder=4, **ring)  # type: ignore[arg-type]
-        # A list in the upper right corner, fast and good, where no model is: names of close points stay apart.
-        axes.annotate(
-            f"{', '.join(names)}: {quality:.1f} % at {speed:.2f}x", (speed, quality), (0.6, 0.96 - 0.07 * number),
-            textcoords="axes fraction", va="top", fontsize=9, color=INK, zorder=5, bbox=BEHIND_TEXT,
-            arrowprops=LEADER,
-        )  # fmt: skip
+    for name, point in recommended.items():
+        names_at.setdefault(point, []).append(name)
+    return dict(sorted(names_at.items(), key=lambda item: (item[0][0], -item[0][1])))
 
 
-def _note(axes: Axes, text: str, point: Point, *, offset: tuple[float, float], color: str) -> None:
-    axes.annotate(
-        text, point, offset, textcoords="offset points", ha="center", fontsize=9, color=color, zorder=5,
-        bbox=BEHIND_TEXT,
+def _marked(points: Sequence[Point]) -> Sequence[Point]:
+    """The points of a curve that have a marker: about twelve."""
+    return points[:: max(1, len(points) // 12)]
+
+
+def _draw_curve(axes: Axes, label: str, points: Sequence[Point], style: Style) -> Sequence[Artist]:
+    return axes.plot(
+        [speed for speed, _ in points], [100 * quality for _, quality in points], color=style.color,
+        linestyle=style.line, linewidth=1.8, marker=style.marker, markersize=5, markevery=max(1, len(points) // 12),
+        label=label, zorder=3,
     )  # fmt: skip
+
+
+def _draw_static(axes: Axes, static: Mapping[int, Point]) -> Sequence[Artist]:
+    return axes.plot(
+        [speed for speed, _ in static.values()], [100 * quality for _, quality in static.values()], color=FAINT,
+        linestyle="", marker="s", markersize=6, label="static exit", zorder=2,
+    )  # fmt: skip
+
+
+def _draw_recommended(
+    axes: Axes, recommended: Mapping[str, Point], intervals: Mapping[str, tuple[float, float]]
+) -> list[Artist]:
+    """Draw a ring per point and its interval; return the artists for the legend."""
+    handles: list[Artist] = []
+    bars: list[Artist] = []
+    for (speed, quality), names in _by_point(recommended).items():
+        text = f"{', '.join(names)}: {100 * quality:.1f} % at {speed:.2f}x"
+        if names[0] in intervals and all(map(math.isfinite, intervals[names[0]])):
+            low, high = (100 * bound for bound in intervals[names[0]])
+            text = f"{', '.join(names)}: {100 * quality:.1f} % [{low:.1f}, {high:.1f}] at {speed:.2f}x"
+            bars += axes.plot([speed, speed], [low, high], color=INK, linewidth=1.2, marker="_", zorder=4)
+        handles += axes.plot(
+            speed, 100 * quality, "o", markersize=12, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.4,
+            label=text, zorder=4,
+        )  # fmt: skip
+    for bar in bars[:1]:
+        bar.set_label("95 % interval of a recommended point")
+    return handles + bars[:1]
+
+
+def _draw_majority(axes: Axes, quality: float) -> Artist:
+    """Draw the quality of the majority class, or name it where the curves would be squeezed to show it."""
+    low, high = axes.get_ylim()
+    text = f"majority class: {quality:.1f} %"
+    if low - quality > MOST_EMPTY * (high - low):
+        (line,) = axes.plot([], [], color=FAINT, linestyle=(0, (1, 2)), label=f"{text} (below this range)")
+        return line
+    line = axes.axhline(quality, color=FAINT, linestyle=(0, (1, 2)), linewidth=1.6, label=text, zorder=1)
+    axes.set_ylim(min(low, quality - 0.05 * (high - low)), max(high, quality + 0.05 * (high - low)))
+    return line
+
+
+def _label(axes: Axes, metric: str, title: str) -> None:
+    axes.set_xlabel("layer speed-up (depth / mean exit layer)")
+    axes.set_ylabel(f"{metric} (%)")
+    axes.set_title(wrapped(title, 6.2, 11), loc="left", fontsize=11, color=INK)
+    axes.margins(x=0.05, y=0.12)
+    plain(axes, grid="both")
+
+
+def _widen(axes: Axes) -> None:
+    """Give both axes a least range: the points of a model with one exit, or of one quality, differ by nothing."""
+    low, high = axes.dataLim.intervalx
+    if 0 <= high - low < LEAST_SPEED_RANGE / 10:
+        middle = (low + high) / 2
+        axes.set_xlim(middle - LEAST_SPEED_RANGE / 2, middle + LEAST_SPEED_RANGE / 2)
+        axes.set_xticks([round(middle, 2)])
+    widen(axes, LEAST_QUALITY_RANGE)

@@ -1,8 +1,10 @@
-"""The look that the figures share: told apart by line style and marker first, by colour second."""
+"""Colours, markers and lines of all figures: series differ by marker and line as well as by colour."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from matplotlib.axes import Axes
 
@@ -13,7 +15,7 @@ class Style:
 
     color: str
     marker: str
-    line: str
+    line: Literal["-", "--", "-.", ":"]
 
 
 #: As many as a sweep has criteria. Okabe and Ito's colours but yellow, and a purple: distinct to colour-blind readers;
@@ -29,12 +31,35 @@ STYLES = (
     Style("#7F3C8D", "<", ":"),
 )
 INK = "#222222"
-FAINT = "#8A8A8A"
+FAINT = "#737373"
 FILL = "#9DB9CE"
+
+#: Exit criteria in the order of their styles: a criterion looks the same in every figure.
+CRITERIA = ("confidence", "entropy", "margin", "patience", "pcee", "fpabee", "learnt_gate")
+
+#: Prefix of the name of a criterion that reads calibrated logits; it has the style of the criterion without it.
+CALIBRATED = "calibrated_"
+
+
+def distinct_styles(count: int) -> list[Style]:
+    """Return `count` styles; no two are equal in colour and marker up to 64."""
+    number = len(STYLES)
+    return [
+        Style(STYLES[n % number].color, STYLES[(n + n // number) % number].marker, STYLES[(n + n // number) % 4].line)
+        for n in range(count)
+    ]
+
+
+def criterion_styles(names: Sequence[str]) -> dict[str, Style]:
+    """Return the style of each criterion: known criteria have a fixed style, others get the ones that are left."""
+    known = {name: name.removeprefix(CALIBRATED) for name in names if name.removeprefix(CALIBRATED) in CRITERIA}
+    styles = {name: STYLES[CRITERIA.index(criterion)] for name, criterion in known.items()}
+    spare = [style for style in distinct_styles(len(STYLES) + len(names)) if style not in styles.values()]
+    return {name: styles[name] if name in styles else spare.pop(0) for name in names}
 
 
 def plain(axes: Axes, *, grid: str = "y") -> None:
-    """Take away what carries no information: the frame's upper and right side, heavy grid lines."""
+    """Remove the upper and right side of the frame and draw a light grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)
     axes.tick_params(color=FAINT, labelcolor=INK)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from acl_lightning.arguments import exit_code, study_parser
+from acl_lightning.arguments import add_names, exit_code, study_parser
 from acl_lightning.errors import UserError
 from acl_lightning.files import replaced_atomically, write_text_atomically
 from acl_lightning.studies.curves import curves_figure
 from acl_lightning.studies.grouping import comparisons, group_runs
+from acl_lightning.studies.names import given_names
 from acl_lightning.studies.provenance import provenance
 from acl_lightning.studies.report import markdown, show
 from acl_lightning.studies.run_record import Run, UnfinishedRun, read_run
@@ -28,7 +29,14 @@ WIDTH = 140
 DPI = 110
 
 
-def collect(directories: Sequence[Path], out: Path, criterion: str, command: Sequence[str], console: Console) -> None:
+def collect(
+    directories: Sequence[Path],
+    out: Path,
+    criterion: str,
+    names: Sequence[str] | None,
+    command: Sequence[str],
+    console: Console,
+) -> None:
     """Read the runs, write everything into `out` (files of an earlier collection are replaced), print the summary.
 
     Writes `runs.csv`, `summary.csv`, `summary.md`, `curves_TASK_ROWS.png` and `provenance.json`. Runs that failed or
@@ -38,18 +46,20 @@ def collect(directories: Sequence[Path], out: Path, criterion: str, command: Seq
         directories: run directories.
         out: where to write.
         criterion: which criterion the curves show.
+        names: of the groups, see `group_runs`.
         command: for the provenance.
         console: where to print.
 
     Raises:
-        UserError: no such run, one given twice, none finished, or a criterion that was not swept.
+        UserError: no such run, one given twice, none finished, a criterion that was not swept, or not one name
+            per group.
     """
     read = read_each_once(directories)
     runs = [one for one in read if isinstance(one, Run)]
     unfinished = [one for one in read if isinstance(one, UnfinishedRun)]
     if not runs:
         raise none_finished(unfinished)
-    groups = group_runs(runs)
+    groups = group_runs(runs, names)
     figures = {names: curves_figure(alike, criterion) for names, alike in comparisons(groups).items()}
     write_text_atomically(out / "runs.csv", csv_text(run_rows(groups, unfinished)))
     write_text_atomically(out / "summary.csv", csv_text(summary_rows(groups)))
@@ -96,9 +106,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     typed = list(sys.argv[1:] if arguments is None else arguments)
     parser = study_parser(MODULE, "Finished runs to tables, curves and their provenance.")
     parser.add_argument("--criterion", default="entropy", help="whose curves to draw (default: %(default)s)")
+    add_names(parser)
     options = parser.parse_args(typed)
     command = ["python", "-m", MODULE, *typed]
-    return exit_code(lambda: collect(options.runs, options.out, options.criterion, command, plain_console()))
+    names = given_names(options.names)
+    return exit_code(lambda: collect(options.runs, options.out, options.criterion, names, command, plain_console()))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from acl_lightning.arguments import exit_code, study_parser
+from acl_lightning.arguments import add_names, exit_code, study_parser
 from acl_lightning.errors import UserError
 from acl_lightning.figures import EmbeddingMap, embedding_map_figure
 from acl_lightning.files import replaced_atomically, write_text_atomically
@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
     parser = study_parser(MODULE, "Representations of several runs side by side.")
-    parser.add_argument("--names", metavar="A,B,...", help="of the groups (default: in what they differ)")
+    add_names(parser)
     parser.add_argument("--layer", type=int, help="exit to draw (default: the deepest that all runs kept)")
     options = parser.parse_args(typed)
     command = ["python", "-m", MODULE, *typed]

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from acl_lightning.studies.grouping import Group, comparisons
+from acl_lightning.studies.grouping import Group, comparisons, names_explained
 from acl_lightning.studies.run_record import UnfinishedRun
 from acl_lightning.studies.spread import Spread, spread
 from acl_lightning.studies.tables import measures
@@ -31,7 +31,7 @@ def tables(groups: Sequence[Group]) -> list[Table]:
 
 def notes(groups: Sequence[Group], unfinished: Sequence[UnfinishedRun]) -> list[str]:
     """What limits the tables: groups of one run, repeated seeds, several commits, changed files, absent runs."""
-    found = []
+    found = names_explained(groups)
     single = sum(len(group.runs) == 1 for group in groups)
     if single:
         found.append(f"{single} of {len(groups)} groups have one run (n = 1) and therefore no spread.")

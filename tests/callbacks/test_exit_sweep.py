@@ -13,6 +13,8 @@ from fake_module import EXITS, QUIET_TRAINER, SAMPLES, FakeModule, Rows, loader,
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 
 from acl_lightning.callbacks.exit_sweep import ExitSweep
+from acl_lightning.callbacks.sweep_figures import united
+from acl_lightning.callbacks.sweep_trust import trust_figures
 from acl_lightning.callbacks.validation_record import columns_of, distinct, gathered, joined
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
@@ -96,6 +98,33 @@ def test_the_summary_is_what_the_samples_were_built_to_give(swept):
     assert point["leaves_early"] is True
     assert list(summary["recommended"]) == ["loss0", "loss1", "loss2"]
     assert summary["highlighted"] == "loss1"
+
+
+def test_the_summary_has_the_majority_class_and_the_size_of_every_group(swept):
+    _, callback, _ = swept
+    # Rows 0 to 3, 8 to 11, ... are of class 0; the report split has the rows 8 to 15, 24 to 31.
+    assert callback.summary["group_counts"] == {
+        "class": {"0": 8, "1": 8},
+        "difficulty": {"0": 4, "1": 4, "2": 4, "3": 4},
+    }
+    assert callback.summary["majority_quality"] == 0.5
+    assert callback.summary["label_names"] == []
+
+
+def test_criteria_that_agree_for_two_classes_are_drawn_as_one_curve():
+    curves = {"entropy": [(2.0, 0.8), (1.0, 0.9)], "margin": [(3.0, 0.7)], "pcee": [(2.0, 0.7)]}
+    assert united(curves) == {
+        "entropy": [(3.0, 0.7), (2.0, 0.8), (1.0, 0.9)],
+        "margin": [(3.0, 0.7), (2.0, 0.8), (1.0, 0.9)],
+        "pcee": [(2.0, 0.7)],
+    }
+
+
+def test_figures_name_the_classes(swept):
+    _, callback, _ = swept
+    summary = {**callback.summary, "label_names": ["negative", "positive"]}
+    classes, _ = trust_figures(summary, "title")["exit_histogram"].axes
+    assert [tick.get_text() for tick in classes.get_yticklabels()] == ["negative (n = 8)", "positive (n = 8)"]
 
 
 def test_difficulty_is_followed_where_it_is_known(swept, tmp_path):

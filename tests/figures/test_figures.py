@@ -7,8 +7,6 @@ import subprocess
 import sys
 
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
 
 from acl_lightning.figures import per_exit_figure, speed_quality_figure
 
@@ -29,7 +27,7 @@ def test_speed_quality_draws_curves_static_exits_and_full_depth_in_percent():
     (axes,) = speed_quality().axes
     found = lines(axes)
     assert found["confidence"].get_xydata().tolist() == [[6.0, 60.0], [2.0, 88.0], [1.0, 90.0]]
-    assert found["static exit (layer)"].get_xydata().tolist() == [[6.0, 60.0], [2.0, 85.0], [1.0, 90.0]]
+    assert found["static exit"].get_xydata().tolist() == [[6.0, 60.0], [2.0, 85.0], [1.0, 90.0]]
     assert set(found["full depth"].get_ydata()) == {90.0}
     assert found["full depth"].get_linestyle() != "-"
     assert axes.get_xlabel().startswith("layer speed-up")
@@ -37,31 +35,92 @@ def test_speed_quality_draws_curves_static_exits_and_full_depth_in_percent():
     assert axes.get_title(loc="left") == "SST-2, n = 436"
 
 
+def shifted(number):
+    return [(speed, quality - number / 100) for speed, quality in CURVES["confidence"]]
+
+
 def test_curves_differ_without_colour():
-    (axes,) = speed_quality_figure(
-        dict.fromkeys("abcd", CURVES["confidence"]), STATIC, {}, metric="accuracy", title=""
-    ).axes
+    curves = {name: shifted(number) for number, name in enumerate("abcd")}
+    (axes,) = speed_quality_figure(curves, STATIC, {}, metric="accuracy", title="").axes
     looks = [(line.get_linestyle(), line.get_marker()) for line in axes.get_lines() if line.get_label() in set("abcd")]
     assert len(set(looks)) == 4
 
 
-def test_recommendations_that_coincide_share_one_mark():
-    (axes,) = speed_quality().axes
-    assert {text.get_text() for text in axes.texts} == {
-        "1",
-        "3",
-        "6",
-        "loss0: 90.0 % at 1.00x",
-        "loss1, loss2: 88.0 % at 2.00x",
-    }
-    rings = [line for line in axes.get_lines() if line.get_markersize() == 13]
+def test_recommendations_that_coincide_share_one_ring_and_are_described_in_the_legend():
+    figure = speed_quality()
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["loss0", "loss1, loss2"]
+    rings = [line for line in axes.get_lines() if line.get_markersize() == 12]
     assert [ring.get_xydata().tolist() for ring in rings] == [[[1.0, 90.0]], [[2.0, 88.0]]]
+    entries = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert {"loss0: 90.0 % at 1.00x", "loss1, loss2: 88.0 % at 2.00x"} <= entries
+    assert not any("interval" in entry or "majority" in entry for entry in entries)
+
+
+def test_criteria_with_the_same_points_are_one_curve_with_all_names():
+    curves = {"confidence": CURVES["confidence"], "patience": CURVES["patience"], "margin": CURVES["confidence"][::-1]}
+    (axes,) = speed_quality_figure(curves, STATIC, {}, metric="accuracy", title="").axes
+    names = [line.get_label() for line in axes.get_lines()]
+    assert "confidence = margin" in names
+    assert not {"confidence", "margin"} & set(names)
+
+
+def test_intervals_and_the_majority_class_are_drawn():
+    figure = speed_quality_figure(
+        CURVES, STATIC, RECOMMENDED, metric="accuracy", title="", intervals={"loss1": (0.86, 0.91)}, majority=0.55
+    )
+    (axes,) = figure.axes
+    found = lines(axes)
+    assert found["95 % interval of a recommended point"].get_xydata().tolist() == [[2.0, 86.0], [2.0, 91.0]]
+    majority = found["majority class: 55.0 %"]
+    assert [*majority.get_ydata()] == pytest.approx([55.0, 55.0])
+    assert axes.get_ylim()[0] < 55
+    assert "loss1, loss2: 88.0 % [86.0, 91.0] at 2.00x" in found
+
+
+def test_a_majority_class_far_below_the_curves_is_named_only():
+    figure = speed_quality_figure(CURVES, STATIC, {}, metric="accuracy", title="", majority=0.08)
+    (axes,) = figure.axes
+    assert axes.get_ylim()[0] > 50
+    assert len(lines(axes)["majority class: 8.0 % (below this range)"].get_xdata()) == 0
+
+
+def test_a_single_exit_has_axes_of_a_readable_range():
+    point = (1.0, 0.9)
+    figure = speed_quality_figure({"a": [point], "b": [point]}, {6: point}, {}, metric="accuracy", title="t")
+    (axes,) = figure.axes
+    assert axes.get_xlim() == (0.5, 1.5)
+    low, high = axes.get_ylim()
+    assert high - low >= 5
+    assert axes.get_title(loc="left") == "t; one exit: no sample can leave early"
+    assert "a = b" in lines(axes)
+
+
+def test_the_upper_edge_names_the_layers_of_the_static_exits():
+    (axes,) = speed_quality().axes
+    (upper,) = axes.child_axes
+    ticks = dict(zip((tick.get_text() for tick in upper.get_xticklabels()), upper.get_xticks(), strict=True))
+    assert ticks == {"1": 6.0, "3": 2.0, "6": 1.0}
 
 
 def test_more_criteria_than_styles_are_all_drawn():
-    curves = {f"criterion {number}": CURVES["confidence"] for number in range(11)}
+    curves = {f"criterion {number}": shifted(number) for number in range(11)}
     (axes,) = speed_quality_figure(curves, STATIC, {}, metric="accuracy", title="").axes
     assert set(curves) <= set(lines(axes))
+
+
+def test_a_criterion_has_one_style_in_every_figure():
+    alone = speed_quality_figure({"patience": CURVES["patience"]}, STATIC, {}, metric="accuracy", title="")
+    calibrated = speed_quality_figure({"calibrated_patience": CURVES["patience"]}, STATIC, {}, metric="", title="")
+    others = {"own": shifted(1), **CURVES}
+    together = speed_quality_figure(others, STATIC, {}, metric="accuracy", title="")
+    looks = [
+        (line.get_color(), line.get_marker())
+        for figure, name in ((alone, "patience"), (calibrated, "calibrated_patience"), (together, "patience"))
+        for line in [lines(figure.axes[0])[name]]
+    ]
+    assert len(set(looks)) == 1
+    assert len({lines(together.axes[0])[name].get_color() for name in others}) == 3
 
 
 def per_exit(grades=None, metrics=("accuracy", "f1")):
@@ -74,6 +133,7 @@ def test_per_exit_draws_metrics_shares_and_grades():
     assert lines(quality)["f1"].get_ydata().tolist() == [60.0, 80.0, 90.0]
     assert [tick.get_text() for tick in quality.get_xticklabels()] == ["1", "3", "6"]
     assert [bar.get_height() for bar in shares.patches] == [50.0, 30.0, 20.0]
+    assert quality.get_title(loc="left") == "Quality of each exit if all samples leave there"
     assert [bar.get_height() for bar in grades.patches] == [1.5, 4.0]
     assert [tick.get_text() for tick in grades.get_xticklabels()] == ["0", "2"]
 
@@ -122,18 +182,22 @@ def test_pyplot_and_this_package_stay_unimported():
 
 
 def test_a_sweep_of_all_criteria_has_a_look_for_each():
-    curves = {f"criterion {number}": CURVES["confidence"] for number in range(7)}
+    names = ("confidence", "entropy", "margin", "patience", "pcee", "fpabee", "learnt_gate")
+    curves = {name: shifted(number) for number, name in enumerate(names)}
     (axes,) = speed_quality_figure(curves, STATIC, {}, metric="accuracy", title="").axes
     found = [line for line in axes.get_lines() if line.get_label() in curves]
     assert len({(line.get_linestyle(), line.get_marker()) for line in found}) == 7
     assert len({line.get_color() for line in found}) == 7
 
 
-@pytest.mark.parametrize("other", [(2.03, 0.76), (2.03, 0.72), (1.95, 0.74)])
-def test_names_of_recommendations_close_together_do_not_cover_each_other(other):
-    recommended = {"loss0": (1.9, 0.74), "speed1.5": (1.9, 0.74), "loss2": other}
-    figure = speed_quality_figure(CURVES, STATIC, recommended, metric="accuracy", title="")
-    FigureCanvasAgg(figure).draw()
-    names = [text for text in figure.axes[0].texts if not text.get_text().isdigit()]
-    first, second = (Text.get_window_extent(name) for name in names)  # without the leader
-    assert not first.overlaps(second)
+def test_a_share_that_is_not_zero_is_never_written_as_zero():
+    figure = per_exit_figure((1, 2, 3), {"m": [0.5] * 3}, (0.004, 0.996, 0.0), operating_point="loss1", title="")
+    assert [text.get_text() for text in figure.axes[1].texts] == ["<1", "100", "0"]
+
+
+def test_bars_of_the_grades_say_how_many_samples_they_stand_for():
+    figure = per_exit_figure(
+        (1, 2), {"m": [0.5] * 2}, (0.5, 0.5), {0: 1.0, 3: 2.0}, operating_point="loss1", title="",
+        counts_by_grade={0: 12, 3: 5},
+    )  # fmt: skip
+    assert [tick.get_text() for tick in figure.axes[2].get_xticklabels()] == ["0\nn = 12", "3\nn = 5"]

@@ -61,3 +61,12 @@ def test_more_curves_than_styles_are_all_drawn():
     curves = {f"seed {number}": [(0, 90.0), (1, 80.0)] for number in range(12)}
     steps, _ = gradient_angles_figure([[AnglePanel("", curves)]], title="").axes
     assert set(curves) <= {line.get_label() for line in steps.get_lines()}
+
+
+def test_a_label_has_one_style_and_one_entry_in_a_legend_off_the_curves():
+    first, second = AnglePanel("", CURVES), AnglePanel("", {"acl": CURVES["acl"]})
+    figure = gradient_angles_figure([[first], [second]], title="")
+    colors = {line.get_color() for axes in figure.axes for line in axes.get_lines() if line.get_label() == "acl"}
+    assert len(colors) == 1
+    assert not any(axes.get_legend() for axes in figure.axes)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["scl", "acl"]

@@ -13,13 +13,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from acl_lightning.arguments import study_parser
+from acl_lightning.arguments import add_names, study_parser
 from acl_lightning.errors import UserError
 from acl_lightning.files import replaced_atomically, write_text_atomically
 from acl_lightning.studies.collect import DPI, none_finished, plain_console, read_each_once
 from acl_lightning.studies.comparison.contenders import compare
 from acl_lightning.studies.comparison.report import comparison_figure, curve_rows, score_rows, summary
 from acl_lightning.studies.comparison.stored_curve import named_criterion, read_curve
+from acl_lightning.studies.names import given_names
 from acl_lightning.studies.provenance import provenance
 from acl_lightning.studies.run_record import Run, UnfinishedRun
 from acl_lightning.studies.tables import csv_text
@@ -29,7 +30,13 @@ SPEEDS = {"layer": "layer_speedup", "flops": "flops_speedup"}
 
 
 def curves(
-    directories: Sequence[Path], out: Path, criterion: str, speed: str, command: Sequence[str], console: Console
+    directories: Sequence[Path],
+    out: Path,
+    criterion: str,
+    speed: str,
+    names: Sequence[str] | None,
+    command: Sequence[str],
+    console: Console,
 ) -> None:
     """Read the runs, write `curves.png`, `curves.csv`, `scores.csv`, `summary.md` and `provenance.json` into `out`.
 
@@ -38,12 +45,13 @@ def curves(
         out: where to write; files of an earlier call are replaced.
         criterion: name of the criterion whose curves are drawn.
         speed: `layer_speedup` or `flops_speedup`.
+        names: of the groups of multi-exit runs, see `group_runs`.
         command: for the provenance.
         console: where to print the summary.
 
     Raises:
         UserError: no such run, one given twice, none finished, an unknown criterion, a finished run without stored
-            logits, or runs of different tasks.
+            logits, runs of different tasks, or not one name per group.
     """
     named_criterion(criterion)
     found = list(zip(directories, read_each_once(directories), strict=True))
@@ -55,7 +63,7 @@ def curves(
     if len(tasks) > 1:
         raise UserError("runs of one task in a comparison", ", ".join(tasks), "Compare each task in a call of its own.")
     stored = [read_curve(directory, run, criterion) for directory, run in finished]
-    comparison = compare(stored, criterion, speed)
+    comparison = compare(stored, criterion, speed, names)
     text = summary(comparison, criterion)
     text += "".join(f"- No result from {one.name} ({one.status}): {one.reason}.\n" for one in unfinished)
     with replaced_atomically(out / "curves.png") as path:
@@ -74,8 +82,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = study_parser("acl_lightning curves", "Quality-speed curves of runs in one figure.")
     parser.add_argument("--criterion", default="entropy", help="whose curves to draw (default: %(default)s)")
     parser.add_argument("--speed", choices=SPEEDS, default="layer", help="which speed-up (default: %(default)s)")
+    add_names(parser)
     options = parser.parse_args(list(arguments))
-    runs, out = options.runs, options.out
+    runs, out, names = options.runs, options.out, given_names(options.names)
     command = ["python", "-m", "acl_lightning", "curves", *arguments]
-    curves(runs, out, options.criterion, SPEEDS[options.speed], command, plain_console())
+    curves(runs, out, options.criterion, SPEEDS[options.speed], names, command, plain_console())
     return 0

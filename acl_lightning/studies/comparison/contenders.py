@@ -10,7 +10,7 @@ from acl_lightning.exits import elue_score
 from acl_lightning.figures.seed_curves import SeedCurve
 from acl_lightning.studies.comparison.stored_curve import StoredCurve
 from acl_lightning.studies.curves import seed_curve, static_exits
-from acl_lightning.studies.grouping import Group, group_runs
+from acl_lightning.studies.grouping import Group, group_runs, names_explained
 from acl_lightning.studies.spread import Spread, spread
 
 #: Settings in which the runs of one cut baseline differ by nature.
@@ -72,7 +72,9 @@ class Comparison:
     notes: tuple[str, ...]
 
 
-def compare(curves: Sequence[StoredCurve], criterion: str, speed: str) -> Comparison:
+def compare(
+    curves: Sequence[StoredCurve], criterion: str, speed: str, names: Sequence[str] | None = None
+) -> Comparison:
     """Put curves side by side.
 
     Runs with several exits are grouped by their settings: those that differ in the seed alone become one line, the
@@ -83,16 +85,17 @@ def compare(curves: Sequence[StoredCurve], criterion: str, speed: str) -> Compar
         curves: at least one.
         criterion: name of the criterion that was asked for.
         speed: `layer_speedup` or `flops_speedup`.
+        names: of the groups of runs with several exits, see `group_runs`.
 
     Raises:
-        UserError: runs of different tasks or metrics.
+        UserError: runs of different tasks or metrics, or not one name per group.
     """
     task, metric = _in_common(curves, "task"), _in_common(curves, "metric")
     plain = [one for one in curves if len(one.static) == 1]
     multi = [one for one in curves if len(one.static) > 1]
     cut = static_exits([one.run for one in plain], speed)
     by_run = {id(one.run): one for one in multi}
-    groups = group_runs([one.run for one in multi])
+    groups = group_runs([one.run for one in multi], names)
     members = [tuple(by_run[id(run)] for run in group.runs) for group in groups]
     baseline, reference = plain, "the plain model cut to k layers"
     if not plain:
@@ -142,7 +145,8 @@ def _line(group: Group, curves: Sequence[StoredCurve], criterion: str, speed: st
 
 
 def _notes(contenders: Sequence[Contender], groups: Sequence[Group], plain: Sequence[StoredCurve]) -> list[str]:
-    found = [
+    found = names_explained(groups)
+    found += [
         f"{one.label}: no sample leaves early at any threshold; the curve is the single point of full depth."
         for one in contenders
         if not any(curve.leaves_early for curve in one.curves)
