@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 from jsonargparse import Namespace, set_parsing_settings
@@ -29,10 +28,11 @@ from acl_lightning.callbacks import (
     ResultWriter,
     RNGState,
 )
-from acl_lightning.commands import find, overview, run
+from acl_lightning.commands import find, overview, run, unknown
 from acl_lightning.data import GLUEDataModule, task_info
 from acl_lightning.errors import UserError
 from acl_lightning.module import ACLModule
+from acl_lightning.parsing import Parser, in_one_line, user_error_behind
 from acl_lightning.run_directory import CHECKPOINTS, choose_run_directory, config_hash, find_checkpoint
 from acl_lightning.sections import link_sections
 
@@ -46,17 +46,6 @@ BEST_CHECKPOINT = {"filename": "best", "monitor": "val/selection", "mode": "max"
 NOT_SETTINGS = {"run_dir", "ckpt_path"}
 
 
-class Parser(LightningArgumentParser):
-    """LightningCLI's parser, answering a mistake with one line instead of the whole usage."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Exit with code 2; nested parsers, which rely on an exception, are left alone."""
-        if not self.exit_on_error:
-            super().error(message, ex)
-        behind = _user_error_behind(ex)
-        sys.exit(_refuse(str(behind) if behind else _in_one_line(message)))
-
-
 class CommandLine(LightningCLI):
     """LightningCLI for `ACLModule` on `GLUEDataModule`; see the README for its keys."""
 
@@ -66,7 +55,7 @@ class CommandLine(LightningCLI):
             datamodule_class=GLUEDataModule,
             save_config_callback=None,  # ConfigWriter writes before paths of this run are filled in
             trainer_defaults={
-                "logger": {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": "runs"}},
+                "logger": {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": "runs", "name": None}},
                 "max_epochs": 3,
                 "num_sanity_val_steps": 0,
                 "log_every_n_steps": 10,
@@ -190,18 +179,18 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         return _run(args)
     except (MisconfigurationException, OmegaConfBaseException) as error:
-        return _refuse(_in_one_line(str(error)))
+        return _refuse(in_one_line(str(error)))
     except OSError as error:
         if error.errno is None:
             raise
         return _refuse(f"expected to read and write files; found {error}. Check paths, permissions and free space.")
     except (ValueError, RuntimeError) as error:
-        behind = _user_error_behind(error)
+        behind = user_error_behind(error)
         if behind is not None:
             return _refuse(str(behind))
         if "loading state_dict" not in str(error):
             if _lightning_refused(error):
-                return _refuse(_in_one_line(str(error)))
+                return _refuse(in_one_line(str(error)))
             raise
         lines = str(error).splitlines()
         return _refuse(
@@ -219,33 +208,17 @@ def _run(args: Sequence[str] | None) -> int:
     own = find(arguments)
     if own is not None:
         return run(own, arguments[1:])
+    problem = unknown(arguments, list(CommandLine.subcommands()))
+    if problem is not None:
+        return _refuse(problem)
     CommandLine(args)
     return 0
-
-
-def _user_error_behind(error: BaseException | None) -> UserError | None:
-    """The user's mistake that jsonargparse wrapped into an error of its own, if there is one."""
-    while error is not None and not isinstance(error, UserError):
-        error = error.__cause__ or error.__context__
-    return error
 
 
 def _lightning_refused(error: Exception) -> bool:
     """Whether a ValueError is Lightning's own check of a setting, such as an unknown strategy."""
     last = traceback.extract_tb(error.__traceback__)[-1].filename
     return isinstance(error, ValueError) and "lightning" in Path(last).parts
-
-
-def _in_one_line(message: str) -> str:
-    """Shorten jsonargparse's account of a type error, which lists every type it tried, to expected and found."""
-    tried = re.search(
-        r'(?s)[Pp]arser key "(?P<key>[^"]+)".*Subtypes: \[(?P<types>.*?)\]\n.*Given value: (?P<value>.*)', message
-    )
-    if tried is None:
-        return " ".join(message.split())
-    types = ", ".join(re.findall(r"(?:<class ')?([\w.\[\]]+)(?:'>)?(?:, |$)", tried["types"]))
-    key, value = tried["key"], " ".join(tried["value"].split())
-    return f"expected {types} for {key}; found {value}."
 
 
 def _refuse(message: str) -> int:
