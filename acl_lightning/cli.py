@@ -27,6 +27,7 @@ from acl_lightning.callbacks import (
     LastCheckpoint,
     ResultWriter,
     RNGState,
+    ValidationHalves,
 )
 from acl_lightning.commands import find, overview, run, unknown
 from acl_lightning.data import GLUEDataModule, task_info
@@ -55,7 +56,10 @@ class CommandLine(LightningCLI):
             datamodule_class=GLUEDataModule,
             save_config_callback=None,  # ConfigWriter writes before paths of this run are filled in
             trainer_defaults={
-                "logger": {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": "runs", "name": None}},
+                "logger": {
+                    "class_path": "lightning.pytorch.loggers.CSVLogger",
+                    "init_args": {"save_dir": "runs", "name": None},  # another logger would take over CSVLogger's name
+                },
                 "max_epochs": 3,
                 "num_sanity_val_steps": 0,
                 "log_every_n_steps": 10,
@@ -127,7 +131,7 @@ class CommandLine(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the callbacks that are no matter of taste; progress bar and learning rate where they are wanted."""
         settings = self.config[str(self.subcommand)].trainer
-        self.trainer_defaults["callbacks"] = list(self.own_callbacks)
+        self.trainer_defaults["callbacks"] = [*self.own_callbacks, ValidationHalves()]
         if settings.enable_progress_bar is not False:
             self.trainer_defaults["callbacks"].append(RichProgressBar())
         if settings.logger not in (None, False):

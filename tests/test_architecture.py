@@ -62,7 +62,8 @@ MAY_IMPORT = {
     "studies/comparison": {"studies", "arguments", "exits", "metrics", "outputs", "figures", "files", "errors"},
     "studies": {"arguments", "figures", "files", "errors", ""},
     "arguments": {"errors"},
-    "sections": set(),
+    "sections": {"errors"},
+    "parsing": {"errors"},
     "saved_run": {"module", "data", "run_directory", "sections", "errors"},
     "multi_exit_config": set(),
     "export": {
@@ -101,19 +102,19 @@ MAY_IMPORT = {
     },
     "registration": set(),
     "commands": set(),
-    "cli": {"callbacks", "commands", "data", "module", "run_directory", "sections", "errors"},
+    "cli": {"callbacks", "commands", "data", "module", "parsing", "run_directory", "sections", "errors"},
     "__main__": {"cli"},
     "__init__": {"registration"},
 }
 
 #: Third party -> where it may be imported.
 HOMES = {
-    "lightning": {"exit_module", "module", "data/datamodule", "callbacks", "cli"},
+    "lightning": {"exit_module", "module", "data/datamodule", "callbacks", "cli", "parsing"},
     "transformers": {"encoders", "data", "export", "demo", "latency", "multi_exit_config"},
     "datasets": {"data"},
     "wandb": {"callbacks"},
     "omegaconf": {"cli", "studies"},
-    "jsonargparse": {"cli", "sections", "saved_run"},
+    "jsonargparse": {"cli", "parsing", "sections", "saved_run"},
     "matplotlib": {"figures", "callbacks", "studies"},
 }
 

@@ -10,6 +10,7 @@ from acl_lightning.callbacks.last_checkpoint import LastCheckpoint
 from acl_lightning.callbacks.representation import RepresentationDiagnostics
 from acl_lightning.callbacks.result_writer import ResultWriter
 from acl_lightning.callbacks.rng_state import RNGState
+from acl_lightning.callbacks.validation_halves import ValidationHalves
 
 __all__ = [
     "AdaptivePrediction",
@@ -22,4 +23,5 @@ __all__ = [
     "RNGState",
     "RepresentationDiagnostics",
     "ResultWriter",
+    "ValidationHalves",
 ]

@@ -19,6 +19,7 @@ from acl_lightning.callbacks.sweep_summary import (
     difficulty_summary,
     point_text,
     summarise,
+    sweep_scalars,
     table_rows,
 )
 from acl_lightning.callbacks.sweep_trust import (
@@ -187,6 +188,7 @@ class ExitSweep(Callback):
                 name: asdict(found) for name, found in cross_fit(points, turned, self.budgets).items()
             }
         record.save(Path(trainer.default_root_dir) / FILE_NAME)
+        pl_module.log_dict(sweep_scalars(self.summary), rank_zero_only=True)
         self._publish(trainer, module, points, recommended)
 
     def _criteria_for(self, record: ExitRecord) -> list[Criterion]:

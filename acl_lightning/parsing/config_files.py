@@ -71,7 +71,7 @@ def _content(path: Path) -> dict[str, Any]:
             "Give a text file, such as --config=RUN/config.yaml; a checkpoint belongs to --ckpt_path.",
         ) from error
     try:
-        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark else ""

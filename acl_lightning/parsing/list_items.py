@@ -44,22 +44,22 @@ class ListItemAction(argparse.Action):
         option = str(option_string)
         base = next(name for name in self.option_strings if option.startswith(f"{name}."))
         head, _, rest = option.removeprefix(f"{base}.").partition(".")
-        current = namespace.get(self.dest)  # type: ignore[attr-defined]
+        current = namespace.get(self.dest)
         if not head.isdigit():
             if isinstance(current, list) and len(current) > 1:
                 raise argparse.ArgumentError(None, str(no_index(self.dest, len(current), f"{head}.{rest}".strip("."))))
             self.setting(parser, namespace, values, option)
             return
         items = checked_items(self.dest, current, int(head))
-        one = Namespace()
+        one = _holding(self.dest, [items[int(head)]] if rest else None)
         with _naming_the_item(self.dest, int(head)):
             if rest:
-                one[self.dest] = [items[int(head)]]
-                self.setting(parser, one, values, f"{base}.{rest}")  # type: ignore[arg-type]
+                self.setting(parser, one, values, f"{base}.{rest}")
             else:
                 item = fit_to_type([_number(values)], getattr(self.setting, "_typehint", None))
-                self.setting(parser, one, item, base)  # type: ignore[arg-type]
-        namespace[self.dest] = [*items[: int(head)], *one[self.dest], *items[int(head) + 1 :]]  # type: ignore[index]
+                self.setting(parser, one, item, base)
+        changed = [*items[: int(head)], *one[self.dest], *items[int(head) + 1 :]]
+        namespace[self.dest] = changed
 
 
 def merge_indexed(
@@ -82,18 +82,15 @@ def merge_indexed(
     """
     if not isinstance(value, dict | Namespace) or not takes_a_list(typehint):
         return None
-    changes = value.as_dict() if isinstance(value, Namespace) else value
-    changes = changes if changes and all(str(name).isdigit() for name in changes) else None
-    if changes is None:
+    changes: dict[str, Any] = value.as_dict() if isinstance(value, Namespace) else value
+    if not changes or not all(str(name).isdigit() for name in changes):
         if isinstance(current, list) and len(current) > 1 and "class_path" not in value:
             raise argparse.ArgumentError(None, str(no_index(key, len(current), _first_path(value))))
         return None
-    for index, change in sorted((int(index), change) for index, change in changes.items()):
+    for index, change in sorted(((int(name), change) for name, change in changes.items()), key=lambda pair: pair[0]):
         items = checked_items(key, current, index)
-        before = Namespace()
-        before[key] = [items[index]]
         with _naming_the_item(key, index):
-            item = check([change], before)
+            item = check([change], _holding(key, [items[index]]))
         current = [*items[:index], *item, *items[index + 1 :]]
     return list(current)
 
@@ -124,6 +121,14 @@ def no_index(key: str, number: int, rest: str) -> UserError:
         f"{marked(key + end)}",
         f"Write {marked(f'{key}.0{end}')} for the first item, {marked(f'{key}.{number - 1}{end}')} for the last.",
     )
+
+
+def _holding(key: str, value: Any) -> Namespace:
+    """Return a namespace with one setting, or an empty one without a value."""
+    namespace = Namespace()  # type: ignore[no-untyped-call]
+    if value is not None:
+        namespace[key] = value
+    return namespace
 
 
 @contextmanager

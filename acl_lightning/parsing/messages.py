@@ -67,10 +67,13 @@ def explain(parser: argparse.ArgumentParser, message: str) -> str:
         outer = f"{_OPEN}{key}.init_args." if key and f"{_OPEN}{key}" not in inner[0] else _OPEN
         return inner[0].replace(_OPEN, outer)
     unknown = re.search(
-        r"unrecognized arguments: -*([^=\s]+)|(?:does not accept option|Option) '([^']+)'(?: is not accepted)?", message
+        r"unrecognized arguments: -*([^=\s]+)|Option '([^']+)' is not accepted|"
+        r"Subcommand '(\w+)' does not accept option '([^']+)'",
+        message,
     )
     if unknown:
-        return _unknown_setting(parser, unknown[1] or unknown[2])
+        name = f"{unknown[3]}.{unknown[4]}" if unknown[3] else unknown[1] or unknown[2]
+        return _unknown_setting(parser, name)
     linked = re.search(r'argument (\S+) --> (\S+): |Linked "([^"]+)" must be given via "([^"]+)"', message)
     if linked:
         return linked_setting(parser, linked[1] or linked[4], linked[2] or linked[3])
@@ -133,7 +136,10 @@ def _unknown_setting(parser: argparse.ArgumentParser, name: str) -> str:
     group = name.rpartition(".")[0]
     siblings = [other for other in names if other.rpartition(".")[0] == group]
     siblings = siblings or list(dict.fromkeys(other.partition(".")[0] for other in names))
-    remedy = f"Did you mean {marked(close)}?" if close else f"Known settings: {', '.join(map(marked, siblings))}."
+    known = (
+        f"Known settings: {', '.join(map(marked, siblings))}." if siblings else "Leave it out: there are no settings."
+    )
+    remedy = f"Did you mean {marked(close)}?" if close else known
     return str(UserError("the name of a setting", marked(name), remedy))
 
 
@@ -143,12 +149,14 @@ def _wrong_value(action: argparse.Action, key: str, message: str) -> str:
     values = re.findall(r"(?:Given value|Got value): (.*)", message)
     found = values[-1].strip() if values else "another value"
     nested = re.match(r"NestedArg\(key='([^']*)', val='?(.*?)'?\)$", found)
-    if nested:
-        key, found = f"{key}.{nested[1]}", nested[2]
     cause = next((match[0] for pattern in _CLASS_CAUSES if (match := re.search(pattern, message))), None)
     classes = [member for member in _flat(typehint) if isinstance(member, type) and _is_ours_to_choose(member)]
     if classes and (cause or re.search(r"dot import path|import path format|Not a valid subclass|class_path", message)):
-        return _wrong_class(classes, key, found, cause)
+        culprit = re.search(r"Problem with given class_path '([^']+)'|dot import path string: (\S+)", message)
+        found = (culprit[1] or culprit[2]) if culprit else found
+        return _wrong_class(classes, key, "its setting only" if nested else found, cause)
+    if nested:
+        key, found = f"{key}.{nested[1]}", nested[2]
     texts = [str(item) for member in _flat(typehint) if get_origin(member) is Literal for item in get_args(member)]
     close = nearest(found, texts)
     remedy = f"Did you mean {close}?" if close else f"Set {marked(key)} to {_default(action, texts)}."
@@ -159,7 +167,7 @@ def _default(action: argparse.Action, texts: list[str]) -> str:
     """Return a value that works, for a remedy."""
     members = members_of(action._typehint)  # type: ignore[attr-defined]
     if action.default is None:
-        return "null (the default) or a value of this type" if type(None) in members else " or ".join(texts[:1]) or "one"
+        return "null (the default) or a value of this type" if type(None) in members else [*texts, "a value"][0]
     return f"{action.default} (the default) or another value of this type"
 
 
@@ -168,7 +176,7 @@ def _wrong_class(classes: list[type], key: str, found: str, cause: str | None) -
     known = sorted({name for base in classes for name in _subclass_names(base)})
     close = nearest(found.rpartition(".")[2], known)
     expected = f"the name of a class ({', '.join(base.__name__ for base in classes)}) for {marked(key)}"
-    reason = f"{found} ({cause})" if cause else found
+    reason = f"{found} ({cause})" if cause and "abstract" not in cause else found
     if cause and "No module named" in cause and not close:
         remedy = f"Install the package, or set {marked(key)} to one of: {', '.join(known)}."
     elif close:
@@ -180,6 +188,7 @@ def _wrong_class(classes: list[type], key: str, found: str, cause: str | None) -
 
 def _subclass_names(base: type) -> Iterator[str]:
     """Yield the public concrete classes below a base that are imported so far."""
+    child: type
     for child in base.__subclasses__():
         if not getattr(child, "__abstractmethods__", None) and not child.__name__.startswith("_"):
             yield child.__name__

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any, NoReturn
 
-from jsonargparse import ActionConfigFile, Namespace
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 from lightning.pytorch.cli import LightningArgumentParser
 
 from acl_lightning.errors import UserError
@@ -47,7 +47,7 @@ class Parser(LightningArgumentParser):
         """Return the value of an option of the command line."""
         if _is_link(action):
             self.error(linked_setting(self, _sources(action), action.dest))
-        value = super()._get_values(action, arg_strings)  # type: ignore[misc]
+        value = super()._get_values(action, arg_strings)
         if not isinstance(value, str):
             return value
         if isinstance(action, ActionConfigFile):
@@ -68,7 +68,7 @@ class Parser(LightningArgumentParser):
 
     def _parse_optional(self, arg_string: str) -> Any:
         """Let an option below a list, such as `--trainer.callbacks.0.monitor`, change one item of the list."""
-        found = super()._parse_optional(arg_string)
+        found = super()._parse_optional(arg_string)  # type: ignore[no-untyped-call]
         if isinstance(found, list):  # newer versions of argparse
             return [(_for_list_item(*item[:2]), *item[1:]) for item in found]
         return found if found is None else (_for_list_item(*found[:2]), *found[1:])

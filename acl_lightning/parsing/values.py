@@ -37,8 +37,7 @@ def fit_to_type(value: Any, typehint: Any) -> Any:
     if isinstance(literal, list | dict) and not any(_item_types(member) for member in members):
         return value
     fitted = _fit(literal, members)
-    unchanged = type(fitted) is type(literal) and fitted == literal
-    keep_text = unchanged and (str in members or not isinstance(literal, list | dict))
+    keep_text = repr(fitted) == repr(literal) and (str in members or not isinstance(literal, list | dict))
     return value if keep_text else fitted
 
 
@@ -58,12 +57,12 @@ def _fit(value: Any, members: list[Any]) -> Any:
     if isinstance(value, float):
         return int(value) if _is_an_int(value, members) else value
     if isinstance(value, list):
-        readings = [_fit_items(value, _item_types(member)) for member in members if _is_sequence(member)]
-        return readings[0] if _agree(readings) else value
+        lists = [_fit_items(value, _item_types(member)) for member in members if _is_sequence(member)]
+        return lists[0] if _agree(lists) else value
     if isinstance(value, dict):
         pairs = [get_args(member) for member in members if get_origin(member) in MAPPINGS and get_args(member)]
-        readings = [{key: _fit(item, members_of(types[1])) for key, item in value.items()} for types in pairs]
-        return readings[0] if _agree(readings) else value
+        mappings = [{key: _fit(item, members_of(pair[1])) for key, item in value.items()} for pair in pairs]
+        return mappings[0] if _agree(mappings) else value
     return value
 
 
