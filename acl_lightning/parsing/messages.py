@@ -20,7 +20,7 @@ _CLASS_CAUSES = (
     r"No module named '[^'\n]+'",
     r"cannot import name [^\n]+",
     r"(?:partially initialized )?module '[^']+' has no attribute '\w+'",
-    r"Import path \S+ does not correspond to a subclass of \w+",
+    r"Import path (?:\S+ )?does not correspond to a subclass of \w+",
     r"Expected an instantiatable class, but \S+ is abstract",
 )
 
