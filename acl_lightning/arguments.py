@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +26,11 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"epilog": TRUST_HELP, **settings})
 
     def error(self, message: str) -> NoReturn:
-        """Exit with code 2."""
-        self.exit(2, f"error: {message}; see --help.\n")
+        """Exit with code 2, with the nearest valid option after an unknown one."""
+        unknown = re.search(r"unrecognized arguments: (--[\w-]+)", message)
+        close = difflib.get_close_matches(unknown[1], self._option_string_actions, n=1) if unknown else []
+        hint = f" Did you mean {close[0]}?" if close else ""
+        self.exit(2, f"error: {message}; see --help.{hint}\n")
 
 
 def path(text: str) -> Path:

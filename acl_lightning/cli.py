@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 from jsonargparse import Namespace, set_parsing_settings
@@ -32,14 +31,16 @@ from acl_lightning.callbacks import (
     ResultWriter,
     RNGState,
     TrainingCurves,
+    ValidationHalves,
 )
-from acl_lightning.commands import find, overview, run
+from acl_lightning.commands import find, overview, run, unknown
 from acl_lightning.data import GLUEDataModule, task_info
 from acl_lightning.errors import UserError
 from acl_lightning.module import ACLModule
+from acl_lightning.parsing import Parser, in_one_line, user_error_behind
 from acl_lightning.run_directory import CHECKPOINTS, choose_run_directory, config_hash, find_checkpoint
 from acl_lightning.sections import link_sections
-from acl_lightning.trust import check_outputs, only_trusted_classes, refusal, split_trust, trust
+from acl_lightning.trust import check_outputs, only_trusted_classes, split_trust, trust
 
 # `${data.task}` in a file means the whole configuration's data.task, after every --config and override is merged in.
 set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
@@ -49,17 +50,6 @@ BEST_CHECKPOINT = {"filename": "best", "monitor": "val/selection", "mode": "max"
 
 #: Where a run writes and what it starts from: not part of what it is.
 NOT_SETTINGS = {"run_dir", "ckpt_path"}
-
-
-class Parser(LightningArgumentParser):
-    """LightningCLI's parser, answering a mistake with one line instead of the whole usage."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Exit with code 2; nested parsers, which rely on an exception, are left alone."""
-        if not self.exit_on_error:
-            super().error(message, ex)
-        behind = refusal(message) or _user_error_behind(ex)
-        sys.exit(_refuse(str(behind) if behind else _in_one_line(message)))
 
 
 class CommandLine(LightningCLI):
@@ -72,7 +62,10 @@ class CommandLine(LightningCLI):
             datamodule_class=GLUEDataModule,
             save_config_callback=None,  # ConfigWriter writes before paths of this run are filled in
             trainer_defaults={
-                "logger": {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": "runs"}},
+                "logger": {
+                    "class_path": "lightning.pytorch.loggers.CSVLogger",
+                    "init_args": {"save_dir": "runs", "name": None},  # another logger would take over CSVLogger's name
+                },
                 "max_epochs": 3,
                 "num_sanity_val_steps": 0,
                 "log_every_n_steps": 10,
@@ -147,7 +140,7 @@ class CommandLine(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the callbacks that are no matter of taste; progress bar and learning rate where they are wanted."""
         settings = self.config[str(self.subcommand)].trainer
-        self.trainer_defaults["callbacks"] = list(self.own_callbacks)
+        self.trainer_defaults["callbacks"] = [*self.own_callbacks, ValidationHalves()]
         if settings.enable_progress_bar is not False:
             self.trainer_defaults["callbacks"].append(ProgressBar())
         if settings.logger not in (None, False):
@@ -200,18 +193,18 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         return _run(args)
     except (MisconfigurationException, OmegaConfBaseException) as error:
-        return _refuse(_in_one_line(str(error)))
+        return _refuse(in_one_line(str(error)))
     except OSError as error:
         if error.errno is None:
             raise
         return _refuse(f"expected to read and write files; found {error}. Check paths, permissions and free space.")
     except (ValueError, RuntimeError) as error:
-        behind = _user_error_behind(error)
+        behind = user_error_behind(error)
         if behind is not None:
             return _refuse(str(behind))
         if "loading state_dict" not in str(error):
             if _lightning_refused(error):
-                return _refuse(_in_one_line(str(error)))
+                return _refuse(in_one_line(str(error)))
             raise
         lines = str(error).splitlines()
         return _refuse(
@@ -230,35 +223,19 @@ def _run(args: Sequence[str] | None) -> int:
     own = find(arguments)
     if own is not None:
         return run(own, arguments[1:])
+    problem = unknown(arguments, list(CommandLine.subcommands()))
+    if problem is not None:
+        return _refuse(problem)
     reads_a_run = arguments[:1] != ["fit"] and not ({"-h", "--help"} & {*arguments[:1]})
     with only_trusted_classes() if reads_a_run else contextlib.nullcontext():
         CommandLine(arguments if trusted else args)
     return 0
 
 
-def _user_error_behind(error: BaseException | None) -> UserError | None:
-    """The user's mistake that jsonargparse wrapped into an error of its own, if there is one."""
-    while error is not None and not isinstance(error, UserError):
-        error = error.__cause__ or error.__context__
-    return error
-
-
 def _lightning_refused(error: Exception) -> bool:
     """Whether a ValueError is Lightning's own check of a setting, such as an unknown strategy."""
     last = traceback.extract_tb(error.__traceback__)[-1].filename
     return isinstance(error, ValueError) and "lightning" in Path(last).parts
-
-
-def _in_one_line(message: str) -> str:
-    """Shorten jsonargparse's account of a type error, which lists every type it tried, to expected and found."""
-    tried = re.search(
-        r'(?s)[Pp]arser key "(?P<key>[^"]+)".*Subtypes: \[(?P<types>.*?)\]\n.*Given value: (?P<value>.*)', message
-    )
-    if tried is None:
-        return " ".join(message.split())
-    types = ", ".join(re.findall(r"(?:<class ')?([\w.\[\]]+)(?:'>)?(?:, |$)", tried["types"]))
-    key, value = tried["key"], " ".join(tried["value"].split())
-    return f"expected {types} for {key}; found {value}."
 
 
 def _refuse(message: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,6 +38,24 @@ def find(arguments: Sequence[str]) -> Command | None:
 def run(command: Command, arguments: Sequence[str]) -> int:
     """Call a command with the arguments after its name; returns its exit code."""
     return int(importlib.import_module(command.module).main(list(arguments)))
+
+
+def unknown(arguments: Sequence[str], trainer_commands: Sequence[str]) -> str | None:
+    """Return what is wrong with the name of the command; None where the arguments begin with a known one.
+
+    Args:
+        arguments: as in `sys.argv[1:]`.
+        trainer_commands: names of the Trainer's commands.
+    """
+    names = [*trainer_commands, *COMMANDS]
+    if arguments and (arguments[0] in names or arguments[0].startswith("-")):
+        return None
+    known = f"expected a command ({', '.join(names)})"
+    if not arguments:
+        return f"{known}; found none. Write `fit --help`, for example."
+    close = difflib.get_close_matches(arguments[0], names, n=1)
+    remedy = f"Did you mean {close[0]}?" if close else "Write `--help` for what they do."
+    return f"{known}; found {arguments[0]}. {remedy}"
 
 
 def overview() -> str:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser
 
+from acl_lightning.errors import UserError
+
+#: numpy takes no larger seed.
+LARGEST_SEED = 2**32 - 1
+
 
 def link_sections(parser: ArgumentParser) -> None:
     """Link the sections `model`, `data` and `seed_everything` of a parser.
@@ -12,7 +17,22 @@ def link_sections(parser: ArgumentParser) -> None:
     task's name, labels and metrics from the DataModule.
     """
     parser.link_arguments("model.encoder.backbone", "data.tokenizer")
-    parser.link_arguments("seed_everything", "data.shuffle_seed")
+    parser.link_arguments("seed_everything", "data.shuffle_seed", compute_fn=checked_seed)
     parser.link_arguments("data.task_name", "model.task_name", apply_on="instantiate")
     parser.link_arguments("data.label_names", "model.label_names", apply_on="instantiate")
     parser.link_arguments("data.metrics", "model.metric_names", apply_on="instantiate")
+
+
+def checked_seed(seed: bool | int) -> int:
+    """Return the seed of a run.
+
+    Raises:
+        UserError: no seed, a random one (Lightning's `true`), or one that numpy does not take. A run is repeatable.
+    """
+    if isinstance(seed, bool) or not 0 <= seed <= LARGEST_SEED:
+        raise UserError(
+            f"an integer from 0 to {LARGEST_SEED} for seed_everything",
+            str(seed).lower(),
+            "Set seed_everything to 0 (the default) or another integer.",
+        )
+    return seed

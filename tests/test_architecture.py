@@ -62,7 +62,8 @@ MAY_IMPORT = {
     "studies/comparison": {"studies", "arguments", "exits", "metrics", "outputs", "figures", "files", "errors"},
     "studies": {"arguments", "figures", "files", "errors", ""},
     "arguments": {"errors"},
-    "sections": set(),
+    "sections": {"errors"},
+    "parsing": {"errors", "trust"},
     "trust": {"exits", "run_directory", "errors"},
     "saved_run": {"module", "data", "run_directory", "sections", "trust", "errors"},
     "multi_exit_config": set(),
@@ -108,6 +109,7 @@ MAY_IMPORT = {
         "commands",
         "data",
         "module",
+        "parsing",
         "run_directory",
         "sections",
         "trust",
@@ -119,12 +121,12 @@ MAY_IMPORT = {
 
 #: Third party -> where it may be imported.
 HOMES = {
-    "lightning": {"exit_module", "module", "data/datamodule", "callbacks", "cli"},
+    "lightning": {"exit_module", "module", "data/datamodule", "callbacks", "cli", "parsing"},
     "transformers": {"encoders", "data", "export", "demo", "latency", "multi_exit_config"},
     "datasets": {"data"},
     "wandb": {"callbacks"},
     "omegaconf": {"cli", "studies", "trust"},
-    "jsonargparse": {"cli", "sections", "saved_run", "trust"},
+    "jsonargparse": {"cli", "parsing", "sections", "saved_run", "trust"},
     "matplotlib": {"figures", "callbacks", "studies"},
 }
 

@@ -44,6 +44,15 @@ def test_a_run_leaves_everything_and_can_be_run_again(fitted, command, tmp_path,
     for column in ("train/cross_entropy", "train/acl_embed", "gradient/angle/acl_embed", "gradient/discarded_steps"):
         assert column in columns
     assert {"train/exit_1/acl_embed", "gradient/conflict_rate/acl_embed", "val/selection"} <= set(columns)
+    with (fitted / "logs/metrics.csv").open() as metrics:
+        last = {name: float(value) for row in csv.DictReader(metrics) for name, value in row.items() if value}
+    for name, point in result["recommended"].items():
+        for measure in ("quality", "layer_speedup", "flops_speedup"):
+            assert last[f"exit/{name}/{measure}"] == pytest.approx(point[measure])
+    criterion = result["recommended"][result["highlighted"]]["criterion"]
+    assert last["exit/area"] == pytest.approx(result["area_under_curve"][criterion])
+    assert last["exit/area/entropy"] == pytest.approx(result["area_under_curve"]["entropy"])
+    assert result["metrics"]["exit/area"] == last["exit/area"]
 
     monkeypatch.chdir(tmp_path)
     config = yaml.safe_load((fitted / "config.yaml").read_text())
@@ -169,7 +178,7 @@ def test_layers_and_interpolation_are_resolved_after_every_override(command, tmp
 
 def test_wandb_offline_holds_configuration_table_and_figure(command, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_SILENT", "true")
-    run = tmp_path / "run"
+    run = tmp_path / "named-run"
     arguments = (f"--config={CONF / 'logger/wandb.yaml'}", "--trainer.logger.offline=true", f"--run_dir={run}")
     assert command("fit", ACL, *arguments)[0] == 0
     pytest.importorskip("wandb").teardown()  # as at the end of a process: only this waits until the record is on disk
@@ -177,7 +186,10 @@ def test_wandb_offline_holds_configuration_table_and_figure(command, tmp_path, m
     media = {path.suffix for path in (offline / "files/media").rglob("*") if path.is_file()}
     assert {".json", ".png"} <= media
     (record,) = offline.glob("*.wandb")
-    assert b"acl_lightning.gradients.Discard" in record.read_bytes()
+    content = record.read_bytes()
+    for text in (b"acl_lightning.gradients.Discard", b"named-run", b"exit/area", b"exit/loss1/layer_speedup"):
+        assert text in content
+    assert b"lightning_logs" not in content  # the default name of another logger
 
 
 TINY = "--data.synthetic_rows=64"
@@ -196,8 +208,61 @@ MISTAKES = {
         r"a temperature > 0; found -1",
     ),
     "wrong key": (["--model.tempature=3"], r"model\.tempature"),
-    "wrong type": (["--data.batch_size=many"], r'data\.batch_size": Expected .* Got value: many'),
+    "wrong type": (
+        ["--data.batch_size=many"],
+        r"an integer for data\.batch_size; found many\. Set .* to 32 \(the default",
+    ),
+    "a fraction for an integer": (["--data.batch_size=2.5"], r"an integer for data\.batch_size; found 2\.5"),
     "wrong class": (["--model.gradient_rule=Average"], r"GradientRule.* for model\.gradient_rule; found Average"),
+    "misspelt class": (["--model.gradient_rule=Discrad"], r"Did you mean Discard\?"),
+    "misspelt path of a class": (
+        ["--model.gradient_rule=acl_lightning.gradients.Discrad"],
+        r"module 'acl_lightning\.gradients' has no attribute 'Discrad'.* Did you mean Discard\?",
+    ),
+    "class of another kind": (["--model.gradient_rule=acl_lightning.exits.Entropy"], r"not correspond to a subclass"),
+    "package that is not installed": (
+        ["--model.gradient_rule=no_such_package.Rule"],
+        r"\(No module named 'no_such_package'\)",
+    ),
+    "inner class": (
+        ["--model.objective.init_args.auxiliary=ACLEmbedd"],
+        r"for model\.objective\.init_args\.auxiliary; found ACLEmbedd\. Did you mean ACLEmbed\?",
+    ),
+    "inner key": (
+        ["--model.objective.init_args.weigth=0.3"],
+        r"found model\.objective\.init_args\.weigth\. Did you mean model\.objective\.init_args\.weight\?",
+    ),
+    "innermost key": (
+        ["--model.objective.init_args.auxiliary.init_args.temprature=0.3"],
+        r"Did you mean model\.objective\.init_args\.auxiliary\.init_args\.temperature\?",
+    ),
+    "inner value": (
+        ["--model.objective.init_args.auxiliary.init_args.temperature=warm"],
+        r"a number for model\.objective\.init_args\.auxiliary\.init_args\.temperature; found warm",
+    ),
+    "key in the wrong section": (["--batch_size=3"], r"Did you mean data\.batch_size\?"),
+    "wrong section": (["--modle.name=3"], r"Known settings: .*trainer, model, data"),
+    "unknown precision": (
+        ["--trainer.precision=int8"],
+        r"one of 64, 32, 16, .*bf16-mixed.* or null for trainer\.precision; found int8",
+    ),
+    "misspelt choice": (["--data.source=syntetic"], r"Did you mean synthetic\?"),
+    "random seed": (["--seed_everything=true"], r"an integer from 0 to 4294967295 for seed_everything; found true"),
+    "no seed": (["--seed_everything=false"], r"for seed_everything; found false"),
+    "negative seed": (["--seed_everything=-1"], r"for seed_everything; found -1\. Set seed_everything to 0"),
+    "seed too large": (["--seed_everything=4294967296"], r"for seed_everything; found 4294967296"),
+    "seed of the order": (
+        ["--data.shuffle_seed=0"],
+        r"which follows from seed_everything.* Set seed_everything instead",
+    ),
+    "tokenizer": (["--data.tokenizer=bert"], r"data\.tokenizer, which .* Set model\.encoder\.backbone instead"),
+    "label names": (["--model.label_names=[a]"], r"model\.label_names, which .* it follows from data\.task"),
+    "metrics": (["--model.metric_names=[a]"], r"model\.metric_names, which follows from data\.metrics"),
+    "one validation sample": (["--data.synthetic_rows=4"], r"at least 2 validation samples.*; found 1"),
+    "one validated batch": (
+        ["--trainer.limit_val_batches=1", "--data.eval_batch_size=1"],
+        r"at least 2 validation samples.* trainer\.limit_val_batches=1\.0",
+    ),
     "unresolved interpolation": (["--config=BROKEN"], r"nowhere"),
     "regression with a contrastive term": (["--data.task=stsb"], r"conf/objective/regression\.yaml"),
     "no checkpoint": (["--ckpt_path=/no/such.ckpt"], r"a checkpoint at /no/such\.ckpt; found no such file"),

@@ -52,3 +52,29 @@ def test_help_lists_them():
 def test_the_table_itself_imports_nothing():
     code = "import sys, acl_lightning.commands; assert not {'torch', 'lightning', 'matplotlib'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["serve"], "found serve."),
+        (["fti", "--config=x"], "found fti. Did you mean fit?"),
+        (["latencies"], "Did you mean latency?"),
+        ([], "found none."),
+    ],
+)
+def test_an_unknown_command_is_answered_with_all_of_them(arguments, expected, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["acl_lightning"])
+    assert main(arguments) == 2
+    message = capsys.readouterr().err
+    assert len(message.splitlines()) == 1
+    assert expected in message
+    for name in ("fit", "validate", "test", "predict", *COMMANDS):
+        assert name in message
+
+
+def test_a_misspelt_option_of_a_command_names_the_nearest(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["latency", "RUN", "--out", "OUT", "--bacth-sizes", "1"])
+    assert stop.value.code == 2
+    assert "Did you mean --batch" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from acl_lightning.callbacks.representation import RepresentationDiagnostics
 from acl_lightning.callbacks.result_writer import ResultWriter
 from acl_lightning.callbacks.rng_state import RNGState
 from acl_lightning.callbacks.training_curves import TrainingCurves
+from acl_lightning.callbacks.validation_halves import ValidationHalves
 
 __all__ = [
     "AdaptivePrediction",
@@ -26,4 +27,5 @@ __all__ = [
     "RepresentationDiagnostics",
     "ResultWriter",
     "TrainingCurves",
+    "ValidationHalves",
 ]

@@ -14,7 +14,14 @@ from matplotlib.figure import Figure
 from acl_lightning.callbacks.exit_record import record_of
 from acl_lightning.callbacks.logger_media import show_figure, show_table
 from acl_lightning.callbacks.sweep_figures import exits_figure, majority_quality, sweep_figure
-from acl_lightning.callbacks.sweep_summary import SweptModule, csv_text, difficulty_summary, summarise, table_rows
+from acl_lightning.callbacks.sweep_summary import (
+    SweptModule,
+    csv_text,
+    difficulty_summary,
+    summarise,
+    sweep_scalars,
+    table_rows,
+)
 from acl_lightning.callbacks.sweep_trust import (
     RESAMPLES,
     calibration_summary,
@@ -178,6 +185,7 @@ class ExitSweep(Callback):
                 name: asdict(found) for name, found in cross_fit(points, turned, self.budgets).items()
             }
         record.save(Path(trainer.default_root_dir) / FILE_NAME)
+        pl_module.log_dict(sweep_scalars(self.summary), rank_zero_only=True)
         self._publish(trainer, module, points, recommended, record.logits_EBC.shape[-1])
 
     def _criteria_for(self, record: ExitRecord) -> list[Criterion]:

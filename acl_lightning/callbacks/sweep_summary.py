@@ -126,6 +126,26 @@ def describe(point: OperatingPoint, full: OperatingPoint) -> dict[str, Any]:
     }
 
 
+def sweep_scalars(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Return the scalars of a summary for loggers and callback metrics, so that a study can optimise them.
+
+    All are measured on the report half:
+
+    - `exit/area/CRITERION`: area under the quality-speed curve of each criterion;
+    - `exit/area`: the area of the criterion of the highlighted operating point, which the selection half chose;
+    - `exit/POINT/quality`, `exit/POINT/layer_speedup`, `exit/POINT/flops_speedup` of each operating point.
+    """
+    areas = summary["area_under_curve"]
+    points = summary["recommended"]
+    highlighted = points[summary["highlighted"]]["criterion"]
+    measures = ("quality", "layer_speedup", "flops_speedup")
+    return {
+        **{f"exit/area/{name}": area for name, area in areas.items()},
+        "exit/area": areas[highlighted],
+        **{f"exit/{name}/{measure}": point[measure] for name, point in points.items() for measure in measures},
+    }
+
+
 def point_text(point: Mapping[str, Any]) -> str:
     """Threshold and settings of a described point: `0.9`; `3, bound 0.2`."""
     return ", ".join([f"{point['threshold']:g}", *(f"{name} {value:g}" for name, value in point["settings"].items())])
