@@ -20,7 +20,7 @@ class MultiExitConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers h
         head_dropout: of what the classifiers see.
         separate_label_embeddings: whether label embeddings are parameters of their own.
         learnt_gate: whether the encoder has a learnt gate.
-        operating_points: name -> `criterion` (a recipe: `class_path`, `init_args`), `threshold`, and `measured`.
+        operating_points: name -> `criterion` (its `name` and `settings`), `threshold`, and `measured`.
         operating_point: the name of the one in force; None: full depth.
         task_name: what it was trained on.
         text_columns: names of the texts that an input is made of: one, or two for pairs.
