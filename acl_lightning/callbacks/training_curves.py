@@ -100,7 +100,7 @@ def _number(folder: str) -> tuple[int, str]:
 
 
 def _distinct(rates: Logged) -> Logged:
-    """Merge groups of parameters with the same learning rate throughout: `AdamW/pg1, AdamW/pg2`, or `all parameters`."""
+    """Merge groups of parameters that share their learning rate: `AdamW/pg1, AdamW/pg2`, or `all parameters`."""
     names_of: dict[tuple[tuple[int, float], ...], list[str]] = {}
     for name, points in rates.items():
         names_of.setdefault(tuple(points), []).append(name)
