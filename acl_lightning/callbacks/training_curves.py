@@ -100,8 +100,10 @@ def _number(folder: str) -> tuple[int, str]:
 
 
 def _distinct(rates: Logged) -> Logged:
-    """Merge groups of parameters with the same learning rate throughout: `AdamW/pg1, AdamW/pg2`."""
+    """Merge groups of parameters that share their learning rate: `AdamW/pg1, AdamW/pg2`, or `all parameters`."""
     names_of: dict[tuple[tuple[int, float], ...], list[str]] = {}
     for name, points in rates.items():
         names_of.setdefault(tuple(points), []).append(name)
+    if len(names_of) == 1:
+        return {"all parameters": list(next(iter(names_of)))}
     return {", ".join(names): list(points) for points, names in names_of.items()}
