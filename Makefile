@@ -54,6 +54,11 @@ bench: $(STAMP) ## speed as ratios: rules and terms over CE, CE over transformer
 	$(BIN)/python -m tests.benchmarks.sweep
 	$(BIN)/python -m tests.benchmarks.runtime
 
+# An environment of your own, such as one with torch for CUDA: make gpu-check GPU_PYTHON=python
+.PHONY: gpu-check
+gpu-check: $(if $(GPU_PYTHON),,$(STAMP)) ## on a machine with a GPU: its tests, the quickstart and a benchmark; writes experiments/gpu_check
+	$(or $(GPU_PYTHON),$(BIN)/python) -m tests.benchmarks.gpu_check
+
 # --- the study behind experiments/first_light: runs that are finished are not repeated --------------------------------
 
 GLUE ?= $(ACL_LIGHTNING_GLUE)

@@ -58,12 +58,19 @@ class _Batches(pl.LightningDataModule):
         return len(self.batches)
 
 
+def _now() -> float:
+    """The time once the device has done all that it was told to."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 class _Clock(pl.Callback):
     def __init__(self) -> None:
         self.ticks: list[float] = []
 
     def on_train_batch_end(self, *_: object) -> None:
-        self.ticks.append(time.perf_counter())
+        self.ticks.append(_now())
 
 
 class _HuggingFaceClock(transformers.TrainerCallback):
@@ -71,7 +78,7 @@ class _HuggingFaceClock(transformers.TrainerCallback):
         self.ticks: list[float] = []
 
     def on_step_end(self, *_: object, **__: object) -> None:
-        self.ticks.append(time.perf_counter())
+        self.ticks.append(_now())
 
 
 class _Trainer(transformers.Trainer):
@@ -84,13 +91,16 @@ def step_times(ticks: list[float]) -> list[float]:
     return [b - a for a, b in itertools.pairwise(ticks)][WARM_UP - 1 :]
 
 
-def ours(module: ACLModule) -> Callable[[list[dict[str, torch.Tensor]]], list[float]]:
+def ours(
+    module: ACLModule, accelerator: str = "cpu", precision: str = "32-true"
+) -> Callable[[list[dict[str, torch.Tensor]]], list[float]]:
     """A turn of a Lightning run."""
 
     def turn(found: list[dict[str, torch.Tensor]]) -> list[float]:
         clock = _Clock()
         trainer = pl.Trainer(
-            accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            accelerator=accelerator, devices=1, precision=precision, max_epochs=1, logger=False,
+            enable_checkpointing=False, enable_progress_bar=False,
             enable_model_summary=False, callbacks=[clock],
         )  # fmt: skip
         trainer.fit(module, datamodule=_Batches(found))
@@ -99,7 +109,7 @@ def ours(module: ACLModule) -> Callable[[list[dict[str, torch.Tensor]]], list[fl
     return turn
 
 
-def hugging_face() -> Callable[[list[dict[str, torch.Tensor]]], list[float]]:
+def hugging_face(use_cpu: bool = True, bf16: bool = False) -> Callable[[list[dict[str, torch.Tensor]]], list[float]]:
     """A turn of `transformers.Trainer` on the plain model."""
     directory = resolve_pretrained(MINILM)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(directory, num_labels=2)
@@ -109,7 +119,8 @@ def hugging_face() -> Callable[[list[dict[str, torch.Tensor]]], list[float]]:
         with tempfile.TemporaryDirectory() as output:
             settings = transformers.TrainingArguments(
                 output_dir=output, max_steps=len(found), learning_rate=5e-5, weight_decay=0.01, max_grad_norm=1.0,
-                report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True, use_cpu=True,
+                report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True, use_cpu=use_cpu,
+                bf16=bf16,
             )  # fmt: skip
             trainer = _Trainer(model=model, args=settings, train_dataset=found, callbacks=[clock])
             trainer.remove_callback(transformers.PrinterCallback)

@@ -125,7 +125,7 @@ def test_the_training_ends_with_the_same_bits(rule, precision, tiny_backbone, tm
     alone = trained(tiny_backbone, tmp_path / "alone", trainer=trainer, **settings)
     watch = watching()
     watched = trained(tiny_backbone, tmp_path / "watched", watch, trainer=trainer, **settings)
-    assert furthest(weights(alone), weights(watched)) == 0
+    assert furthest(weights(alone), weights(watched)) == 0  # the same training on the same machine
     assert len(overall(watch, "acl_embed")) == 5
     assert not watched._forward_hooks
 

@@ -83,7 +83,7 @@ def test_a_calibrated_criterion_sees_divided_logits_exit_by_exit():
     for number, temperature in enumerate((0.5, 1.0, 4.0)):
         expected = Entropy().certainty(logits_EBC[number : number + 1] / temperature)[0]
         torch.testing.assert_close(found[number], expected)
-    # Causal: with the first exits alone it says the same of them.
+    # Causal: with the first exits alone it gives the same certainties, bit for bit, as it is the same object.
     assert torch.equal(calibrated.certainty(calibrated.evidence(logits_EBC[:2], None)), found[:2])
     assert (calibrated.name, Entropy.name) == ("calibrated_entropy", "entropy")
     assert calibrated.thresholds(3) == Entropy().thresholds(3)

@@ -104,6 +104,7 @@ def cases(draw, classes):
 
 
 def check_against_sweep(case, criterion, threshold):
+    """Assert equality bit for bit: the same criterion reads the same written logits on the same machine."""
     logits_EBC, lengths, layers = case
     decisions, _ = run(logits_EBC, criterion, threshold, lengths, layers)
     certainty_EB = criterion.certainty(logits_EBC)
