@@ -40,7 +40,7 @@ class ExitModule(LightningModule):
         self.metric_names = metric_names
         self.task_name = task_name
         self.num_labels = max(1, len(label_names))
-        self.exit_metrics = ExitMetrics(metric_names, self.num_labels, encoder.exit_layers)
+        self.exit_metrics = ExitMetrics(metric_names, encoder.exit_layers)
         self.runtime: AdaptiveRuntime | None = None
 
     def setup(self, stage: str) -> None:
@@ -86,7 +86,7 @@ class ExitModule(LightningModule):
 
     def quality(self, name: str, predictions_n: Tensor, labels_n: Tensor) -> float:
         """A metric of the task, by name."""
-        return quality(name, predictions_n, labels_n, self.num_labels)
+        return quality(name, predictions_n, labels_n)
 
     # -- evaluation -------------------------------------------------------------------------------------------------
 
@@ -100,8 +100,9 @@ class ExitModule(LightningModule):
 
     def _fresh_metrics(self, loaders: Any) -> None:
         num_sets = len(loaders) if isinstance(loaders, list | tuple) else 1
-        fresh = ExitMetrics(self.metric_names, self.num_labels, self.exit_layers, num_sets)
-        self.exit_metrics = fresh.to(self.device)
+        self.exit_metrics = ExitMetrics(
+            self.metric_names, self.exit_layers, num_sets=num_sets, world_size=self.trainer.world_size
+        )
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """Update the metrics of every exit; hand logits and bookkeeping to the callbacks."""
@@ -116,6 +117,11 @@ class ExitModule(LightningModule):
             **kept,
         }
 
+    def on_validation_batch_end(self, outputs: Any, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Refuse logits that are not finite at the last batch, before a callback evaluates them."""
+        if batch_idx + 1 == self.trainer.num_val_batches[dataloader_idx]:
+            self.exit_metrics.check_finite(dataloader_idx)
+
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Update the metrics of every exit."""
         self._evaluate(batch, dataloader_idx)
@@ -124,15 +130,25 @@ class ExitModule(LightningModule):
         if "labels" not in batch:
             raise UserError("labelled validation data", "no labels", "Evaluate on a split that has them.")
         outputs: ExitOutputs = self(batch).detached()
-        self.exit_metrics.update(outputs.logits_EBC.float(), batch["labels"], batch.get("selection"), dataloader_idx)
+        self.exit_metrics.update(
+            outputs.logits_EBC.float(),
+            batch["labels"],
+            selection_B=batch.get("selection"),
+            index_B=batch.get("index"),
+            number=dataloader_idx,
+        )
         return outputs
 
     def on_validation_epoch_end(self) -> None:
-        """Log every exit's metrics, and `val/selection`: what a checkpoint is chosen by, from the selection half."""
+        """Log every exit's metrics, and `val/selection`: what a checkpoint is chosen by, from the selection split.
+
+        Raises:
+            UserError: Logits are not finite.
+        """
         self._log_metrics("val")
         quality_E = self.exit_metrics.on_selection_half()
         if quality_E is not None:
-            self.log("val/selection", self.selection(quality_E), prog_bar=True)
+            self.log("val/selection", self.selection(quality_E.to(self.device)), prog_bar=True)
 
     def selection(self, quality_E: Tensor) -> Tensor:
         """What a checkpoint is chosen by, from the primary metric of every exit: the mean over the exits."""

@@ -1,129 +1,218 @@
-"""GLUE's metrics by name: as torchmetrics collections for validation, and as one number for a sweep."""
+"""GLUE's metrics: plain functions in float64, and their values at every exit of an evaluation."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
-from torchmetrics import Metric, MetricCollection, PearsonCorrCoef, SpearmanCorrCoef
-from torchmetrics.classification import BinaryF1Score, MulticlassAccuracy, MulticlassMatthewsCorrCoef
+from torch import Tensor
 
 from acl_lightning.errors import UserError
 from acl_lightning.outputs import predictions
 
-
-class _DefinedPearson(PearsonCorrCoef):
-    """Pearson correlation that is 0, not NaN, for constant predictions: a NaN would freeze every monitor."""
-
-    def compute(self) -> Tensor:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "variance ... close to zero": answered by the definition above
-            return torch.nan_to_num(super().compute(), nan=0.0)
+#: (predictions (n,), labels (n,)) -> the metric, a float64 scalar on the CPU or wherever the arguments are.
+Metric = Callable[[Tensor, Tensor], Tensor]
 
 
-class _DefinedSpearman(SpearmanCorrCoef):
-    """Spearman correlation that is 0, not NaN, for constant predictions."""
-
-    def compute(self) -> Tensor:
-        return torch.nan_to_num(super().compute(), nan=0.0)
+def accuracy(predictions_n: Tensor, labels_n: Tensor) -> Tensor:
+    """Return the share of predictions that equal their label; 0 without samples."""
+    return (predictions_n == labels_n).double().sum() / max(1, len(labels_n))
 
 
-def _spearman(_: int) -> Metric:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it keeps all predictions: a GLUE validation set fits
-        return _DefinedSpearman()
+def f1(predictions_n: Tensor, labels_n: Tensor) -> Tensor:
+    """Return the F1 score of class 1, `2 TP / (2 TP + FP + FN)`; 0 where no label and no prediction is 1."""
+    predicted_n, true_n = predictions_n == 1, labels_n == 1
+    return 2 * (predicted_n & true_n).double().sum() / (predicted_n.sum() + true_n.sum()).clamp(min=1)
 
 
-#: Metric name -> constructor from the number of classes (1 for regression). All are "larger is better", at most 1.
-METRICS: dict[str, Callable[[int], Metric]] = {
-    "accuracy": lambda num_labels: MulticlassAccuracy(num_labels, average="micro"),
-    "f1": lambda _: BinaryF1Score(),
-    "matthews": MulticlassMatthewsCorrCoef,
-    "pearson": lambda _: _DefinedPearson(),
-    "spearman": _spearman,
+def matthews(predictions_n: Tensor, labels_n: Tensor) -> Tensor:
+    """Return Matthews correlation for any number of classes; 0 where predictions or labels are constant.
+
+    With s samples, c correct ones, `p_k` predictions and `t_k` labels of class k:
+    `(c s - sum_k p_k t_k) / sqrt((s^2 - sum_k p_k^2) (s^2 - sum_k t_k^2))` (Gorodkin, 2004).
+    """
+    size = len(labels_n)
+    _, codes = torch.unique(torch.cat([predictions_n, labels_n]), return_inverse=True)
+    num_classes = int(codes.max()) + 1 if size else 1
+    predicted_C, true_C = (
+        torch.bincount(part, minlength=num_classes).double() for part in (codes[:size], codes[size:])
+    )
+    covariance = (predictions_n == labels_n).double().sum() * size - predicted_C @ true_C
+    scale = (size**2 - predicted_C @ predicted_C) * (size**2 - true_C @ true_C)
+    return torch.where(scale > 0, covariance / scale.where(scale > 0, 1.0).sqrt(), 0.0)
+
+
+def pearson(predictions_n: Tensor, labels_n: Tensor) -> Tensor:
+    """Return Pearson's correlation; 0, not NaN, where predictions or labels are constant: no monitor stops at it."""
+    zero = torch.zeros((), dtype=torch.float64, device=labels_n.device)
+    sides = []
+    for values_n in (predictions_n.double(), labels_n.double()):
+        if len(values_n) < 2 or bool((values_n == values_n[0]).all()):
+            return zero
+        centred_n = values_n - values_n.mean()
+        length = torch.linalg.vector_norm(centred_n)
+        if length == 0:  # the differences vanish in float64
+            return zero
+        sides.append(centred_n / length)
+    cosine: Tensor = sides[0] @ sides[1]
+    return cosine.clamp(-1, 1)
+
+
+def spearman(predictions_n: Tensor, labels_n: Tensor) -> Tensor:
+    """Return Spearman's correlation: Pearson's of the ranks, where ties share their mean rank."""
+    return pearson(_ranks(predictions_n), _ranks(labels_n))
+
+
+#: Metric name -> function. All are "larger is better", at most 1.
+METRICS: dict[str, Metric] = {
+    "accuracy": accuracy,
+    "f1": f1,
+    "matthews": matthews,
+    "pearson": pearson,
+    "spearman": spearman,
 }
 
 
-def build_metrics(names: Sequence[str], num_labels: int) -> MetricCollection:
-    """The metrics `names`, to be fed predictions (class indices, or values for regression) and labels.
-
-    F1 is that of class 1, accuracy is micro-averaged, as GLUE defines them. Correlations of constant predictions are 0.
-
-    Raises:
-        UserError: an unknown name.
-    """
+def check_metrics(names: Sequence[str]) -> None:
+    """Raise `UserError` if there is no name, or one that is not in `METRICS`."""
     unknown = [name for name in names if name not in METRICS]
     if unknown or not names:
-        raise UserError(f"metrics among {', '.join(METRICS)}", f"{unknown or 'none'}", "Check model.metric_names.")
-    return MetricCollection({name: METRICS[name](num_labels) for name in names})
+        raise UserError(
+            f"metrics among {', '.join(METRICS)}", f"{unknown or 'none'}", "Set model.metric_names, e.g. [accuracy]."
+        )
 
 
-def quality(name: str, predictions_n: Tensor, labels_n: Tensor, num_labels: int) -> float:
-    """One metric of one set of predictions, in the metric's own unit (1 is perfect).
+def quality(name: str, predictions_n: Tensor, labels_n: Tensor) -> float:
+    """Return one metric of one set of predictions, in the metric's own unit (1 is perfect).
 
-    Rounded to six digits: torchmetrics computes in float32, and 0.7 must not lose to a bound of 0.7. Of this process
-    alone, so that one of several may ask about rows that it gathered.
+    The value is rounded to six digits, so that 0.7 does not lose to a budget of 0.7. It is that of the given samples
+    alone; nothing is synchronised over processes.
     """
-    metric = METRICS[name](num_labels)
-    return round(float(metric(predictions_n, labels_n)), 6)
+    return round(float(METRICS[name](predictions_n, labels_n)), 6)
 
 
-class ExitMetrics(nn.Module):
-    """The task's metrics of one evaluation: for every validation set and exit, and on the half that is chosen by.
+class ExitMetrics:
+    """The task's metrics of one evaluation: of every validation set and exit, and of the selection split.
 
-    Every set and exit has a collection of its own: sharing one would average over them. With several processes the rows
-    that pad the last batch are counted twice here; `ExitSweep`, whose numbers are the reported ones, drops them.
+    Predictions are kept and, with several processes, gathered. Rows with the same index count once, so the rows that
+    pad the last batch of a distributed evaluation do not count twice.
 
     Args:
-        names: metrics, the primary one first.
-        num_labels: C; 1 for regression.
-        exit_layers: layer of each exit.
-        num_sets: number of validation sets; MNLI has two.
+        names: Metrics, the primary one first.
+        exit_layers: Layer of each exit.
+        num_sets: Number of validation sets; MNLI has two.
+        world_size: Number of processes that evaluate together.
+
+    Raises:
+        UserError: A metric is unknown, or there is none.
     """
 
-    def __init__(self, names: Sequence[str], num_labels: int, exit_layers: Sequence[int], num_sets: int = 1) -> None:
-        super().__init__()
-        self.primary = names[0]
+    def __init__(
+        self, names: Sequence[str], exit_layers: Sequence[int], *, num_sets: int = 1, world_size: int = 1
+    ) -> None:
+        check_metrics(names)
+        self.names = tuple(names)
         self.exit_layers = tuple(exit_layers)
+        self.world_size = world_size
+        self._batches: list[list[dict[str, Tensor]]] = [[] for _ in range(num_sets)]
+        self._gathered: dict[int, dict[str, Tensor]] = {}
 
-        def per_exit() -> nn.ModuleList:
-            return nn.ModuleList(build_metrics(names, num_labels) for _ in exit_layers)
+    def update(
+        self,
+        logits_EBC: Tensor,
+        labels_B: Tensor,
+        *,
+        selection_B: Tensor | None = None,
+        index_B: Tensor | None = None,
+        number: int = 0,
+    ) -> None:
+        """Add a batch.
 
-        self.sets = nn.ModuleList(per_exit() for _ in range(num_sets))
-        self.selection = per_exit()
-        self.has_selection = False
+        Args:
+            logits_EBC: Logits of every exit.
+            labels_B: Labels.
+            selection_B: Bool, the rows of the selection split; read for the first validation set only.
+            index_B: Number of each row in its split. Without it no row is recognised as a duplicate.
+            number: Number of the validation set, from 0.
+        """
+        columns = {
+            "predictions": predictions(logits_EBC).T,
+            "finite": logits_EBC.isfinite().all(dim=-1).T,
+            "labels": labels_B,
+            "selection": selection_B,
+            "index": index_B,
+        }
+        self._batches[number].append({name: column for name, column in columns.items() if column is not None})
+        self._gathered.pop(number, None)
 
-    def update(self, logits_EBC: Tensor, labels_B: Tensor, selection_B: Tensor | None, number: int = 0) -> None:
-        """Count a batch of validation set `number`; the selection half is that of the first set."""
-        answers_EB = predictions(logits_EBC)
-        for metrics, answers_B in zip(_collections(self.sets[number]), answers_EB, strict=True):
-            metrics.update(answers_B, labels_B)
-        if selection_B is None or number > 0:
+    def check_finite(self, number: int = 0) -> None:
+        """Raise `UserError` that names the exits whose logits are not finite, on all processes alike.
+
+        With several processes, all of them must call this after the same batch.
+        """
+        finite_BE = self._columns(number).get("finite")
+        if finite_BE is None or bool(finite_BE.all()):
             return
-        self.has_selection = True
-        chosen = selection_B.nonzero().squeeze(1)
-        if len(chosen):
-            for metrics, answers_B in zip(_collections(self.selection), answers_EB, strict=True):
-                metrics.update(answers_B[chosen], labels_B[chosen])
+        counts = dict(zip(self.exit_layers, (~finite_BE).sum(dim=0).tolist(), strict=True))
+        layers = ", ".join(f"layer {layer} ({count})" for layer, count in counts.items() if count)
+        raise UserError(
+            "finite logits at every exit",
+            f"NaN or infinity for some of {len(finite_BE)} samples at the exits of {layers}",
+            "The training diverged: take an earlier checkpoint, or train again with a lower "
+            "model.optimization.learning_rate or with trainer.precision=32-true.",
+        )
 
-    def compute(self) -> Iterator[tuple[int, int, dict[str, Tensor]]]:
-        """Number of the set, layer of the exit, and the metrics by name; sets that were not evaluated are left out."""
-        for number, per_exit in enumerate(self.sets):
-            for layer, metrics in zip(self.exit_layers, _collections(per_exit), strict=True):
-                if metrics[self.primary].update_called:
-                    yield number, layer, metrics.compute()
+    def compute(self) -> Iterator[tuple[int, int, dict[str, float]]]:
+        """Yield number of the set, layer of the exit, and metrics by name; sets without a batch are left out.
+
+        Raises:
+            UserError: Logits are not finite.
+        """
+        for number in range(len(self._batches)):
+            self.check_finite(number)
+            columns = self._columns(number)
+            if columns:
+                for layer, predictions_n in zip(self.exit_layers, columns["predictions"].T, strict=True):
+                    labels_n = columns["labels"]
+                    yield number, layer, {name: float(METRICS[name](predictions_n, labels_n)) for name in self.names}
 
     def on_selection_half(self) -> Tensor | None:
-        """Primary metric (E,) of every exit on the selection half; None where no half is marked.
-
-        Whether it is None is the same on every process, unlike whether one of them saw a chosen row.
-        """
-        if not self.has_selection:
+        """Return the primary metric (E,), float32, of every exit on the selection split; None where none is marked."""
+        columns = self._columns(0)
+        if "selection" not in columns:
             return None
-        return torch.stack([metrics.compute()[self.primary] for metrics in _collections(self.selection)])
+        chosen_n = columns["selection"].bool()
+        metric, labels_n = METRICS[self.names[0]], columns["labels"][chosen_n]
+        return torch.stack([metric(values_n[chosen_n], labels_n).float() for values_n in columns["predictions"].T])
+
+    def _columns(self, number: int) -> Mapping[str, Tensor]:
+        """Columns of the distinct rows of a set, of all processes, on the CPU; empty without a batch."""
+        if number not in self._gathered:
+            batches = self._batches[number]
+            columns = {name: torch.cat([batch[name] for batch in batches]).cpu() for name in (batches or [{}])[0]}
+            if self.world_size > 1:
+                parts: list[dict[str, Tensor]] = [{} for _ in range(self.world_size)]
+                torch.distributed.all_gather_object(parts, columns)
+                parts = [part for part in parts if part]
+                columns = {name: torch.cat([part[name] for part in parts]) for name in (parts or [{}])[0]}
+            self._gathered[number] = _distinct(columns)
+        return self._gathered[number]
 
 
-def _collections(modules: nn.Module) -> list[MetricCollection]:
-    return [module for module in modules.children() if isinstance(module, MetricCollection)]
+def _distinct(columns: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Keep the first row of every index."""
+    if "index" not in columns:
+        return columns
+    index_n = columns["index"]
+    values_u, inverse_n = torch.unique(index_n, return_inverse=True)
+    first_u = torch.full_like(values_u, len(index_n), dtype=torch.long)
+    first_u.scatter_reduce_(0, inverse_n, torch.arange(len(index_n)), "amin")
+    return {name: column[first_u] for name, column in columns.items()}
+
+
+def _ranks(values_n: Tensor) -> Tensor:
+    """Rank of each value, from 1, float64; ties get their mean rank."""
+    _, group_n, counts_g = torch.unique(values_n, return_inverse=True, return_counts=True)
+    counts_g = counts_g.double()
+    ranks_g: Tensor = counts_g.cumsum(0) - (counts_g - 1) / 2
+    return ranks_g[group_n]

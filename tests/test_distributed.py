@@ -190,6 +190,26 @@ def test_predictions_of_two_processes_hold_every_row_once(backbone, tmp_path):
         assert first == second
 
 
+def validate(backbone: str, directory: Path) -> None:
+    """Write the metrics of an untrained module on the 15 rows of the validation split, in batches that need padding."""
+    data = tiny_data(backbone, synthetic_rows=60, eval_batch_size=4)
+    module = tiny_module(backbone, data)
+    devices = int(os.environ.get("WORLD_SIZE", "1"))
+    strategy = {"strategy": "ddp", "devices": devices} if devices > 1 else {}
+    trainer = tiny_trainer(directory, limit_val_batches=1.0, **strategy)
+    trainer.validate(module, datamodule=data, verbose=False)
+    found = {name: value.item() for name, value in trainer.callback_metrics.items()}
+    (directory / f"{os.environ.get('LOCAL_RANK', 'alone')}.json").write_text(json.dumps(found))
+
+
+def test_rows_that_pad_a_batch_do_not_count_in_validation(backbone, tmp_path):
+    validate(backbone, tmp_path)
+    assert in_processes(validate, backbone, tmp_path, number=2) == [0, 0]
+    alone, *ranks = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("alone", "0", "1"))
+    assert {"val/selection", "val/exit_1/accuracy"} <= alone.keys()
+    assert ranks == [alone, alone]
+
+
 def test_the_command_line_starts_two_processes(command, backbone, tmp_path):
     """One run directory, one result, the weights of one process with the whole batch, and no noise."""
     arguments = [

@@ -1,38 +1,104 @@
 """Metrics against scikit-learn and scipy, and where they are undefined."""
 
+import os
+import warnings
+from pathlib import Path
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
+from training_runs import in_processes
 
 from acl_lightning.errors import UserError
-from acl_lightning.metrics import ExitMetrics, build_metrics, predictions, quality
+from acl_lightning.exits.resampled_quality import RESAMPLED
+from acl_lightning.metrics import METRICS, ExitMetrics, check_metrics, predictions, quality
 
-ORACLES = {
-    "accuracy": sk.accuracy_score,
-    "f1": sk.f1_score,
-    "matthews": sk.matthews_corrcoef,
-    "pearson": lambda y, p: stats.pearsonr(y, p)[0],
-    "spearman": lambda y, p: stats.spearmanr(y, p)[0],
-}
+CORRELATIONS = {"pearson": stats.pearsonr, "spearman": stats.spearmanr}
+CLASSIFICATION = {"accuracy": sk.accuracy_score, "f1": sk.f1_score, "matthews": sk.matthews_corrcoef}
 
 
-@pytest.mark.parametrize("name", ORACLES)
-def test_equal_to_the_reference(name):
+def reference(name: str, answers: torch.Tensor, labels: torch.Tensor) -> float:
+    """The metric as scikit-learn or scipy computes it; 0 for a correlation with a constant."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # constant input, no positive sample
+        if name in CLASSIFICATION:
+            return float(CLASSIFICATION[name](labels.numpy(), answers.numpy()))
+        if len(set(answers.tolist())) < 2 or len(set(labels.tolist())) < 2:
+            return 0.0
+        return float(CORRELATIONS[name](labels.double().numpy(), answers.double().numpy())[0])
+
+
+def resampled(name: str, answers: torch.Tensor, labels: torch.Tensor) -> float:
+    """The metric as the intervals compute it, of a resample that holds every sample once."""
+    draws = torch.ones(1, len(labels), dtype=torch.float64)
+    return RESAMPLED[name](answers.unsqueeze(0), labels, draws).item()
+
+
+@st.composite
+def classes(draw, num_classes: int):
+    """Predictions and labels, often constant or without a class."""
+    size = draw(st.integers(1, 40))
+    sides = []
+    for _ in range(2):
+        used = draw(st.sets(st.integers(0, num_classes - 1), min_size=1))
+        sides.append(torch.tensor(draw(st.lists(st.sampled_from(sorted(used)), min_size=size, max_size=size))))
+    return sides
+
+
+@st.composite
+def values(draw):
+    """Predictions and labels in float32: constant, tied, or varying by a millionth around some centre."""
+    size = draw(st.integers(2, 40))
+    sides = []
+    for _ in range(2):
+        levels = draw(st.integers(0, 5))
+        steps = torch.tensor(draw(st.lists(st.integers(0, levels), min_size=size, max_size=size)))
+        width = draw(st.sampled_from([1e-6, 1e-3, 1.0, 1e6]))
+        sides.append(draw(st.sampled_from([0.0, 0.1, 2.5, -1.0])) + width * steps.float())
+    return sides
+
+
+@pytest.mark.parametrize("name", CLASSIFICATION)
+@given(data=st.data())
+def test_classification_metrics_equal_scikit_learn(name, data):
+    answers, labels = data.draw(classes(2 if name == "f1" else 4))
+    expected = reference(name, answers, labels)
+    assert METRICS[name](answers, labels).item() == pytest.approx(expected, abs=1e-12)
+    assert resampled(name, answers, labels) == pytest.approx(expected, abs=1e-12)
+    assert quality(name, answers, labels) == round(expected, 6)
+
+
+@pytest.mark.parametrize("name", CORRELATIONS)
+@given(sides=values())
+def test_correlations_equal_scipy(name, sides):
+    expected = reference(name, *sides)
+    assert METRICS[name](*sides).item() == pytest.approx(expected, abs=1e-9)
+    assert resampled(name, *sides) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("positives", range(34))
+def test_matthews_of_a_constant_predictor_is_zero(positives):
+    labels = torch.arange(33) < positives
+    for constant in (0, 1):
+        assert quality("matthews", torch.full((33,), constant), labels.long()) == 0.0
+
+
+def test_pearson_of_predictions_that_vary_by_a_millionth():
+    """float32 sums are off by 0.03 here."""
     generator = torch.Generator().manual_seed(0)
-    regression = name in {"pearson", "spearman"}
-    labels = torch.rand(50, generator=generator) if regression else torch.randint(2, (50,), generator=generator)
-    answers = labels + torch.rand(50, generator=generator) if regression else (labels ^ (torch.arange(50) % 3 == 0))
-    expected = ORACLES[name](labels.numpy(), answers.numpy())
-    assert quality(name, answers, labels, 1 if regression else 2) == pytest.approx(expected, abs=2e-6)
+    labels = torch.rand(1000, generator=generator) * 5
+    answers = 2.5 + 1e-6 * (labels + torch.randn(1000, generator=generator))
+    assert METRICS["pearson"](answers, labels).item() == pytest.approx(reference("pearson", answers, labels), abs=1e-12)
 
 
-@pytest.mark.parametrize("name", ORACLES)
-def test_constant_predictions_have_a_value(name):
-    labels = torch.tensor([0, 1, 1, 0])
-    answers = torch.zeros(4) if name in {"pearson", "spearman"} else torch.zeros(4, dtype=torch.long)
-    value = quality(name, answers, labels.float() if answers.is_floating_point() else labels, 2)
-    assert value == (0.5 if name == "accuracy" else 0.0)
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("size", [0, 1])
+def test_no_sample_and_one_sample_have_a_value(name, size):
+    labels = torch.ones(size, dtype=torch.long)
+    assert quality(name, labels, labels) == (1.0 if size and name in {"accuracy", "f1"} else 0.0)
 
 
 def test_predictions_of_classes_and_values():
@@ -42,21 +108,62 @@ def test_predictions_of_classes_and_values():
 
 @pytest.mark.parametrize("names", [["accuracy", "bleu"], []])
 def test_unknown_metrics_are_refused(names):
-    with pytest.raises(UserError, match="metrics among accuracy, f1, matthews, pearson, spearman"):
-        build_metrics(names, 2)
+    for refuse in (check_metrics, lambda names: ExitMetrics(names, exit_layers=(1,))):
+        with pytest.raises(UserError, match="metrics among accuracy, f1, matthews, pearson, spearman"):
+            refuse(names)
 
 
-def test_sets_exits_and_the_selection_half_do_not_mix():
-    metrics = ExitMetrics(["accuracy"], 2, exit_layers=(2, 4), num_sets=3)
+def one_hot(labels: torch.Tensor) -> torch.Tensor:
+    """Logits whose predictions are `labels`."""
+    return torch.nn.functional.one_hot(labels, 2).float()
+
+
+def test_sets_exits_and_the_selection_split_do_not_mix():
+    metrics = ExitMetrics(["accuracy"], exit_layers=(2, 4), num_sets=3)
     labels = torch.tensor([0, 1, 1, 0])
-    right, wrong = torch.nn.functional.one_hot(labels).float(), torch.nn.functional.one_hot(1 - labels).float()
+    right, wrong = one_hot(labels), one_hot(1 - labels)
     half = torch.tensor([True, True, False, False])
-    mixed = torch.cat([right[:2], wrong[2:]])  # right on the selection half, wrong on the other
-    metrics.update(torch.stack([wrong, mixed]), labels, half, 0)
-    metrics.update(torch.stack([right, right]), labels, half, 1)
-    found = {(number, layer): values["accuracy"].item() for number, layer, values in metrics.compute()}
+    mixed = torch.cat([right[:2], wrong[2:]])  # right on the selection split, wrong on the other
+    metrics.update(torch.stack([wrong, mixed]), labels, selection_B=half)
+    metrics.update(torch.stack([right, right]), labels, selection_B=half, number=1)
+    found = {(number, layer): values["accuracy"] for number, layer, values in metrics.compute()}
     assert found == {(0, 2): 0.0, (0, 4): 0.5, (1, 2): 1.0, (1, 4): 1.0}
     assert metrics.on_selection_half().tolist() == [0.0, 1.0]
-    unmarked = ExitMetrics(["accuracy"], 2, exit_layers=(1,))
-    unmarked.update(right.unsqueeze(0), labels, None)
+    unmarked = ExitMetrics(["accuracy"], exit_layers=(1,))
+    assert list(unmarked.compute()) == []
+    unmarked.update(right.unsqueeze(0), labels)
     assert unmarked.on_selection_half() is None
+
+
+def test_logits_that_are_not_finite_are_refused_with_their_exits():
+    labels = torch.tensor([0, 1, 1, 0])
+    logits = torch.stack([one_hot(labels)] * 3)
+    logits[1, 2, 0], logits[2, :2, 1] = float("nan"), float("-inf")
+    metrics = ExitMetrics(["accuracy"], exit_layers=(2, 4, 6))
+    metrics.update(logits[:, :2], labels[:2])
+    metrics.update(logits[:, 2:], labels[2:])
+    for refuse in (metrics.check_finite, lambda: list(metrics.compute())):
+        with pytest.raises(UserError, match=r"for some of 4 samples at the exits of layer 4 \(1\), layer 6 \(2\)\."):
+            refuse()
+
+
+def evaluate_a_share(directory: Path) -> None:
+    """Write what this process of two finds for 15 rows; the second process has the first row again as padding."""
+    rank = int(os.environ["LOCAL_RANK"])
+    torch.distributed.init_process_group("gloo", rank=rank)
+    rows = torch.arange(16)[rank * 8 : rank * 8 + 8] % 15
+    labels = (rows < 7).long()
+    metrics = ExitMetrics(["accuracy"], exit_layers=(1,), world_size=2)
+    logits = one_hot(torch.ones_like(labels)).unsqueeze(0)
+    metrics.update(logits, labels, selection_B=(rows != 1) & (rows < 9), index_B=rows)
+    ((_, _, found),) = metrics.compute()
+    torch.save((found["accuracy"], metrics.on_selection_half().item()), directory / f"{rank}.pt")
+
+
+def test_rows_that_pad_the_last_distributed_batch_count_once(tmp_path):
+    """15 rows on two processes, of which the prediction is right for the first 7."""
+    assert in_processes(evaluate_a_share, tmp_path, number=2) == [0, 0]
+    for rank in range(2):
+        accuracy, selection = torch.load(tmp_path / f"{rank}.pt")
+        assert accuracy == pytest.approx(7 / 15)
+        assert selection == pytest.approx(6 / 8)

@@ -1,5 +1,6 @@
 """Training as Lightning runs it, in one process: precision, accumulation, clipping, telemetry, checkpoints."""
 
+import json
 import math
 
 import pytest
@@ -332,3 +333,23 @@ def test_a_checkpoint_of_a_module_made_by_hand_loads(backbone, tmp_path):
     batch = next(iter(GLUEDataModule.train_dataloader(tiny_data(backbone))))
     with torch.no_grad():
         torch.testing.assert_close(module.eval()(batch).logits_EBC, again.eval()(batch).logits_EBC)
+
+
+# -- logits that are not finite ----------------------------------------------------------------------------------------
+
+
+def test_validating_a_model_with_nan_logits_fails_and_names_the_exit(command, tmp_path):
+    run, again = tmp_path / "run", tmp_path / "again"
+    assert command("fit", f"--run_dir={run}") == (0, "")
+    checkpoint = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
+    checkpoint["state_dict"]["encoder.heads.1.classifier.bias"][0] = math.nan
+    torch.save(checkpoint, tmp_path / "nan.ckpt")
+    code, error = command("validate", f"--run_dir={again}", f"--ckpt_path={tmp_path / 'nan.ckpt'}")
+    assert code == 2
+    expected = "finite logits at every exit; found NaN or infinity for some of 16 samples at the exits of layer 2 (16)."
+    assert error.startswith(f"error: expected {expected}")
+    assert error.count("\n") == 1
+    result = json.loads((again / "result.json").read_text())
+    assert result["status"] == "failed"
+    assert expected in result["error"]
+    assert not (again / "exit_sweep.csv").exists()

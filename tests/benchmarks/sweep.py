@@ -51,7 +51,7 @@ def main() -> None:
             logits,
             labels,
             criteria,
-            quality=lambda predicted, true: quality("accuracy", predicted, true, 2),
+            quality=lambda predicted, true: quality("accuracy", predicted, true),
             selection_B=selection,
             costs=costs,
         )

@@ -100,7 +100,7 @@ def read_curve(directory: str | os.PathLike[str], run: Run, criterion_name: str)
     """
     record = ExitRecord.load(Path(directory) / FILE_NAME)
     criterion = named_criterion(criterion_name)
-    measure = partial(quality, str(run.result["metric"]), num_labels=record.logits_EBC.shape[-1])
+    measure = partial(quality, str(run.result["metric"]))
     points = sweep(
         record.logits_EBC,
         record.labels_B,
