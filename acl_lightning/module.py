@@ -183,7 +183,8 @@ class ACLModule(ExitModule):
             outputs, labels = gather_outputs(outputs), gather(labels).flatten(0, 1)
         terms = self.objective(self.stages.learning(outputs), labels)
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-        self.step.add([scaler.scale(term) if scaler else term for term in terms.values()], embeddings_EBD)
+        scaled = [scaler.scale(term) if scaler else term for term in terms.values()]
+        self.step.add(scaled, embeddings_EBD, samples=len(labels))
         report = None
         if (batch_idx + 1) % self.optimization.accumulate == 0 or self.trainer.is_last_batch:
             report = self._finish_step(scaled=scaler is not None)

@@ -23,7 +23,9 @@ class OptimizationConfig:
         weight_decay: not applied to biases and norms.
         warmup_fraction: share of all optimiser steps over which the learning rate rises from zero.
         max_grad_norm: gradients are scaled down to this norm, after the rule and after unscaling; None: no clipping.
-        accumulate: micro-batches per optimiser step. The last group of an epoch may be smaller and is stepped too.
+        accumulate: Micro-batches per optimiser step. The last group of an epoch may be smaller and is stepped too.
+            Micro-batches are weighted by their numbers of samples, which gives the cross-entropy of one large batch;
+            a contrastive term compares the samples of a micro-batch only (see `GradientStep`).
         max_skipped_steps: training stops after this many steps in a row with a gradient that is not finite. Such steps
             are skipped where it is the protected term's.
     """

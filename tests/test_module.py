@@ -128,6 +128,17 @@ def test_accumulation_equals_the_larger_batch(backbone, tmp_path):
     assert furthest(watch.states[0], weights(large)) > 1e-3
 
 
+def test_a_smaller_last_micro_batch_counts_by_its_samples(backbone, tmp_path):
+    """Micro-batches of 4, 4 and 3 against one batch of 11."""
+    small, _ = fit(
+        backbone, tmp_path, data=tiny_data(backbone, train_rows=11, batch_size=4), optimization={"accumulate": 3}
+    )
+    large, watch = fit(backbone, tmp_path, data=tiny_data(backbone, train_rows=11, batch_size=11))
+    assert len(watch.reports) == 1
+    assert furthest(weights(small), weights(large)) < 1e-5
+    assert furthest(watch.states[0], weights(large)) > 1e-4
+
+
 def test_max_steps_ends_the_run_and_the_schedule(backbone, tmp_path):
     module, watch = fit(backbone, tmp_path, trainer={"max_steps": 3, "max_epochs": -1})
     assert len(watch.norms) == 3

@@ -135,7 +135,8 @@ def with_own_memory(rows: list[Row]) -> list[Row]:
 def mean_over_ranks(row: Row) -> Row:
     """Average a gradient row over all processes, in one collective per row.
 
-    Every process must reach the same parameters, which holds because all run the same graph.
+    Every process must reach the same parameters, which holds because all run the same graph. Every process counts
+    alike, because `ShardedBatchSampler` gives all of them batches of equal sizes.
     """
     reached = [gradient for gradient in row if gradient is not None]
     if not reached:

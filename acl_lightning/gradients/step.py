@@ -24,7 +24,8 @@ class StepReport:
 
     Attributes:
         products_K: `<g_0, g_k>` over the shared parameters, summed over the groups of a `Partition`; at a `Proxy`'s
-            tensors, the mean over the micro-batches of theirs. At a step between two checks, those of the last check.
+            tensors, the mean over the micro-batches of theirs, weighted by samples. At a step between two checks, those
+            of the last check.
             A rule that needs no separate gradients has one: the squared norm of the whole gradient.
         discarded: whether some auxiliary term was left out entirely, in some group or some micro-batch.
         skipped: whether the protected gradient was not finite, so that nothing is learnt. Where the terms share one
@@ -39,6 +40,11 @@ class StepReport:
 
 class GradientStep:
     """Accumulates gradients over micro-batches; the rule decides once per check, and `.grad` is written once.
+
+    The gradient of a term is the mean of its gradients at the micro-batches, weighted by their numbers of samples:
+    `sum_i n_i g_i / sum_i n_i`. For a term that is a mean over samples (cross-entropy without class weights, squared
+    error) this is the gradient of one batch with all samples, also where the last micro-batch is smaller. A contrastive
+    term compares the samples of its micro-batch only, so its weighted mean is not the loss of the whole batch.
 
     Under a `Partition` every term has a backward pass of its own, and the rule decides at the end of the step, group by
     group. Under a `Proxy`, between two checks, and for a rule that needs no separate gradients, the weights are known
@@ -107,25 +113,29 @@ class GradientStep:
 
     def _begin(self) -> None:
         self._rows: list[Row] = []
-        self._count = 0
+        self._samples: list[int] = []
         self._discarded = False
         self._compared: list[Row] = []
         self._proxy_products: list[Tensor] = []
 
-    def add(self, terms: Sequence[Tensor], embeddings_EBD: Tensor | None = None) -> None:
+    def add(self, terms: Sequence[Tensor], embeddings_EBD: Tensor | None = None, *, samples: int = 1) -> None:
         """Add the gradients of one micro-batch; the graph is freed.
 
         Args:
             terms: K scalars, the protected one first; weighted, and scaled where a loss scaler is at work.
             embeddings_EBD: what the classifiers see, for the scope `Representation`.
+            samples: Number of samples behind the terms; the weight of this micro-batch in the mean.
         """
         weights_K = self._weights_beforehand(terms, embeddings_EBD)
         if weights_K is not None:
             self._discarded |= bool((weights_K == 0).any())
         losses = list(terms) if weights_K is None else [weighted_total(terms, weights_K)]
         rows = self.collector.rows(losses, self.parameters)
+        self._samples.append(samples)
+        # Relative to the first micro-batch: where all are equally large, nothing is multiplied.
+        if samples != self._samples[0] and (gradients := _present(rows)):
+            torch._foreach_mul_(gradients, samples / self._samples[0])
         self._rows = [_added(*pair) for pair in zip(self._rows, rows, strict=True)] if self._rows else rows
-        self._count += 1
 
     def finish(self) -> StepReport:
         """Average over micro-batches and ranks, let the rule decide where it has not yet, write `.grad`, start afresh.
@@ -135,9 +145,8 @@ class GradientStep:
         """
         average = self.average_ranks and not self.collector.averages_ranks
         rows = [mean_over_ranks(row) if average else row for row in self._rows]
-        if self._count > 1:
-            for row in rows:
-                torch._foreach_div_([gradient for gradient in row if gradient is not None], float(self._count))
+        if len(self._samples) > 1 and (gradients := _present(rows)):
+            torch._foreach_div_(gradients, sum(self._samples) / self._samples[0])
         for observer in self.observers:
             observer(self._compared or rows)
         products_KN = products_by_parameter(rows)
@@ -195,7 +204,8 @@ class GradientStep:
             parameter.grad = gradient
         skipped = not bool(square.isfinite())
         if self._proxy_products:
-            products_K = torch.stack(self._proxy_products).mean(dim=0)
+            weights_M = torch.tensor(self._samples, dtype=torch.float64)
+            products_K = (weights_M / weights_M.sum()) @ torch.stack(self._proxy_products)
             skipped |= not bool(products_K[0].isfinite())
             if not skipped:
                 self.interval.remember(products_K, self._weights(products_K))
@@ -204,6 +214,11 @@ class GradientStep:
         else:
             products_K = square.reshape(1)
         return StepReport(products_K, discarded=self._discarded and not skipped, skipped=skipped)
+
+
+def _present(rows: Sequence[Row]) -> list[Tensor]:
+    """Gradients of all rows, without what a term does not reach."""
+    return [gradient for row in rows for gradient in row if gradient is not None]
 
 
 def _added(total: Row, row: Row) -> Row:

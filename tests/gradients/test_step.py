@@ -175,6 +175,82 @@ def test_gradients_of_a_step_share_no_memory(collector):
     assert b.grad.tolist() == [5, 5, 5]
 
 
+# -- micro-batches of different sizes ----------------------------------------------------------------------------------
+
+RAGGED = (4, 4, 3, 1)
+
+
+def regression_model(seed: int):
+    """A small model in float64, and 12 samples of which the last is up to a hundred times as long as the others."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = {"backbone.layer.0.w": (5, 6), "backbone.layer.1.w": (6, 4), "heads.0.w": (4, 3)}
+    named = [
+        (name, nn.Parameter(torch.randn(shape, generator=generator, dtype=torch.float64)))
+        for name, shape in shapes.items()
+    ]
+    inputs = torch.randn(12, 5, generator=generator, dtype=torch.float64)
+    inputs[-1] *= 10 ** torch.rand((), generator=generator, dtype=torch.float64).mul(2)
+    return named, inputs, torch.randint(3, (2, 12), generator=generator)
+
+
+def two_losses(named, inputs, labels):
+    """Cross-entropies with two sets of labels, and the hidden vectors (1, B, D) that both read."""
+    first, second, head = (parameter for _, parameter in named)
+    hidden = torch.tanh(torch.tanh(inputs @ first) @ second).unsqueeze(0)
+    return [nn.functional.cross_entropy(hidden[0] @ head, labels_B) for labels_B in labels], hidden
+
+
+def stepped(seed: int, sizes, rule, scope=None, collector=None):
+    """Gradients and report of a step over micro-batches of these sizes."""
+    named, inputs, labels = regression_model(seed)
+    step = GradientStep(rule, named, scope, collector)
+    for part in torch.arange(len(inputs)).split(list(sizes)):
+        step.add(*two_losses(named, inputs[part], labels[:, part]), samples=len(part))
+    report = step.finish()
+    return [parameter.grad for _, parameter in named], report
+
+
+@pytest.mark.parametrize("collector", COLLECTORS, ids=kind)
+@pytest.mark.parametrize("rule", [Sum(), Discard(), Project()], ids=kind)
+def test_micro_batches_of_different_sizes_equal_one_batch(rule, collector):
+    """Gradients and decisions, for terms that are means over samples; some seeds conflict, some do not."""
+    decisions = set()
+    for seed in range(30):
+        found, report = stepped(seed, RAGGED, rule, None, collector)
+        expected, whole = stepped(seed, [12], rule, None, collector)
+        assert (report.discarded, report.skipped) == (whole.discarded, whole.skipped)
+        torch.testing.assert_close(report.products_K, whole.products_K, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+        decisions.add(report.discarded)
+    assert decisions == ({False, True} if isinstance(rule, Discard) else {False})
+
+
+@pytest.mark.parametrize("scope", [TopLayers(), Representation()], ids=kind)
+def test_a_proxy_weights_micro_batches_by_samples(scope):
+    """The weighted sum of what each micro-batch gives alone."""
+    named, inputs, labels = regression_model(0)
+    alone = []
+    for part in torch.arange(12).split(list(RAGGED)):
+        step = GradientStep(Discard(), named, scope)
+        step.add(*two_losses(named, inputs[part], labels[:, part]))
+        products_K = step.finish().products_K
+        alone.append([len(part) / 12 * tensor for tensor in (*(p.grad for _, p in named), products_K)])
+        step.clear()
+    *expected, products_K = (sum(parts) for parts in zip(*alone, strict=True))
+    found, report = stepped(0, RAGGED, Discard(), scope)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(report.products_K, products_K, rtol=1e-9, atol=1e-12)
+
+
+def test_a_term_without_a_gradient_may_be_accumulated():
+    named = three()
+    step = GradientStep(Discard(), named)
+    for samples in (2, 1):
+        step.add([named[0][1] * 3, torch.tensor(1.0)], samples=samples)
+    step.finish()
+    assert gradients(named)[0] == pytest.approx(3)
+
+
 # -- check interval ----------------------------------------------------------------------------------------------------
 
 
