@@ -31,6 +31,7 @@ class LastCheckpoint(Checkpoint):
             raise UserError("an interval >= 1", f"{every_n_steps}", "Set last_checkpoint.every_n_steps.")
         self.every_n_steps = every_n_steps
         self.dirpath = dirpath
+        self._waits_for_validation = False
 
     def path(self, trainer: Trainer) -> Path:
         """Where the checkpoint lies."""
@@ -41,13 +42,23 @@ class LastCheckpoint(Checkpoint):
     ) -> None:
         """Save when a step completed that is due.
 
-        Not at the last batch of an epoch: resumed from there, Lightning would leave out the validation that follows,
-        and with it a candidate for the best checkpoint. The end of the epoch saves.
+        Where a validation follows this batch, the checkpoint is saved after it: a run resumed from a checkpoint between
+        the two would leave the validation out, and with it a candidate for the best checkpoint. At the last batch of an
+        epoch the end of the epoch saves.
         """
         report = outputs["report"]  # None in the middle of an accumulation group
+        self._waits_for_validation = False
         if trainer.is_last_batch or report is None or report.skipped:
             return
         if trainer.global_step % self.every_n_steps == 0 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._waits_for_validation = _validation_follows(trainer)
+            if not self._waits_for_validation:
+                self._save(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save what was due before the validation."""
+        if self._waits_for_validation:
+            self._waits_for_validation = False
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -62,3 +73,10 @@ class LastCheckpoint(Checkpoint):
                 trainer.save_checkpoint(temporary)
         else:
             trainer.save_checkpoint(path)  # takes part in the barrier; only rank zero writes
+
+
+def _validation_follows(trainer: Trainer) -> bool:
+    """Whether Lightning validates after the present batch, by its own rule for all of its settings."""
+    loop = trainer.fit_loop
+    assert loop._data_fetcher is not None
+    return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)

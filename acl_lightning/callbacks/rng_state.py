@@ -11,27 +11,27 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class RNGState(Callback):
-    """Saves the generators of torch (CPU and, where present, all CUDA devices), Python and numpy.
+    """Saves the generators of torch (CPU and CUDA), Python and numpy, of every process.
 
     Together with the resumable loader a run that was killed and resumed from its last checkpoint is bit-identical, on
-    the CPU, to one that was not. The state is restored at the first training batch: what happens before it (building
-    loaders, a sanity check) draws numbers of its own.
+    the CPU, to one that was not. With several processes each restores its own state. A checkpoint with a single state,
+    or with those of another number of processes, restores the first in all of them.
+
+    The state is restored at the first training batch: what happens before it (building loaders, a sanity check) draws
+    numbers of its own.
     """
 
     def __init__(self) -> None:
         self._restored: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The generators' states, as tensors and plain lists (`weights_only` loading refuses numpy arrays)."""
-        name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - libraries draw from the global one
-        state: dict[str, Any] = {
-            "torch": torch.get_rng_state(),
-            "python": random.getstate(),
-            "numpy": [str(name), [int(key) for key in keys], int(position), int(has_gauss), float(cached)],
-        }
-        if torch.cuda.is_available():
-            state["cuda"] = torch.cuda.get_rng_state_all()
-        return state
+        """Return `ranks`, the state of every process; all of them must call this together, as they do in a save."""
+        state = _state()
+        if not _is_distributed():
+            return {"ranks": [state]}
+        states: list[dict[str, Any]] = [{}] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(states, state)
+        return {"ranks": states}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the states until training starts."""
@@ -41,10 +41,38 @@ class RNGState(Callback):
         """Restore once."""
         if self._restored is None:
             return
-        state, self._restored = self._restored, None
-        torch.set_rng_state(state["torch"].cpu())
-        random.setstate(state["python"])
-        name, keys, position, has_gauss, cached = state["numpy"]
-        np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))  # noqa: NPY002
-        if "cuda" in state and torch.cuda.device_count() == len(state["cuda"]):
-            torch.cuda.set_rng_state_all([generator.cpu() for generator in state["cuda"]])
+        states = self._restored.get("ranks", [self._restored])  # older checkpoints hold one state
+        self._restored = None
+        _restore(states[trainer.global_rank] if len(states) == trainer.world_size else states[0])
+
+
+def _is_distributed() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _state() -> dict[str, Any]:
+    """The generators' states, as tensors and plain values (`weights_only` loading refuses numpy arrays)."""
+    name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - libraries draw from the global one
+    state: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "python": random.getstate(),
+        "numpy": [str(name), [int(key) for key in keys], int(position), int(has_gauss), float(cached)],
+    }
+    if torch.cuda.is_available():
+        # Of several processes each uses one device; asking for the others would start a context on each of them.
+        state["cuda"] = [torch.cuda.get_rng_state()] if _is_distributed() else torch.cuda.get_rng_state_all()
+    return state
+
+
+def _restore(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["torch"].cpu())
+    random.setstate(state["python"])
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))  # noqa: NPY002
+    generators = [generator.cpu() for generator in state.get("cuda", [])]
+    if not generators or not torch.cuda.is_available():
+        return
+    if _is_distributed() and len(generators) == 1:
+        torch.cuda.set_rng_state(generators[0])
+    elif len(generators) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(generators)
