@@ -27,7 +27,7 @@ from acl_lightning.gradients import (
 )
 from acl_lightning.objectives import Combined, Objective, SquaredError
 from acl_lightning.optimization import OptimizationConfig, count_steps
-from acl_lightning.stages import Joint, TwoStages, build_staged_optimizer
+from acl_lightning.stages import Joint, TwoStages, advance_to, build_staged_optimizer
 
 #: Where a checkpoint keeps the gradient rule's decision that is in force.
 STEP = "acl_lightning_gradient_step"
@@ -105,6 +105,7 @@ class ACLModule(ExitModule):
         self.step: GradientStep | None = None
         self._step_state: dict[str, Any] = {}
         self.broken_in_a_row = 0
+        self._first_steps = 0
 
     # -- training ---------------------------------------------------------------------------------------------------
 
@@ -169,10 +170,11 @@ class ACLModule(ExitModule):
             self._renew_step(self._step_state)
 
     def on_train_epoch_start(self) -> None:
-        """Enter the stage that begins."""
+        """Enter the stage that begins, with its own schedule also where steps of the first stage were skipped."""
         if self.stages.begins(self.current_epoch):
             self.stages.enter(self.current_epoch)
             self._renew_step({})
+            advance_to(self.lr_schedulers(), self._first_steps)  # type: ignore[arg-type]
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """One micro-batch; the optimiser moves at the end of a group, and at the end of the epoch."""
@@ -224,6 +226,7 @@ class ACLModule(ExitModule):
         batches, limit = trainer.datamodule.train_batches_per_epoch(trainer.world_size), trainer.limit_train_batches  # type: ignore[attr-defined]
         total = count_steps(batches, accumulate, trainer.max_epochs, trainer.max_steps, limit)
         first = count_steps(batches, accumulate, self.stages.first_epochs, -1, limit)
+        self._first_steps = first
         self.stages.release()
         fused = getattr(trainer.precision_plugin, "scaler", None) is None
         optimizer, scheduler = build_staged_optimizer(self._trained(), self.optimization, total, first, fused=fused)

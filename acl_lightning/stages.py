@@ -173,6 +173,12 @@ def build_staged_optimizer(
     return optimizer, scheduler
 
 
+def advance_to(scheduler: LambdaLR, steps: int) -> None:
+    """Advance a schedule that is behind `steps`, because it does not move at a step that is skipped."""
+    while scheduler.last_epoch < steps:
+        scheduler.step()
+
+
 def _trainable(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
     return [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
 

@@ -15,7 +15,14 @@ from acl_lightning.encoders import EncoderConfig
 from acl_lightning.errors import UserError
 from acl_lightning.gradients import Discard
 from acl_lightning.module import ACLModule
-from acl_lightning.objectives import ACLEmbed, Combined, CrossEntropy, SupervisedContrastive, Uniform
+from acl_lightning.objectives import (
+    ACLEmbed,
+    Combined,
+    CrossEntropy,
+    GateCorrectness,
+    SupervisedContrastive,
+    Uniform,
+)
 
 
 @pytest.fixture(scope="module")
@@ -344,6 +351,49 @@ def test_a_checkpoint_of_a_module_made_by_hand_loads(backbone, tmp_path):
     batch = next(iter(GLUEDataModule.train_dataloader(tiny_data(backbone))))
     with torch.no_grad():
         torch.testing.assert_close(module.eval()(batch).logits_EBC, again.eval()(batch).logits_EBC)
+
+
+def logged_names(backbone, directory, **settings) -> set[str]:
+    """Names of what `GradientConflict` logs in an epoch."""
+    names = set()
+
+    class Logged(Callback):
+        def on_train_batch_end(self, trainer, pl_module, *_):
+            names.update(trainer.callback_metrics)
+
+    fit(backbone, directory, callbacks=[GradientConflict(every_n_steps=1), Logged()], **settings)
+    return {name for name in names if name.startswith("gradient/")}
+
+
+@pytest.mark.parametrize("protected_alone", [True, False])
+def test_a_term_that_shares_no_parameter_has_no_angle(protected_alone, backbone, tmp_path):
+    """The gate's: it would be 90 degrees at every step."""
+    terms = [GateCorrectness(), *([] if protected_alone else [ACLEmbed()])]
+    settings = {"encoder": {"learnt_gate": True}, "objective": Combined(terms), "gradient_rule": Discard()}
+    found = logged_names(backbone, tmp_path, **settings)
+    assert not any("gate_correctness" in name for name in found)
+    compared = {f"gradient/{kind}/acl_embed" for kind in ("cosine", "angle", "norm", "conflict_rate")}
+    compared |= {"gradient/norm/cross_entropy"}
+    assert found - {"gradient/skipped_steps", "gradient/discarded_steps"} == (set() if protected_alone else compared)
+
+
+def test_a_term_that_is_switched_off_has_no_angle(backbone, tmp_path):
+    found = logged_names(backbone, tmp_path, objective=Combined(ACLEmbed(), weight=0.0), gradient_rule=Discard())
+    assert "gradient/norm/acl_embed" in found
+    assert not any(name.startswith(("gradient/angle", "gradient/cosine")) for name in found)
+
+
+def test_what_shares_no_parameter_is_remembered(backbone, tmp_path):
+    """A resumed run with checks every few steps logs no conflict rate of the gate before its first check."""
+    telemetry = GradientConflict(every_n_steps=1)
+    settings = {"encoder": {"learnt_gate": True}, "objective": Combined(GateCorrectness()), "gradient_rule": Discard()}
+    fit(backbone, tmp_path, callbacks=[telemetry], **settings)
+    assert telemetry.state_dict()["shared"] == [False, False]
+    resumed = GradientConflict()
+    resumed.load_state_dict(telemetry.state_dict())
+    assert resumed.state_dict() == telemetry.state_dict()
+    resumed.load_state_dict({name: value for name, value in telemetry.state_dict().items() if name != "shared"})
+    assert resumed.state_dict()["shared"] is None
 
 
 # -- logits that are not finite ----------------------------------------------------------------------------------------

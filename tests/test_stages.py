@@ -1,5 +1,6 @@
 """Two-stage training: what each stage trains, against ordinary fine-tuning and a backbone frozen by hand."""
 
+import math
 import os
 import signal
 from pathlib import Path
@@ -13,6 +14,7 @@ from test_resume import killing, same, state
 from training_runs import ROOT, furthest, in_processes, still_backbone, tiny_data, tiny_module, tiny_trainer, weights
 
 from acl_lightning.callbacks import GradientConflict
+from acl_lightning.encoders.exit_rows import EXIT_ROWS
 from acl_lightning.errors import UserError
 from acl_lightning.gradients import Discard
 from acl_lightning.objectives import (
@@ -23,6 +25,7 @@ from acl_lightning.objectives import (
     CrossEntropy,
     Given,
     SelfDistillation,
+    Term,
 )
 from acl_lightning.optimization import OptimizationConfig
 from acl_lightning.stages import Joint, TwoStages, build_staged_optimizer
@@ -130,9 +133,10 @@ def test_the_second_stage_trains_heads_on_a_backbone_frozen_by_hand(backbone, tm
     assert watch.losses[FIRST:] == pytest.approx(expected.losses)
 
 
-def test_the_frozen_backbone_keeps_no_graph(backbone):
+@pytest.mark.parametrize("exit_row", EXIT_ROWS)
+def test_the_frozen_backbone_keeps_no_graph(exit_row, backbone):
     data = tiny_data(backbone)
-    encoder = tiny_module(backbone, data).encoder
+    encoder = tiny_module(backbone, data, encoder={"exit_row": exit_row}).encoder
     stages = TwoStages(encoder, 1)
     stages.enter(1)
     batch = next(iter(data.train_dataloader()))
@@ -143,6 +147,19 @@ def test_the_frozen_backbone_keeps_no_graph(backbone):
     assert encoder(batch["input_ids"], batch["attention_mask"]).logits_EBC.requires_grad
     stages.enter(0)
     assert encoder.embed(batch["input_ids"], batch["attention_mask"]).hidden_BSD.requires_grad
+
+
+def test_a_probe_on_a_frozen_backbone_has_the_gradient_of_one_that_travels_with_the_tokens(backbone):
+    data = tiny_data(backbone)
+    encoder = tiny_module(backbone, data, encoder={"exit_row": "probe"}).encoder.eval()
+    batch = next(iter(data.train_dataloader()))
+    found = []
+    for frozen in (False, True):
+        encoder.backbone.requires_grad_(not frozen)
+        outputs = encoder(batch["input_ids"], batch["attention_mask"])
+        probes = [row.vector_D for row in encoder.exit_rows]
+        found.append([outputs.logits_EBC, *torch.autograd.grad(outputs.logits_EBC.square().sum(), probes)])
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
 
 
 def test_stages_release_what_they_froze_and_nothing_else(backbone):
@@ -186,6 +203,31 @@ def test_warm_up_and_decay_restart_with_the_second_stage(backbone, tmp_path):
     rates = {"learning_rate": 1.0e-3, "warmup_fraction": 0.2}
     _, watch = fit(backbone, tmp_path, data=data, trainer={"max_epochs": 3}, first_stage_epochs=1, optimization=rates)
     first = [0, 1, 0.75, 0.5, 0.25]
+    second = [0, 0.5, *(1 - step / 8 for step in range(8))]
+    assert watch.rates == pytest.approx([1e-3 * rate for rate in first + second])
+
+
+class Overflow(Term):
+    """A protected term that is not finite in its first evaluations."""
+
+    name = "overflow"
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def per_exit(self, outputs, labels_B):
+        self.times -= 1
+        return CrossEntropy().per_exit(outputs, labels_B) * (math.nan if self.times >= 0 else 1.0)
+
+
+@pytest.mark.parametrize("skipped", [1, 4])
+def test_skipped_steps_of_the_first_stage_do_not_delay_the_schedule_of_the_second(skipped, backbone, tmp_path):
+    data = tiny_data(backbone, synthetic_rows=40, batch_size=8)
+    rates = {"learning_rate": 1.0e-3, "warmup_fraction": 0.2}
+    settings = {"trainer": {"max_epochs": 3}, "first_stage_epochs": 1, "optimization": rates}
+    _, watch = fit(backbone, tmp_path, data=data, objective=Combined(protected=Overflow(skipped)), **settings)
+    first = [0, 1, 0.75, 0.5, 0.25][: 5 - skipped]
     second = [0, 0.5, *(1 - step / 8 for step in range(8))]
     assert watch.rates == pytest.approx([1e-3 * rate for rate in first + second])
 

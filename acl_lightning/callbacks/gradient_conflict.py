@@ -27,6 +27,9 @@ class GradientConflict(Callback):
         - `gradient/discarded_steps`, `gradient/skipped_steps`: counts so far;
         - `train/exit_<layer>/<term>`: unweighted losses.
 
+    Nothing but its loss is logged of a term that reaches no parameter which the protected term reaches too, such as
+    that of the learnt gate: there is no angle. Nor is there one at a step at which a gradient is zero.
+
     A rule that needs one backward pass (`Sum`) has no separate gradients: only losses and skipped steps are logged.
     With `check_every_n_steps` cosines and norms are taken where a record falls on a check, and repeated until the next;
     a rate counts a decision as often as it holds.
@@ -47,6 +50,7 @@ class GradientConflict(Callback):
         self.conflicts: list[int] = []
         self.discarded = 0
         self.skipped = 0
+        self._shared_K: list[bool] | None = None
         self._cosines_K: Tensor | None = None
         self._norms_K: Tensor | None = None
 
@@ -57,12 +61,14 @@ class GradientConflict(Callback):
             "conflicts": list(self.conflicts),
             "discarded": self.discarded,
             "skipped": self.skipped,
+            "shared": self._shared_K,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the counts."""
         self.steps, self.discarded, self.skipped = (state_dict[key] for key in ("steps", "discarded", "skipped"))
         self.conflicts = list(state_dict["conflicts"])
+        self._shared_K = state_dict.get("shared")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Watch the gradient step."""
@@ -71,6 +77,8 @@ class GradientConflict(Callback):
     def _observe(self, rows: Sequence[Row]) -> None:
         if self.steps % self.every_n_steps or len(rows) < 2:
             return
+        others = [any(p is not None and t is not None for p, t in zip(rows[0], row, strict=True)) for row in rows[1:]]
+        self._shared_K = [any(others), *others]
         protected = products_with_protected(rows)[0]
         firsts, products, squares = zip(*(pair_products(rows[0], row).sum(dim=1) for row in rows[1:]), strict=True)
         self._norms_K = torch.stack([protected, *squares]).sqrt()
@@ -111,12 +119,15 @@ class GradientConflict(Callback):
         values["gradient/skipped_steps"] = float(self.skipped)
         if self.conflicts:
             values["gradient/discarded_steps"] = float(self.discarded)
-        for name, count in zip(list(losses)[1:], self.conflicts, strict=False):
-            values[f"gradient/conflict_rate/{name}"] = count / self.steps
+        shared_K = self._shared_K or [True] * len(losses)
+        for name, shared, count in zip(list(losses)[1:], shared_K[1:], self.conflicts, strict=False):
+            if shared:
+                values[f"gradient/conflict_rate/{name}"] = count / self.steps
         if self._cosines_K is not None and self._norms_K is not None:
-            for name, cosine, norm in zip(losses, self._cosines_K, self._norms_K, strict=True):
-                values[f"gradient/norm/{name}"] = norm.float()
-                if name != next(iter(losses)):
+            for name, shared, cosine, norm in zip(losses, shared_K, self._cosines_K, self._norms_K, strict=True):
+                if shared:
+                    values[f"gradient/norm/{name}"] = norm.float()
+                if shared and name != next(iter(losses)) and norm != 0 and self._norms_K[0] != 0:
                     values[f"gradient/cosine/{name}"] = cosine.float()
                     values[f"gradient/angle/{name}"] = degrees(cosine).float()
         pl_module.log_dict(values)

@@ -64,10 +64,17 @@ class SideRow(ExitRow):
     def read(
         self, backbone: Backbone, layer: int, state: TokenState, *, advance: bool
     ) -> tuple[Tensor, TokenState | None]:
-        """See `ExitRow.read`. The row travels with the tokens, as one more of them that nobody reads."""
+        """See `ExitRow.read`.
+
+        The row travels with the tokens, as one more of them that nobody reads. Only where it learns and they do not
+        (a probe on a frozen backbone), it passes through the layer alone: else autograd would keep a graph of the
+        tokens through this layer and all later ones.
+        """
         query_B1D = self.query(state)
         if not advance:
             return backbone.read(layer, query_B1D, state)[:, 0], None
+        if query_B1D.requires_grad and not state.hidden_BSD.requires_grad:
+            return backbone.read(layer, query_B1D, state)[:, 0], backbone.layer(layer, state)
         joint = backbone.read(layer, torch.cat([state.hidden_BSD, query_B1D], dim=1), state)
         tokens_BSD, row_B1D = torch.split(joint, [state.hidden_BSD.shape[1], 1], dim=1)
         # Three projections read the tokens next: one copy now, or a copy in each of them.
