@@ -121,7 +121,7 @@ MAY_IMPORT = {
 
 #: Third party -> where it may be imported.
 HOMES = {
-    "lightning": {"exit_module", "module", "data/datamodule", "callbacks", "cli", "parsing"},
+    "lightning": {"exit_module", "module", "data/datamodule", "data/workers", "callbacks", "cli", "parsing"},
     "transformers": {"encoders", "data", "export", "demo", "latency", "multi_exit_config"},
     "datasets": {"data"},
     "wandb": {"callbacks"},

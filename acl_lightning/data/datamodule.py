@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from acl_lightning.data.sampling import stratified_rows
 from acl_lightning.data.sources import HubSource, LocalSource, Source, SyntheticSource
 from acl_lightning.data.tables import TaskInfo, task_info
 from acl_lightning.data.truncation import Truncation
+from acl_lightning.data.workers import start_worker
 from acl_lightning.errors import UserError
 
 
@@ -238,6 +239,7 @@ class GLUEDataModule(LightningDataModule):
         return {
             "num_workers": self.num_workers,
             "persistent_workers": self.num_workers > 0,
+            "worker_init_fn": partial(start_worker, rank=self._rank()[0]) if self.num_workers else None,
             "pin_memory": torch.cuda.is_available(),
             # Its own: a loader draws a number whenever it is iterated, and the global generator belongs to the model.
             "generator": torch.Generator(),
