@@ -45,7 +45,10 @@ class SweptModule(Protocol):
     task_name: str
 
     def exit_flops(self, num_tokens: int) -> tuple[float, ...]:
-        """FLOPs of a sample of `num_tokens` that leaves at each exit."""
+        """FLOPs of a sample of `num_tokens` that leaves at each exit by a criterion."""
+
+    def static_exit_flops(self, num_tokens: int) -> tuple[float, ...]:
+        """FLOPs of a sample of `num_tokens` that leaves at each exit as a static exit."""
 
     def full_depth_flops(self, num_tokens: int) -> float:
         """FLOPs of the plain model with one head."""

@@ -14,6 +14,7 @@ from acl_lightning.exits import (
     Criterion,
     ExitRecord,
     OperatingPoint,
+    Static,
     bootstrap,
     calibration_error,
     exit_histogram,
@@ -47,6 +48,7 @@ def point_intervals(
         report.labels_B,
         metric=metric,
         costs=record.costs,
+        static_P=[point.criterion == Static.name for point in points.values()],
         resamples=RESAMPLES,
     )
     return {

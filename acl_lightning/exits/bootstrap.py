@@ -96,6 +96,7 @@ def bootstrap(
     *,
     metric: str,
     costs: ExitCosts,
+    static_P: Sequence[bool] | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Resampled:
@@ -110,6 +111,7 @@ def bootstrap(
         labels_B: classes, or values for a regression.
         metric: name of the quality.
         costs: what leaving at each exit costs.
+        static_P: Whether each point is a static exit, which has FLOPs of its own. None: no point is.
         resamples: their number R.
         seed: of the draws.
 
@@ -119,7 +121,12 @@ def bootstrap(
     quality = resampled_quality(metric)
     answers_PB = torch.cat([predictions_EB.gather(0, exits_PB), predictions_EB[-1:]])
     layers_PB = torch.tensor(costs.layers_E, dtype=torch.float64)[exits_PB]
-    flops_PB = torch.tensor(costs.flops_E, dtype=torch.float64)[exits_PB]
+    flops_PB = torch.stack(
+        [
+            torch.tensor(costs.flops_by(static=static), dtype=torch.float64)[exits_B]
+            for exits_B, static in zip(exits_PB, static_P or [False] * len(exits_PB), strict=True)
+        ]
+    )
     parts = []
     for draws_RB in _draws(len(labels_B), resamples, seed):
         mean_layers_RP = draws_RB @ layers_PB.T / len(labels_B)

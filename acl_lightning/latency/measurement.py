@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from acl_lightning.encoders import MultiExitEncoder, exit_flops, full_depth_flops
+from acl_lightning.encoders import MultiExitEncoder, flop_counter, full_depth_flops
 from acl_lightning.exits import Criterion
 from acl_lightning.exits.runtime import AdaptiveRuntime
 from acl_lightning.latency.inputs import Inputs, singles
@@ -35,7 +36,8 @@ class Measured:
         threshold: its threshold.
         mean_exit_layer: mean layer (from 1) at which the samples leave.
         layer_speedup: depth / mean_exit_layer.
-        flops_speedup: FLOPs of full depth / mean FLOPs, for a sample of the mean number of tokens.
+        flops_speedup: FLOPs of the plain model / FLOPs that the runtime computes, both on the inputs as they are served
+            in this mode: padding included in batches, whole layers where the runtime computes whole layers.
         measured_speedup: wall clock of the plain model / of this, of rounds side by side.
         milliseconds: per sample.
     """
@@ -84,7 +86,7 @@ def measure(
         candidates = _candidates(runtimes, reference, batches, mode)
         seconds = interleaved(candidates, repeats, wait=wait)
         for name, runtime in runtimes.items():
-            layers_n, costs = _exits(runtime, batches)
+            layers_n, costs = _exits(runtime, batches, mode)
             found.append(
                 Measured(
                     mode=mode,
@@ -118,16 +120,17 @@ def _serve(model: nn.Module, batches: list[Inputs]) -> None:
             model(**batch)
 
 
-def _exits(runtime: AdaptiveRuntime, batches: list[Inputs]) -> tuple[float, float]:
-    """Mean exit layer and FLOPs speed-up of the inputs."""
+def _exits(runtime: AdaptiveRuntime, batches: list[Inputs], mode: str) -> tuple[float, float]:
+    """Return the mean exit layer and the FLOPs speed-up of the inputs, counted while the runtime computes."""
     encoder = runtime.encoder
-    exit_n = torch.cat([decisions.exit_B for decisions in runtime.stream(batches)]).cpu()
-    tokens = [batch["attention_mask"].sum() for batch in batches]
-    num_tokens = max(1, round(float(torch.stack(tokens).sum()) / len(exit_n)))
-    layers_E = torch.tensor(encoder.exit_layers, dtype=torch.float64)
-    flops_E = torch.tensor(exit_flops(encoder, num_tokens), dtype=torch.float64)
-    speedup = full_depth_flops(encoder, num_tokens) / flops_E[exit_n].mean()
-    return float(layers_E[exit_n].mean()), float(speedup)
+    with flop_counter(encoder) as counter:
+        layers = [decisions.exit_layer_B for decisions in runtime.stream(batches, mode)]
+    served = REFERENCE_INPUTS.get(mode, list)(batches)
+    samples_of_length = Counter[int]()
+    for batch in served:
+        samples_of_length[batch["input_ids"].shape[1]] += len(batch["input_ids"])
+    full = sum(number * full_depth_flops(encoder, length) for length, number in samples_of_length.items())
+    return float(torch.cat(layers).double().mean()), full / counter.get_total_flops()
 
 
 def _per_sample(seconds: Sequence[float], batches: list[Inputs]) -> Spread:

@@ -16,6 +16,7 @@ from acl_lightning.exits import (
     ExitRecord,
     OperatingPoint,
     OraclePoint,
+    Static,
     area_under_curve,
     as_curve,
     band,
@@ -71,6 +72,7 @@ class StoredCurve:
             self.record.labels_B,
             metric=str(self.run.result["metric"]),
             costs=self.record.costs,
+            static_P=[point.criterion == Static.name for point in self.points],
         )
         return [(one.low, one.high) for one in band(resampled, speeds, speed=speed)]
 
