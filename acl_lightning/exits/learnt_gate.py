@@ -41,7 +41,12 @@ class LearntGate(BoundedCriterion):
         return gates_EB.masked_fill(~logits_EBC.isfinite().all(dim=-1), torch.nan)
 
     def certainty(self, logits_EBC: Tensor) -> Tensor:
-        """Certainties (E, B) in [0, 1) of gate logits (E, B), or -inf where one is not finite."""
+        """Return certainties (E, B) in [0, 1) of gate logits (E, B), or -inf where one is not finite.
+
+        The sigmoid is computed in float64 and rounded to float32. In float32 its vectorised and its scalar kernel differ
+        by one rounding step, so the certainty of a sample would depend on its position in the batch.
+        """
         gates_EB = logits_EBC
-        certainty_EB = gates_EB.float().sigmoid().clamp(0.0, BELOW_ONE)
+        wide_EB = gates_EB.float() if gates_EB.device.type == "mps" else gates_EB.double()  # MPS has no float64
+        certainty_EB = wide_EB.sigmoid().float().clamp(0.0, BELOW_ONE)
         return certainty_EB.masked_fill(~gates_EB.isfinite(), -torch.inf)
