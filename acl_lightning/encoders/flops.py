@@ -16,8 +16,8 @@ from acl_lightning.encoders.multi_exit import MultiExitEncoder
 def exit_flops(encoder: MultiExitEncoder, num_tokens: int, *, whole_layers: bool = False) -> tuple[float, ...]:
     """Return the FLOPs of one sample of `num_tokens` tokens that leaves at each exit, all exits before it evaluated.
 
-    This is what `AdaptiveRuntime` computes with a criterion: all layers before the exit's layer, all exit rows and heads
-    up to the exit, and of the exit's layer the part that its exit row needs. Matrix products alone are counted, a
+    This is what `AdaptiveRuntime` computes with a criterion: all layers before the exit's layer, all exit rows and
+    heads up to the exit, and of the exit's layer the part that its exit row needs. Matrix products alone are counted, a
     multiplication with its addition as 2. The encoder is stepped under a counter, so nothing is estimated. See
     `static_exit_flops` for a static exit, which evaluates no exit before its own.
 

@@ -128,7 +128,7 @@ def bootstrap(
         ]
     )
     parts = []
-    for draws_RB in _draws(len(labels_B), resamples, seed):
+    for draws_RB in draw_counts(len(labels_B), resamples, seed):
         mean_layers_RP = draws_RB @ layers_PB.T / len(labels_B)
         mean_flops_RP = draws_RB @ flops_PB.T / len(labels_B)
         values_RP = quality(answers_PB, labels_B, draws_RB)
@@ -137,8 +137,8 @@ def bootstrap(
     return Resampled(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
-def _draws(samples: int, resamples: int, seed: int) -> Iterator[Tensor]:
-    """How often each sample was drawn (R, B), float64, in pieces of R that fit into memory."""
+def draw_counts(samples: int, resamples: int, seed: int) -> Iterator[Tensor]:
+    """Yield how often each sample was drawn (R, B), float64, in pieces of R that fit into memory."""
     for indices_RB in torch.split(draw_indices(samples, resamples, seed), max(1, CHUNK // (8 * samples))):
         ones_RB = torch.ones(indices_RB.shape, dtype=torch.float64)
         yield torch.zeros_like(ones_RB).scatter_add_(1, indices_RB, ones_RB)

@@ -94,9 +94,7 @@ def test_a_sweep_charges_static_exits_for_their_own_head_alone():
     costs = ExitCosts((1, 2), 2, (10.0, 24.0), 20.0, static_flops_E=(10.0, 20.0))
     logits_EBC = torch.tensor([[[0.0, 1.0]] * 4, [[0.0, 9.0]] * 4])
     labels_B, selection_B = torch.ones(4, dtype=torch.long), torch.tensor([True, False] * 2)
-    points = sweep(
-        logits_EBC, labels_B, [Confidence()], quality=lambda *_: 1.0, selection_B=selection_B, costs=costs
-    )
+    points = sweep(logits_EBC, labels_B, [Confidence()], quality=lambda *_: 1.0, selection_B=selection_B, costs=costs)
     assert [(one.flops_speedup, one.flops_speedup_selection) for one in points[:2]] == [(2.0, 2.0), (1.0, 1.0)]
     never = points[-1]
     assert (never.criterion, never.threshold) == ("confidence", 1.0)

@@ -25,7 +25,9 @@ from acl_lightning.exits import (
 from acl_lightning.exits.runtime import AdaptiveRuntime
 
 CRITERIA = [Static(), Confidence(), Entropy(), Margin(), Patience(), PCEE(), FPABEE(), LearntGate()]
-CALIBRATED = [Calibrated(one, (0.7, 1.0, 1.9, 0.4)) for one in (Confidence(), Entropy(), Margin(), PCEE(), LearntGate())]
+CALIBRATED = [
+    Calibrated(one, (0.7, 1.0, 1.9, 0.4)) for one in (Confidence(), Entropy(), Margin(), PCEE(), LearntGate())
+]
 
 
 @pytest.mark.parametrize("criterion", [*CRITERIA, *CALIBRATED], ids=lambda one: one.name)
