@@ -53,15 +53,14 @@ def points_table(summary: Mapping[str, Any]) -> Table:
         table.add_row(
             name,
             point["criterion"].replace("calibrated_", "calibrated\n"),  # 80 columns hold no more in a line
-            point_text(point),
+            point_text(point).replace(", ", "\n"),
             _quality(point["quality"], weak=not point.get("better_than_baseline", True)) + _interval(point),
             f"{point['loss_points']:.1f}",
             *speeds,
         )
     if summary.get("baseline"):
-        table.add_row(
-            baseline_name(summary["baseline"]).replace(" ", "\n", 1), "", "", _quality(summary["baseline"]["quality"])
-        )
+        name = baseline_name(summary["baseline"]).replace(" ", "\n", 1)
+        table.add_row(name, "", "", _quality(summary["baseline"]["quality"]))
     return table
 
 
@@ -105,8 +104,7 @@ def _quality(value: float | None, *, weak: bool = False) -> str:
 def _interval(point: Mapping[str, Any]) -> str:
     """Return a line with the 95 % interval of the quality in percent; 80 columns do not hold it beside the quality."""
     bounds = point.get("intervals", {}).get("quality", [None])
-    return (
-        ""
-        if None in bounds
-        else "\n" + "-".join(f"{100 * bound:.1f}".replace("100.0", "100") for bound in bounds) + " "
-    )
+    if None in bounds:
+        return ""
+    low, high = (f"{100 * bound:.1f}".replace("100.0", "100") for bound in bounds)
+    return f"\n{low}-{high} "
