@@ -32,29 +32,25 @@ from acl_lightning.callbacks.validation_record import Columns, columns_of, gathe
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     Budget,
-    Calibrated,
     Criterion,
     ExitRecord,
-    LearntGate,
     MaxLoss,
     MinSpeedup,
     OperatingPoint,
-    Static,
     check_grids,
     cross_fit,
     describe_recommended,
-    fit_temperatures,
     loss_name,
     recommend,
     sweep,
     variant_of,
-    without_arguments,
 )
 from acl_lightning.exits.description import RESAMPLES
 from acl_lightning.exits.exit_record import FILE_NAME
 from acl_lightning.exits.learnt_gate import check_gate
 from acl_lightning.exits.selection import check_names
 from acl_lightning.exits.sweep import Quality
+from acl_lightning.exits.swept_criteria import every_criterion, readable_criteria
 from acl_lightning.files import replaced_atomically, write_text_atomically
 
 
@@ -100,7 +96,7 @@ class ExitSweep(Callback):
             UserError: no loss, a loss below 0, two criteria or budgets of one name, or thresholds that are empty, do
                 not ascend, are out of the criterion's range or of no criterion.
         """
-        self.criteria = criteria if criteria is not None else _every_criterion()
+        self.criteria = criteria if criteria is not None else every_criterion()
         self.max_losses = tuple(max_losses)
         self.thresholds = thresholds or {}
         self.summary: dict[str, Any] = {}
@@ -169,7 +165,7 @@ class ExitSweep(Callback):
             return
         module = cast(SweptModule, pl_module)
         record = record_of(columns, module)
-        criteria = self._criteria_for(record)
+        criteria = readable_criteria(self.criteria, record, keep_gate=self._chosen_by_user, calibrate=self.calibrate)
         points = self._swept(record, criteria, module)
         recommended = recommend(points, self.budgets)
         described, baseline = describe_recommended(
@@ -200,16 +196,6 @@ class ExitSweep(Callback):
         record.save(Path(trainer.default_root_dir) / FILE_NAME)
         pl_module.log_dict(sweep_scalars(self.summary), rank_zero_only=True)
         self._publish(trainer, module, points, recommended, record.logits_EBC.shape[-1])
-
-    def _criteria_for(self, record: ExitRecord) -> list[Criterion]:
-        readable = [one for one in self.criteria if one.supports_regression or not record.is_regression]
-        gated = record.gates_EB is not None or self._chosen_by_user  # who asks for a gate without one is told so
-        criteria = [one for one in readable if gated or one.name != LearntGate.name]
-        if not self.calibrate:
-            return criteria
-        selection = record.half(selection=True)
-        temperatures_E = fit_temperatures(selection.logits_EBC, selection.labels_B)
-        return [Calibrated(one, temperatures_E) for one in criteria if one.name != Static.name]
 
     def _swept(self, record: ExitRecord, criteria: Sequence[Criterion], module: SweptModule) -> list[OperatingPoint]:
         grids = {f"calibrated_{name}" if self.calibrate else name: grid for name, grid in self.thresholds.items()}
@@ -252,10 +238,6 @@ class ExitSweep(Callback):
             show_table(logger, "exit_sweep", header, rows)
             for name, figure in figures.items():
                 show_figure(logger, name, figure, directory / f"{name}.png", trainer.global_step)
-
-
-def _every_criterion() -> list[Criterion]:
-    return [kind() for kind in without_arguments() if kind is not Static]
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from acl_lightning.callbacks.exit_sweep import ExitSweep
 from acl_lightning.callbacks.provenance import device_name, git_state, versions
 from acl_lightning.errors import UserError
 from acl_lightning.files import write_text_atomically
+from acl_lightning.run_result import finite
 
 FILE_NAME = "result.json"
 
@@ -103,7 +103,7 @@ class ResultWriter(Callback):
             "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
             **self._provenance(trainer),
         }
-        text = json.dumps(_finite(result), indent=2, allow_nan=False, ensure_ascii=False)
+        text = json.dumps(finite(result), indent=2, allow_nan=False, ensure_ascii=False)
         write_text_atomically(self._path(trainer), text + "\n")
 
     def _provenance(self, trainer: Trainer) -> dict[str, Any]:
@@ -130,12 +130,3 @@ def _is_finished(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(content, dict) and content.get("status") == "finished"
-
-
-def _finite(value: Any) -> Any:
-    """`value` with null for every number that JSON has no word for."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
