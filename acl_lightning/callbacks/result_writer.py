@@ -34,7 +34,9 @@ class ResultWriter(Callback):
     `started`, `finished` (ISO 8601, UTC), `fit_seconds`, `validate_seconds` (null where this process did not do it).
     Numbers that are not finite become null, so every JSON reader takes the file. Rank zero writes, atomically.
 
-    A finished result is only ever replaced by a finished one: a mistake in a later `validate` does not destroy it.
+    A finished result is only ever replaced by a finished one: a mistake in a later `validate` does not destroy it. A
+    `validate` that measures a finished run anew keeps the earlier file as `result-before-validating.json`, and takes
+    over what it cannot know itself: `fit_seconds` and `config_hash`.
 
     Attributes:
         config_hash: identity of the run's whole configuration, set by the command line.
@@ -103,6 +105,10 @@ class ResultWriter(Callback):
             "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
             **self._provenance(trainer),
         }
+        if status == "finished" and "fit" not in self._seconds and _is_finished(self._path(trainer)):
+            earlier = self._path(trainer).read_text(encoding="utf-8")
+            write_text_atomically(self._path(trainer).with_name("result-before-validating.json"), earlier)
+            result |= {key: json.loads(earlier).get(key) for key in ("fit_seconds", "config_hash")}
         text = json.dumps(finite(result), indent=2, allow_nan=False, ensure_ascii=False)
         write_text_atomically(self._path(trainer), text + "\n")
 
