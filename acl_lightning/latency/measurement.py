@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from acl_lightning.encoders import MultiExitEncoder, flop_counter, full_depth_flops
-from acl_lightning.exits import Criterion
-from acl_lightning.exits.runtime import AdaptiveRuntime
+from acl_lightning.encoders import MultiExitEncoder, exit_flops, flop_counter, full_depth_flops, static_exit_flops
+from acl_lightning.exits import Criterion, Static
+from acl_lightning.exits.runtime import ROW_FIRST_TOKENS, AdaptiveRuntime
 from acl_lightning.latency.inputs import Inputs, singles
 from acl_lightning.latency.stopwatch import Spread, interleaved, ratio, spread
 
@@ -40,6 +40,7 @@ class Measured:
             in this mode: padding included in batches, whole layers where the runtime computes whole layers.
         measured_speedup: wall clock of the plain model / of this, of rounds side by side.
         milliseconds: per sample.
+        plain_milliseconds: Median time of the plain model per sample.
     """
 
     mode: str
@@ -51,6 +52,7 @@ class Measured:
     flops_speedup: float
     measured_speedup: Spread
     milliseconds: Spread
+    plain_milliseconds: float
 
 
 def measure(
@@ -98,6 +100,7 @@ def measure(
                     flops_speedup=costs,
                     measured_speedup=ratio(seconds[_REFERENCE], seconds[name]),
                     milliseconds=_per_sample(seconds[name], batches),
+                    plain_milliseconds=_per_sample(seconds[_REFERENCE], batches).median,
                 )
             )
     return found
@@ -121,16 +124,31 @@ def _serve(model: nn.Module, batches: list[Inputs]) -> None:
 
 
 def _exits(runtime: AdaptiveRuntime, batches: list[Inputs], mode: str) -> tuple[float, float]:
-    """Return the mean exit layer and the FLOPs speed-up of the inputs, counted while the runtime computes."""
+    """Return the mean exit layer and the FLOPs speed-up of the inputs as they are served in a mode."""
     encoder = runtime.encoder
-    with flop_counter(encoder) as counter:
-        layers = [decisions.exit_layer_B for decisions in runtime.stream(batches, mode)]
-    served = REFERENCE_INPUTS.get(mode, list)(batches)
-    samples_of_length = Counter[int]()
-    for batch in served:
-        samples_of_length[batch["input_ids"].shape[1]] += len(batch["input_ids"])
-    full = sum(number * full_depth_flops(encoder, length) for length, number in samples_of_length.items())
-    return float(torch.cat(layers).double().mean()), full / counter.get_total_flops()
+    if mode == "latency":
+        decisions = list(runtime.stream(batches))
+        exits = torch.cat([one.exit_B for one in decisions]).tolist()
+        lengths = [length for batch in batches for length in batch["attention_mask"].sum(dim=1).tolist()]
+        tables = {length: _alone(runtime, length) for length in set(lengths)}
+        computed = sum(tables[length][exit_] for length, exit_ in zip(lengths, exits, strict=True))
+    else:
+        with flop_counter(encoder) as counter:
+            decisions = list(runtime.stream(batches, mode))
+        computed = counter.get_total_flops()
+    samples = Counter[int]()
+    for batch in REFERENCE_INPUTS.get(mode, list)(batches):
+        samples[batch["input_ids"].shape[1]] += len(batch["input_ids"])
+    full = sum(number * full_depth_flops(encoder, length) for length, number in samples.items())
+    layers_n = torch.cat([one.exit_layer_B for one in decisions])
+    return float(layers_n.double().mean()), full / computed
+
+
+def _alone(runtime: AdaptiveRuntime, length: int) -> tuple[float, ...]:
+    """Return the FLOPs of one sample of `length` tokens, served by itself, that leaves at each exit."""
+    if isinstance(runtime.criterion, Static):
+        return static_exit_flops(runtime.encoder, length)
+    return exit_flops(runtime.encoder, length, whole_layers=length < ROW_FIRST_TOKENS)
 
 
 def _per_sample(seconds: Sequence[float], batches: list[Inputs]) -> Spread:
