@@ -11,7 +11,17 @@ from rich.console import Console
 
 from acl_lightning.arguments import Parser, path
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Budget, ExitRecord, LatencyTable, MaxLatency, MaxLoss, MinMeasuredSpeedup, MinSpeedup
+from acl_lightning.exits import (
+    Budget,
+    ExitRecord,
+    LatencyTable,
+    MaxLatency,
+    MaxLoss,
+    MinMeasuredSpeedup,
+    MinSpeedup,
+    from_recipe,
+    recipe,
+)
 from acl_lightning.exits.exit_record import FILE_NAME
 from acl_lightning.exits.selection import check_names
 from acl_lightning.points.choose import ChosenPoints, choose_points
@@ -108,7 +118,8 @@ def _check_free(run: Path, result: Mapping[str, Any], points: dict[str, Any]) ->
         known = result["recommended"].get(name)
         if known is None or "budget" in known:  # an entry with a budget was added by `points`
             continue
-        if (known.get("exit"), known["threshold"]) != (point["exit"], point["threshold"]):
+        described = recipe(from_recipe(known["exit"])) if "exit" in known else None
+        if (described, known["threshold"]) != (point["exit"], point["threshold"]):
             raise UserError(
                 f"names that {run / RESULT} does not use for another point",
                 f"{name!r} ({known['criterion']} at {known['threshold']:g})",
