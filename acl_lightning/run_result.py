@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -20,6 +21,9 @@ RESULT = "result.json"
 #: record of the measurement nor the groups into which studies sort runs.
 POINTS = "points.json"
 
+#: Exit logits of the validation that the result is about, see `exits.ExitRecord`.
+LOGITS = "exit_logits.npz"
+
 
 def read_result(directory: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the content of `result.json`; its `recommended` also has the operating points of `points.json`.
@@ -36,19 +40,15 @@ def read_result(directory: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(result, dict) or result.get("status") != "finished":
         raise UserError(f"a finished run in {path.parent}", "one that failed", "Finish the run, or name another.")
     measured = result.get("recommended") or {}
-    added = added_points(path.parent, result)
+    added = added_points(path.parent)
     return {**result, "recommended": {**measured, **{n: one for n, one in added.items() if n not in measured}}}
 
 
-def added_points(directory: Path, result: Mapping[str, Any]) -> dict[str, Any]:
+def added_points(directory: Path) -> dict[str, Any]:
     """Return the operating points of `points.json` by name.
 
-    Points that were chosen for an earlier result of the run are ignored with a warning: the thresholds belong to other
-    weights.
-
-    Args:
-        directory: The run.
-        result: Content of its `result.json`.
+    Points that were chosen from other exit logits than the run has now are ignored with a warning: the run was resumed
+    since, and their thresholds belong to other weights.
 
     Raises:
         UserError: The file is damaged.
@@ -56,13 +56,13 @@ def added_points(directory: Path, result: Mapping[str, Any]) -> dict[str, Any]:
     path = directory / POINTS
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        points, about = dict(content["points"]), content["result"]
+        points, chosen_from = dict(content["points"]), content["exit_logits"]
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"operating points in {path}", "a damaged file", "Delete it and run `points` again.") from error
-    if about != _identity(result):
-        warnings.warn(f"{path} is about an earlier result of this run and is ignored; run `points` again", stacklevel=2)
+    if _logits_hash(directory) not in (chosen_from, None):
+        warnings.warn(f"{path} is about an earlier state of this run and is ignored; run `points` again", stacklevel=2)
         return {}
     return points
 
@@ -75,11 +75,10 @@ def add_points(directory: Path, points: Mapping[str, Any]) -> None:
         points: Name -> entry as under `recommended` in `result.json`.
 
     Raises:
-        UserError: There is no finished result, a file is damaged, or the file system refuses the write.
+        UserError: The file is damaged, or the file system refuses the write.
     """
     directory = directory.expanduser()
-    result = json.loads((directory / RESULT).read_text(encoding="utf-8"))
-    content = {"result": _identity(result), "points": {**added_points(directory, result), **points}}
+    content = {"exit_logits": _logits_hash(directory), "points": {**added_points(directory), **points}}
     text = json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False)
     write_text_atomically(directory / POINTS, text + "\n")
 
@@ -114,6 +113,9 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _identity(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what tells one result of a run from the next."""
-    return {"finished": result.get("finished"), "checkpoint": result.get("checkpoint")}
+def _logits_hash(directory: Path) -> str | None:
+    """Return the SHA-256 of a run's stored exit logits; None where it has none."""
+    try:
+        return hashlib.sha256((directory / LOGITS).read_bytes()).hexdigest()
+    except OSError:
+        return None

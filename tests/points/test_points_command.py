@@ -162,11 +162,12 @@ def test_a_regression_is_chosen_for_too(tmp_path):
     assert {found[name]["criterion"] for name in ("loss5", "speed1.2")} <= {"static", "patience"}
 
 
-def test_points_of_an_earlier_result_are_ignored_with_a_warning(run):
+def test_points_of_other_logits_are_ignored_with_a_warning(run, tmp_path):
     assert points(run, "--speed", "2") == 0
-    result = json.loads((run / "result.json").read_text())
-    (run / "result.json").write_text(json.dumps({**result, "finished": "2026-02-02T00:00:00+00:00"}))
-    with pytest.warns(UserWarning, match=r"points\.json is about an earlier result of this run and is ignored"):
+    (run / FILE_NAME).rename(tmp_path / "kept.npz")
+    assert list(read_result(run)["recommended"]) == ["loss1", "speed2"]  # removed to save space
+    (stored(tmp_path / "resumed", noise=1.2) / FILE_NAME).rename(run / FILE_NAME)
+    with pytest.warns(UserWarning, match=r"points\.json is about an earlier state of this run and is ignored"):
         assert list(read_result(run)["recommended"]) == ["loss1"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
