@@ -36,7 +36,8 @@ def test_predict_leaves_where_the_new_point_says(run, command, tmp_path):
         index: record.costs.layers_E[exit_]
         for index, exit_ in zip(record.index_B.tolist(), exits_B.tolist(), strict=True)
     }
-    assert predict(command, run, tmp_path / "out", "--exit.operating_point=speed1.2")[0] == 0
+    given = ("--exit.operating_point=speed1.2", "--data.predict_split=validation")
+    assert predict(command, run, tmp_path / "out", *given)[0] == 0
     rows = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]
     assert {row["index"]: row["exit_layer"] for row in rows} == expected
     code, error = predict(command, run, tmp_path / "other", "--exit.operating_point=speed9")
