@@ -206,3 +206,12 @@ def test_choosing_imports_neither_lightning_nor_the_model():
     strangers = {"lightning", "datasets", "jsonargparse", "acl_lightning.encoders", "acl_lightning.module"}
     code = f"import sys, acl_lightning.points.command; assert not {strangers} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_result_of_an_earlier_version_is_listed(capsys):
+    """The quickstart's, whatever version wrote it."""
+    quickstart = Path(__file__).parents[2] / "experiments" / "quickstart"
+    assert main(["points", str(quickstart)]) == 0
+    said = capsys.readouterr().out
+    for name in json.loads((quickstart / "result.json").read_text())["recommended"]:
+        assert name in said
