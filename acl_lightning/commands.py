@@ -26,6 +26,7 @@ COMMANDS: dict[str, Command] = {
     "curves": Command("acl_lightning.studies.comparison.command", "several runs' quality-speed curves in one figure"),
     "export": Command("acl_lightning.export.command", "write a run as a transformers model, and as ONNX"),
     "latency": Command("acl_lightning.latency.command", "time a run's operating points against the plain model"),
+    "points": Command("acl_lightning.points.command", "choose further operating points of a run, without the model"),
     "demo": Command("acl_lightning.demo.command", "a local page that shows where a sentence leaves"),
 }
 

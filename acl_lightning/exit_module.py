@@ -7,7 +7,7 @@ from typing import Any
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from acl_lightning.encoders import MultiExitEncoder, exit_flops, full_depth_flops
+from acl_lightning.encoders import MultiExitEncoder, exit_flops, full_depth_flops, static_exit_flops
 from acl_lightning.errors import UserError
 from acl_lightning.exits.runtime import AdaptiveRuntime
 from acl_lightning.metrics import ExitMetrics, quality
@@ -79,6 +79,10 @@ class ExitModule(LightningModule):
     def exit_flops(self, num_tokens: int) -> tuple[float, ...]:
         """FLOPs for one sample of `num_tokens` tokens to leave at each exit."""
         return exit_flops(self.encoder, num_tokens)
+
+    def static_exit_flops(self, num_tokens: int) -> tuple[float, ...]:
+        """FLOPs for one sample of `num_tokens` tokens to leave at each exit as a static exit."""
+        return static_exit_flops(self.encoder, num_tokens)
 
     def full_depth_flops(self, num_tokens: int) -> float:
         """FLOPs of all layers and the last head alone."""

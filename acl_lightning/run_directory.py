@@ -32,7 +32,8 @@ def choose_run_directory(requested: str | None, command: str, task: str, identit
 
     Without a request it is `runs/[COMMAND-]TASK-TIME-IDENTITY`, new each time. A requested one must not hold what the
     command would overwrite: for `fit` a checkpoint or a finished result (unless it resumes from a checkpoint in there;
-    a run that failed before its first checkpoint may be repeated in place), for `validate` a finished result.
+    a run that failed before its first checkpoint may be repeated in place), for `validate` a finished result (unless it
+    measures a checkpoint in there: then the run's own result is measured anew, for example with other budgets).
 
     Args:
         requested: `--run_dir`.
@@ -57,7 +58,7 @@ def choose_run_directory(requested: str | None, command: str, task: str, identit
         resumes = checkpoint is not None and Path(checkpoint).resolve().parent == checkpoints.resolve()
         occupied = {
             "fit": not resumes and (_is_finished(directory) or any(checkpoints.glob("*.ckpt"))),
-            "validate": _is_finished(directory),
+            "validate": not resumes and _is_finished(directory),
         }
         if occupied.get(command, False):
             raise UserError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,11 @@ from acl_lightning.data import GLUEDataModule
 from acl_lightning.errors import UserError
 from acl_lightning.module import ACLModule
 from acl_lightning.run_directory import CHECKPOINTS, find_checkpoint
+from acl_lightning.run_result import read_result
 from acl_lightning.sections import link_sections
 from acl_lightning.trust import check_classes, known_cache, only_trusted_classes, refusal
+
+__all__ = ["SECTIONS", "load_run", "read_result"]
 
 #: The sections of a configuration that say what a model is and which data it is about.
 SECTIONS = ("model", "data", "seed_everything")
@@ -57,23 +59,6 @@ def load_run(
             "Name the run that the checkpoint belongs to.",
         ) from error
     return module.eval(), data
-
-
-def read_result(directory: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `result.json` of a run says.
-
-    Raises:
-        UserError: there is none, it is damaged, or the run did not finish.
-    """
-    path = Path(directory).expanduser() / "result.json"
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = f"{error.strerror}" if isinstance(error, OSError) else "a damaged file"
-        raise UserError(f"the result of a run at {path}", reason, "Finish the run, or name another.") from error
-    if not isinstance(result, dict) or result.get("status") != "finished":
-        raise UserError(f"a finished run in {path.parent}", "one that failed", "Finish the run, or name another.")
-    return result
 
 
 def _settings(directory: Path) -> dict[str, Any]:

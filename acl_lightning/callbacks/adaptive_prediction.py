@@ -14,6 +14,7 @@ from acl_lightning.errors import UserError
 from acl_lightning.exits import Criterion, Static, from_recipe
 from acl_lightning.exits.runtime import AdaptiveRuntime
 from acl_lightning.files import write_text_atomically
+from acl_lightning.run_result import named_point, read_result
 
 
 class AdaptivePrediction(Callback):
@@ -25,8 +26,8 @@ class AdaptivePrediction(Callback):
     Args:
         criterion: certainty of an exit. None: taken from the operating point, or full depth if there is none either.
         threshold: a sample leaves at the first exit whose certainty reaches it. Required with a criterion.
-        operating_point: a name under `recommended` in the `result.json` of the checkpoint's run ("loss0", "loss1",
-            "loss2"): its criterion and threshold.
+        operating_point: Name of an operating point of the checkpoint's run ("loss0", "loss1", "loss2", and those that
+            `points` added): its criterion and threshold.
         output: file to write; a relative path lies in the run directory.
 
     Raises:
@@ -112,7 +113,7 @@ def _records(outputs: dict[str, Tensor], label_names: list[str]) -> list[dict[st
 
 
 def read_operating_point(checkpoint: object, name: str) -> tuple[Criterion, float]:
-    """Criterion and threshold that the sweep of a checkpoint's run recommends under `name`.
+    """Return the criterion and the threshold of the operating point `name` of a checkpoint's run.
 
     The run directory is the parent of the checkpoint's directory (`RUN/checkpoints/best.ckpt`).
 
@@ -122,23 +123,17 @@ def read_operating_point(checkpoint: object, name: str) -> tuple[Criterion, floa
     """
     if not checkpoint:
         raise UserError("a checkpoint for an operating point", "none", "Give --ckpt_path RUN/checkpoints/best.ckpt.")
-    result = Path(str(checkpoint)).resolve().parent.parent / "result.json"
     try:
-        content = json.loads(result.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"{result}", f"{error}", "Run `validate` into that directory, or give a threshold.") from error
-    points = content.get("recommended") or {}
-    if name not in points:
-        known = ", ".join(points) or "none"
-        raise UserError(f"an operating point among: {known}", f"{name!r}", "See `recommended` in result.json.")
-    measured = content.get("checkpoint")
+        result = read_result(Path(str(checkpoint)).resolve().parent.parent)
+    except UserError as error:
+        remedy = "Run `validate` into that directory, or give a threshold."
+        raise UserError(error.expected, error.found, remedy) from error
+    point = named_point(result, name, "Choose a point with `points RUN`, for example points RUN --speed 2.")
+    measured = result.get("checkpoint")
     if measured and Path(measured).name != Path(str(checkpoint)).name:
         raise UserError(
             f"the checkpoint that {name!r} was measured on, {measured}",
             f"{checkpoint}",
             "Thresholds do not carry over.",
         )
-    point = points[name]
-    if "exit" not in point:
-        raise UserError(f"how {name!r} leaves, in {result}", "a result of an older version", "Run `validate` again.")
     return from_recipe(point["exit"]), float(point["threshold"])

@@ -8,13 +8,12 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from acl_lightning.callbacks.exit_sweep import ExitSweep
-from acl_lightning.callbacks.sweep_summary import point_text
+from acl_lightning.points_table import NOT_BETTER, new_table, point_notes, points_table
 
 
 class ClosingTable(Callback):
@@ -43,47 +42,25 @@ def closing_tables(summary: Mapping[str, Any], task: str, directory: Path) -> Re
         f"{task}: report half of the validation data, n = {samples['report']}; "
         f"thresholds were chosen on the other half, n = {samples['selection']}"
     )
-    parts: list[RenderableType] = [Text(heading, style="bold"), _exits(summary), _points(summary)]
-    parts += [*_unreachable(summary), *_silence(summary)]
+    parts: list[RenderableType] = [Text(heading, style="bold"), _exits(summary), points_table(summary)]
+    parts += [*point_notes(summary), *_unreachable(summary), *_silence(summary)]
     parts += _difficulty(summary)
     spaced = [line for part in parts for line in (part, "")]
     return Group("", *spaced, f"Files: {directory}")
 
 
 def _exits(summary: Mapping[str, Any]) -> Table:
-    table = _table("Every exit, were everybody to leave there")
+    table = new_table("Quality of each exit, if all leave there")
     table.add_column("exit layer")
     for metric in summary["metric_names"]:
         table.add_column(f"{metric} %", justify="right")
     table.add_column(f"leave at {summary['highlighted']} %", justify="right")
     shares = summary["recommended"][summary["highlighted"]]["shares"]
+    weak = summary["baseline"]["exits_not_better"]
     for row, share in zip(summary["per_exit"], shares, strict=True):
-        values = (f"{100 * row[metric]:.1f}" for metric in summary["metric_names"])
-        table.add_row(str(row["layer"]), *values, f"{100 * share:.1f}")
-    return table
-
-
-def _points(summary: Mapping[str, Any]) -> Table:
-    table = _table("Recommended operating points")
-    table.add_column("point", no_wrap=True)
-    table.add_column("criterion", no_wrap=True)
-    table.add_column("threshold", justify="right", no_wrap=True)
-    for column in (f"{summary['metric']} %", "loss in points", "layer speed-up", "FLOPs speed-up"):
-        table.add_column(column, justify="right")
-    full = summary["full_depth"][summary["metric"]]
-    table.add_row("full depth", "", "", f"{100 * full:.1f}", "", "", "")
-    for name, point in summary["recommended"].items():
-        speeds = (f"{point['layer_speedup']:.2f}x", f"{point['flops_speedup']:.2f}x")
-        if not point["leaves_early"]:
-            speeds = ("none leaves early", "")
-        table.add_row(
-            name,
-            point["criterion"].replace("calibrated_", "calibrated\n"),  # 80 columns hold no more in a line
-            point_text(point),
-            f"{100 * point['quality']:.1f}",
-            f"{point['loss_points']:.1f}",
-            *speeds,
-        )
+        first, *others = (f"{100 * row[metric]:.1f}" for metric in summary["metric_names"])
+        marked = f"{first}{NOT_BETTER if row['layer'] in weak else ' '}"
+        table.add_row(str(row["layer"]), marked, *others, f"{100 * share:.1f}")
     return table
 
 
@@ -98,12 +75,6 @@ def _difficulty(summary: Mapping[str, Any]) -> list[Text]:
         Text(f"Rank correlation of exit layer and difficulty at {summary['highlighted']}: {rank}"),
         Text(f"Mean exit layer by difficulty grade: {layers}"),
     ]
-
-
-def _table(title: str) -> Table:
-    return Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False
-    )
 
 
 def _unreachable(summary: Mapping[str, Any]) -> list[Text]:

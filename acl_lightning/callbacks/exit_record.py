@@ -15,6 +15,7 @@ def costs_of(columns: Columns, module: SweptModule) -> ExitCosts:
         depth=module.depth,
         flops_E=tuple(module.exit_flops(num_tokens)),
         full_flops=module.full_depth_flops(num_tokens),
+        static_flops_E=tuple(module.static_exit_flops(num_tokens)),
     )
 
 

@@ -23,36 +23,34 @@ from acl_lightning.callbacks.sweep_summary import (
     table_rows,
 )
 from acl_lightning.callbacks.sweep_trust import (
-    RESAMPLES,
     calibration_summary,
     group_counts,
     histograms,
-    point_intervals,
     trust_figures,
 )
 from acl_lightning.callbacks.validation_record import Columns, columns_of, gathered, joined
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     Budget,
-    Calibrated,
     Criterion,
     ExitRecord,
-    LearntGate,
     MaxLoss,
     MinSpeedup,
     OperatingPoint,
-    Static,
     check_grids,
     cross_fit,
-    fit_temperatures,
+    describe_recommended,
     loss_name,
     recommend,
     sweep,
     variant_of,
-    without_arguments,
 )
+from acl_lightning.exits.description import RESAMPLES
 from acl_lightning.exits.exit_record import FILE_NAME
+from acl_lightning.exits.learnt_gate import check_gate
 from acl_lightning.exits.selection import check_names
+from acl_lightning.exits.sweep import Quality
+from acl_lightning.exits.swept_criteria import every_criterion, readable_criteria
 from acl_lightning.files import replaced_atomically, write_text_atomically
 
 
@@ -66,8 +64,8 @@ class ExitSweep(Callback):
     tables and figures get them too. FLOPs are those of a sample of the mean number of tokens, rounded.
 
     Attributes:
-        summary: what was found, in plain JSON types (see `summarise`), with `difficulty`; empty before a sweep, and on
-            other ranks than zero.
+        summary: Everything that was measured, in plain JSON types (see `summarise`, and `describe_recommended` for
+            `recommended` and `baseline`); empty before a sweep, and on other ranks than zero.
     """
 
     def __init__(
@@ -98,7 +96,7 @@ class ExitSweep(Callback):
             UserError: no loss, a loss below 0, two criteria or budgets of one name, or thresholds that are empty, do
                 not ascend, are out of the criterion's range or of no criterion.
         """
-        self.criteria = criteria if criteria is not None else _every_criterion()
+        self.criteria = criteria if criteria is not None else every_criterion()
         self.max_losses = tuple(max_losses)
         self.thresholds = thresholds or {}
         self.summary: dict[str, Any] = {}
@@ -124,13 +122,21 @@ class ExitSweep(Callback):
         return loss_name(min(self.max_losses, key=lambda loss: abs(loss - 1)))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse calibration of a regression now, not after the training.
+        """Refuse before the training what could only fail after it.
 
         Raises:
-            UserError: the task has no classes and `calibrate` is on.
+            UserError: The task has no classes and `calibrate` is on; a table of measured times is about a model with
+                other exits; or `LearntGate` is to be swept and the model has no gate.
         """
         if self.calibrate and getattr(pl_module, "label_names", None) == []:
             raise UserError("classes to calibrate", "a regression", "Set exit_sweep.calibrate=false.")
+        layers: tuple[int, ...] | None = getattr(pl_module, "exit_layers", None)
+        for budget in self.budgets:
+            if layers is not None:
+                budget.check_exits(layers)
+        encoder = getattr(pl_module, "encoder", None)
+        if encoder is not None and encoder.gate is None and self._chosen_by_user:
+            check_gate(self.criteria)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin a new record."""
@@ -159,13 +165,18 @@ class ExitSweep(Callback):
             return
         module = cast(SweptModule, pl_module)
         record = record_of(columns, module)
-        criteria = self._criteria_for(record)
+        criteria = readable_criteria(self.criteria, record, keep_gate=self._chosen_by_user, calibrate=self.calibrate)
         points = self._swept(record, criteria, module)
         recommended = recommend(points, self.budgets)
+        described, baseline = describe_recommended(
+            record, points, recommended, criteria, module.metric_names[0], self._quality(module)
+        )
         chosen = recommended[self.highlighted]
         criterion = variant_of(chosen, criteria, record.logits_EBC.shape[-1])
         self.summary = {
-            **summarise(columns, points, recommended, module, criteria),
+            **summarise(columns, points, module),
+            "recommended": described,
+            "baseline": baseline,
             "highlighted": self.highlighted,
             "difficulty": difficulty_summary(columns, criterion, chosen.threshold, module.exit_layers),
             "unreachable": [budget.name for budget in self.budgets if budget.name not in recommended],
@@ -177,8 +188,6 @@ class ExitSweep(Callback):
             "majority_quality": majority_quality(record, module),
             "resamples": RESAMPLES,
         }
-        for name, found in point_intervals(record, recommended, criteria, module.metric_names[0]).items():
-            self.summary["recommended"][name]["intervals"] = found
         if self.cross_fit:
             turned = self._swept(replace(record, selection_B=~record.selection_B), criteria, module)
             self.summary["cross_fitted"] = {
@@ -188,29 +197,22 @@ class ExitSweep(Callback):
         pl_module.log_dict(sweep_scalars(self.summary), rank_zero_only=True)
         self._publish(trainer, module, points, recommended, record.logits_EBC.shape[-1])
 
-    def _criteria_for(self, record: ExitRecord) -> list[Criterion]:
-        readable = [one for one in self.criteria if one.supports_regression or not record.is_regression]
-        gated = record.gates_EB is not None or self._chosen_by_user  # who asks for a gate without one is told so
-        criteria = [one for one in readable if gated or one.name != LearntGate.name]
-        if not self.calibrate:
-            return criteria
-        selection = record.half(selection=True)
-        temperatures_E = fit_temperatures(selection.logits_EBC, selection.labels_B)
-        return [Calibrated(one, temperatures_E) for one in criteria if one.name != Static.name]
-
     def _swept(self, record: ExitRecord, criteria: Sequence[Criterion], module: SweptModule) -> list[OperatingPoint]:
-        primary = module.metric_names[0]
         grids = {f"calibrated_{name}" if self.calibrate else name: grid for name, grid in self.thresholds.items()}
         return sweep(
             record.logits_EBC,
             record.labels_B,
             criteria,
-            quality=lambda predictions_n, labels_n: module.quality(primary, predictions_n, labels_n),
+            quality=self._quality(module),
             selection_B=record.selection_B,
             gates_EB=record.gates_EB,
             thresholds={one.name: grids[one.name] for one in criteria if one.name in grids},
             costs=record.costs,
         )
+
+    @staticmethod
+    def _quality(module: SweptModule) -> Quality:
+        return lambda predictions_n, labels_n: module.quality(module.metric_names[0], predictions_n, labels_n)
 
     def _publish(
         self,
@@ -236,10 +238,6 @@ class ExitSweep(Callback):
             show_table(logger, "exit_sweep", header, rows)
             for name, figure in figures.items():
                 show_figure(logger, name, figure, directory / f"{name}.png", trainer.global_step)
-
-
-def _every_criterion() -> list[Criterion]:
-    return [kind() for kind in without_arguments() if kind is not Static]
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from acl_lightning.callbacks.exit_sweep import ExitSweep
 from acl_lightning.callbacks.provenance import device_name, git_state, versions
 from acl_lightning.errors import UserError
 from acl_lightning.files import write_text_atomically
+from acl_lightning.run_result import finite
 
 FILE_NAME = "result.json"
 
@@ -34,7 +34,9 @@ class ResultWriter(Callback):
     `started`, `finished` (ISO 8601, UTC), `fit_seconds`, `validate_seconds` (null where this process did not do it).
     Numbers that are not finite become null, so every JSON reader takes the file. Rank zero writes, atomically.
 
-    A finished result is only ever replaced by a finished one: a mistake in a later `validate` does not destroy it.
+    A finished result is only ever replaced by a finished one: a mistake in a later `validate` does not destroy it. A
+    `validate` that measures a finished run anew keeps the earlier file as `result-before-validating.json`, and takes
+    over what it cannot know itself: `fit_seconds` and `config_hash`.
 
     Attributes:
         config_hash: identity of the run's whole configuration, set by the command line.
@@ -103,7 +105,11 @@ class ResultWriter(Callback):
             "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
             **self._provenance(trainer),
         }
-        text = json.dumps(_finite(result), indent=2, allow_nan=False, ensure_ascii=False)
+        if status == "finished" and "fit" not in self._seconds and _is_finished(self._path(trainer)):
+            earlier = self._path(trainer).read_text(encoding="utf-8")
+            write_text_atomically(self._path(trainer).with_name("result-before-validating.json"), earlier)
+            result |= {key: json.loads(earlier).get(key) for key in ("fit_seconds", "config_hash")}
+        text = json.dumps(finite(result), indent=2, allow_nan=False, ensure_ascii=False)
         write_text_atomically(self._path(trainer), text + "\n")
 
     def _provenance(self, trainer: Trainer) -> dict[str, Any]:
@@ -130,12 +136,3 @@ def _is_finished(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(content, dict) and content.get("status") == "finished"
-
-
-def _finite(value: Any) -> Any:
-    """`value` with null for every number that JSON has no word for."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

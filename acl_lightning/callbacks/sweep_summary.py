@@ -19,9 +19,7 @@ from acl_lightning.exits import (
     exit_index,
     full_depth,
     mean_layer_by_grade,
-    recipe,
     spearman,
-    variant_of,
 )
 from acl_lightning.outputs import predictions
 
@@ -45,7 +43,10 @@ class SweptModule(Protocol):
     task_name: str
 
     def exit_flops(self, num_tokens: int) -> tuple[float, ...]:
-        """FLOPs of a sample of `num_tokens` that leaves at each exit."""
+        """FLOPs of a sample of `num_tokens` that leaves at each exit by a criterion."""
+
+    def static_exit_flops(self, num_tokens: int) -> tuple[float, ...]:
+        """FLOPs of a sample of `num_tokens` that leaves at each exit as a static exit."""
 
     def full_depth_flops(self, num_tokens: int) -> float:
         """FLOPs of the plain model with one head."""
@@ -62,9 +63,7 @@ def mean_tokens(columns: Columns) -> float:
 def summarise(
     columns: Columns,
     points: Sequence[OperatingPoint],
-    recommended: Mapping[str, OperatingPoint],
     module: SweptModule,
-    criteria: Sequence[Criterion],
 ) -> dict[str, Any]:
     """Everything a reader of the run asks about its exits, measured on the report half unless it says `selection`.
 
@@ -72,7 +71,7 @@ def summarise(
     `mean_num_tokens`, `full_depth` (metric -> value of the deepest exit), `per_exit` (a list of `layer` and the metrics
     were everybody to leave there), `area_under_curve` (criterion -> area of its curve and full depth; of a family the
     curve is its front on the selection half), `leaves_early` (whether any sample does at any threshold of a criterion
-    other than static), `recommended` (name -> operating point, see `describe`).
+    other than static).
     """
     report_B = ~columns["selection"].bool()
     labels_B = columns["labels"][report_B]
@@ -82,7 +81,6 @@ def summarise(
         values = {name: module.quality(name, predictions_B, labels_B) for name in module.metric_names}
         per_exit.append({"layer": layer, **values})
     swept = dict.fromkeys(point.criterion for point in points)
-    num_classes = columns["logits_BEC"].shape[-1]
     full = full_depth(points)
     return {
         "metric": module.metric_names[0],
@@ -98,31 +96,6 @@ def summarise(
             for name in swept
         },
         "leaves_early": any(point.leaves_early for point in points if point.criterion != Static.name),
-        "recommended": {
-            name: {**describe(point, full), "exit": recipe(variant_of(point, criteria, num_classes))}
-            for name, point in recommended.items()
-        },
-    }
-
-
-def describe(point: OperatingPoint, full: OperatingPoint) -> dict[str, Any]:
-    """One operating point; `loss_points` is what it loses against full depth, in hundredths, on the report half.
-
-    `summarise` adds `exit`, how to build the criterion again: its class and its settings, as in a configuration.
-    """
-    return {
-        "criterion": point.criterion,
-        "settings": point.settings,
-        "threshold": point.threshold,
-        "quality": point.quality,
-        "quality_selection": point.quality_selection,
-        "loss_points": 100 * (full.quality - point.quality),
-        "mean_exit_layer": point.mean_exit_layer,
-        "layer_speedup": point.layer_speedup,
-        "layer_saving": point.layer_saving,
-        "flops_speedup": point.flops_speedup,
-        "shares": list(point.shares_E),
-        "leaves_early": point.leaves_early,
     }
 
 
@@ -144,11 +117,6 @@ def sweep_scalars(summary: Mapping[str, Any]) -> dict[str, float]:
         "exit/area": areas[highlighted],
         **{f"exit/{name}/{measure}": point[measure] for name, point in points.items() for measure in measures},
     }
-
-
-def point_text(point: Mapping[str, Any]) -> str:
-    """Threshold and settings of a described point: `0.9`; `3, bound 0.2`."""
-    return ", ".join([f"{point['threshold']:g}", *(f"{name} {value:g}" for name, value in point["settings"].items())])
 
 
 def difficulty_summary(

@@ -1,4 +1,4 @@
-"""How far a sweep's numbers can be trusted: intervals, calibration, and who leaves where, in plain JSON types."""
+"""Calibration of the exits, and which samples leave where, in plain JSON types."""
 
 from __future__ import annotations
 
@@ -7,52 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-import torch
 from matplotlib.figure import Figure
 
 from acl_lightning.exits import (
     Criterion,
     ExitRecord,
-    OperatingPoint,
-    bootstrap,
     calibration_error,
     exit_histogram,
     fit_temperatures,
     reliability,
-    variant_of,
 )
 from acl_lightning.figures import exit_histogram_figure, reliability_figure
-from acl_lightning.outputs import predictions
 
 T = TypeVar("T")
-
-#: Resamples behind every interval; named in the summary.
-RESAMPLES = 1000
-
-
-def point_intervals(
-    record: ExitRecord, points: Mapping[str, OperatingPoint], criteria: Sequence[Criterion], metric: str
-) -> dict[str, dict[str, list[float]]]:
-    """95 % bootstrap intervals [low, high] of a point's quality, loss (paired) and speed-ups, on the report half."""
-    report = record.half(selection=False)
-    exits_PB = torch.stack(
-        [
-            report.leaving(variant_of(point, criteria, record.logits_EBC.shape[-1]), point.threshold)
-            for point in points.values()
-        ]
-    )
-    resampled = bootstrap(
-        exits_PB,
-        predictions(report.logits_EBC),
-        report.labels_B,
-        metric=metric,
-        costs=record.costs,
-        resamples=RESAMPLES,
-    )
-    return {
-        name: {measure: [bounds["low"], bounds["high"]] for measure, bounds in asdict(found).items()}
-        for name, found in zip(points, resampled.intervals(), strict=True)
-    }
 
 
 def calibration_summary(record: ExitRecord) -> list[dict[str, Any]] | None:

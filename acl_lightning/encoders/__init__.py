@@ -9,7 +9,7 @@ from acl_lightning.encoders.backbone import Backbone, KeysValues, TokenState
 from acl_lightning.encoders.bert import BertFamily
 from acl_lightning.encoders.config import EncoderConfig
 from acl_lightning.encoders.exit_rows import EXIT_ROWS, ClsRow, ExitRow, MeanPool, MeanRow, ProbeRow, SideRow
-from acl_lightning.encoders.flops import exit_flops, full_depth_flops
+from acl_lightning.encoders.flops import exit_flops, flop_counter, full_depth_flops, static_exit_flops
 from acl_lightning.encoders.heads import ExitHead
 from acl_lightning.encoders.multi_exit import ExitReading, ExitStep, HalfLayer, MultiExitEncoder
 from acl_lightning.encoders.registry import ADAPTERS, BackboneFactory, load_backbone, register_backbone
@@ -35,7 +35,9 @@ __all__ = [
     "SideRow",
     "TokenState",
     "exit_flops",
+    "flop_counter",
     "full_depth_flops",
     "load_backbone",
     "register_backbone",
+    "static_exit_flops",
 ]

@@ -13,19 +13,26 @@ from acl_lightning.encoders.backbone import TokenState
 from acl_lightning.encoders.multi_exit import MultiExitEncoder
 
 
-def exit_flops(encoder: MultiExitEncoder, num_tokens: int) -> tuple[float, ...]:
-    """FLOPs for one sample of `num_tokens` tokens to leave at each exit.
+def exit_flops(encoder: MultiExitEncoder, num_tokens: int, *, whole_layers: bool = False) -> tuple[float, ...]:
+    """Return the FLOPs of one sample of `num_tokens` tokens that leaves at each exit, all exits before it evaluated.
 
-    All layers before the exit's, all exit rows and heads on the way, and of the exit's own layer what its exit row
-    needs: what `AdaptiveRuntime` computes. Matrix products alone are counted, a multiplication with its addition as 2.
-    Counted while the encoder steps, so nothing is estimated.
+    This is what `AdaptiveRuntime` computes with a criterion: all layers before the exit's layer, all exit rows and
+    heads up to the exit, and of the exit's layer the part that its exit row needs. Matrix products alone are counted, a
+    multiplication with its addition as 2. The encoder is stepped under a counter, so nothing is estimated. See
+    `static_exit_flops` for a static exit, which evaluates no exit before its own.
+
+    Args:
+        encoder: The encoder.
+        num_tokens: Length of the sample, without padding.
+        whole_layers: Whether a layer that has an exit is computed whole before the exit is read. The runtime does so
+            for a pack of fewer than `ROW_FIRST_TOKENS` tokens, for example for one short sample in `latency` mode.
     """
     flops = []
-    with _counting(encoder) as counter:
+    with flop_counter(encoder) as counter:
         state = _embedded(encoder, num_tokens)
         for layer in range(encoder.num_layers - 1):
             if encoder.has_exit(layer):
-                _, half = encoder.exit_first(layer, state)
+                _, half = encoder.exit_first(layer, state, whole=whole_layers)
                 flops.append(float(counter.get_total_flops()))
                 state = encoder.finish(half)
             else:
@@ -34,13 +41,44 @@ def exit_flops(encoder: MultiExitEncoder, num_tokens: int) -> tuple[float, ...]:
         return (*flops, float(counter.get_total_flops()))
 
 
-def full_depth_flops(encoder: MultiExitEncoder, num_tokens: int) -> float:
-    """FLOPs of one sample of `num_tokens` tokens through all L layers and one head: ordinary fine-tuning.
+def static_exit_flops(encoder: MultiExitEncoder, num_tokens: int) -> tuple[float, ...]:
+    """Return the FLOPs of one sample of `num_tokens` tokens that leaves at each exit, no other exit evaluated.
 
-    The reference of `flops_speedup`. Like our own last layer, the reference's last layer computes its exit row alone;
-    a reference that computes more would flatter every speed-up. Layers above the deepest exit count as well.
+    This is what `AdaptiveRuntime` computes with the criterion `Static`, in every mode: all layers before the exit's
+    layer, and of that layer the part that the exit row needs. The value of an exit at the last layer of the backbone is
+    `full_depth_flops`, so full depth as a static exit has a `flops_speedup` of 1.
     """
-    with _counting(encoder) as counter:
+    flops = []
+    with flop_counter(encoder) as counter:
+        state = _embedded(encoder, num_tokens)
+        layers = counter.get_total_flops()
+        for layer in range(encoder.num_layers):
+            before = counter.get_total_flops()
+            if encoder.has_exit(layer):
+                _read_exit(encoder, layer, state)
+                flops.append(float(layers + counter.get_total_flops() - before))
+            if layer + 1 < encoder.num_layers:
+                before = counter.get_total_flops()
+                state = encoder.backbone.layer(layer, state)
+                layers += counter.get_total_flops() - before
+    return tuple(flops)
+
+
+def _read_exit(encoder: MultiExitEncoder, layer: int, state: TokenState) -> None:
+    """Evaluate an exit after which no sample goes on, as the runtime does."""
+    if layer + 1 < encoder.num_layers:
+        encoder.exit_first(layer, state)
+    else:
+        encoder.advance(layer, state)
+
+
+def full_depth_flops(encoder: MultiExitEncoder, num_tokens: int) -> float:
+    """Return the FLOPs of one sample of `num_tokens` tokens through all L layers and one head: ordinary fine-tuning.
+
+    This is the reference of `flops_speedup`. The reference's last layer computes its exit row alone, as our last layer
+    does; a reference that computes more would make every speed-up larger. Layers above the deepest exit are included.
+    """
+    with flop_counter(encoder) as counter:
         state = _embedded(encoder, num_tokens)
         embedding = counter.get_total_flops()
         encoder.backbone.layer(0, state)
@@ -51,7 +89,8 @@ def full_depth_flops(encoder: MultiExitEncoder, num_tokens: int) -> float:
 
 
 @contextmanager
-def _counting(encoder: MultiExitEncoder) -> Iterator[FlopCounterMode]:
+def flop_counter(encoder: MultiExitEncoder) -> Iterator[FlopCounterMode]:
+    """Count the FLOPs of everything that is computed inside, in evaluation mode and without gradients."""
     training = encoder.training
     encoder.eval()
     try:

@@ -144,7 +144,9 @@ class MultiExitEncoder(nn.Module):
         # everything that a loss sends back into the encoder.
         embeddings_EBD = torch.stack(embeddings)
         logits = [self._head(exit_).classify(embeddings_EBD[exit_]) for exit_ in range(self.num_exits)]
-        return ExitOutputs(embeddings_EBD, torch.stack(logits), self.label_embeddings_ECD(), self.gates(embeddings_EBD))
+        # Exit by exit, as the runtime does: one product over all exits would round differently.
+        gates = None if self.gate is None else torch.stack([self.gate(one_BD.detach())[:, 0] for one_BD in embeddings])
+        return ExitOutputs(embeddings_EBD, torch.stack(logits), self.label_embeddings_ECD(), gates)
 
     def gates(self, embeddings: Tensor) -> Tensor | None:
         """Logits (...) of the learnt gate for what classifiers see (..., D); None without a gate."""

@@ -5,19 +5,22 @@ serves every criterion and every threshold. The one rule is `Criterion`'s: leave
 reaches the threshold. Carrying it out on a running encoder is `acl_lightning.exits.runtime`.
 """
 
+from acl_lightning.exits.baseline import Baseline, constant_baseline, lead_intervals
 from acl_lightning.exits.bootstrap import Interval, PointIntervals, Resampled, band, bootstrap
-from acl_lightning.exits.budget import Budget, MaxLatency, MaxLoss, MinSpeedup, full_depth
+from acl_lightning.exits.budget import Budget, MaxLatency, MaxLoss, MinMeasuredSpeedup, MinSpeedup, full_depth
 from acl_lightning.exits.calibrated import Calibrated
 from acl_lightning.exits.confidence import Confidence
 from acl_lightning.exits.costs import ExitCosts
 from acl_lightning.exits.criterion import Criterion
 from acl_lightning.exits.curve import area_under_curve, as_curve, figure_points, pareto_front
+from acl_lightning.exits.description import describe, describe_recommended
 from acl_lightning.exits.difficulty import mean_layer_by_grade, spearman
 from acl_lightning.exits.elue import elue_score
 from acl_lightning.exits.entropy import Entropy
 from acl_lightning.exits.exit_record import ExitRecord
 from acl_lightning.exits.fpabee import FPABEE
 from acl_lightning.exits.histogram import exit_histogram
+from acl_lightning.exits.latency_table import LatencyTable
 from acl_lightning.exits.learnt_gate import LearntGate
 from acl_lightning.exits.margin import Margin
 from acl_lightning.exits.operating_point import OperatingPoint
@@ -42,6 +45,7 @@ from acl_lightning.exits.temperature import fit_temperatures, negative_log_likel
 __all__ = [
     "FPABEE",
     "PCEE",
+    "Baseline",
     "Bin",
     "Budget",
     "Calibrated",
@@ -52,10 +56,12 @@ __all__ = [
     "ExitCosts",
     "ExitRecord",
     "Interval",
+    "LatencyTable",
     "LearntGate",
     "Margin",
     "MaxLatency",
     "MaxLoss",
+    "MinMeasuredSpeedup",
     "MinSpeedup",
     "OperatingPoint",
     "OraclePoint",
@@ -69,9 +75,12 @@ __all__ = [
     "bootstrap",
     "calibration_error",
     "check_grids",
+    "constant_baseline",
     "criterion_class",
     "criterion_names",
     "cross_fit",
+    "describe",
+    "describe_recommended",
     "elue_score",
     "exit_histogram",
     "exit_index",
@@ -80,6 +89,7 @@ __all__ = [
     "from_config",
     "from_recipe",
     "full_depth",
+    "lead_intervals",
     "loss_name",
     "mean_layer_by_grade",
     "negative_log_likelihood",

@@ -96,6 +96,7 @@ def bootstrap(
     *,
     metric: str,
     costs: ExitCosts,
+    static_P: Sequence[bool] | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Resampled:
@@ -110,6 +111,7 @@ def bootstrap(
         labels_B: classes, or values for a regression.
         metric: name of the quality.
         costs: what leaving at each exit costs.
+        static_P: Whether each point is a static exit, which has FLOPs of its own. None: no point is.
         resamples: their number R.
         seed: of the draws.
 
@@ -119,9 +121,14 @@ def bootstrap(
     quality = resampled_quality(metric)
     answers_PB = torch.cat([predictions_EB.gather(0, exits_PB), predictions_EB[-1:]])
     layers_PB = torch.tensor(costs.layers_E, dtype=torch.float64)[exits_PB]
-    flops_PB = torch.tensor(costs.flops_E, dtype=torch.float64)[exits_PB]
+    flops_PB = torch.stack(
+        [
+            torch.tensor(costs.flops_by(static=static), dtype=torch.float64)[exits_B]
+            for exits_B, static in zip(exits_PB, static_P or [False] * len(exits_PB), strict=True)
+        ]
+    )
     parts = []
-    for draws_RB in _draws(len(labels_B), resamples, seed):
+    for draws_RB in draw_counts(len(labels_B), resamples, seed):
         mean_layers_RP = draws_RB @ layers_PB.T / len(labels_B)
         mean_flops_RP = draws_RB @ flops_PB.T / len(labels_B)
         values_RP = quality(answers_PB, labels_B, draws_RB)
@@ -130,8 +137,8 @@ def bootstrap(
     return Resampled(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
-def _draws(samples: int, resamples: int, seed: int) -> Iterator[Tensor]:
-    """How often each sample was drawn (R, B), float64, in pieces of R that fit into memory."""
+def draw_counts(samples: int, resamples: int, seed: int) -> Iterator[Tensor]:
+    """Yield how often each sample was drawn (R, B), float64, in pieces of R that fit into memory."""
     for indices_RB in torch.split(draw_indices(samples, resamples, seed), max(1, CHUNK // (8 * samples))):
         ones_RB = torch.ones(indices_RB.shape, dtype=torch.float64)
         yield torch.zeros_like(ones_RB).scatter_add_(1, indices_RB, ones_RB)

@@ -1,15 +1,14 @@
-"""What may be given away for speed, or what speed is asked for: an object per kind of budget."""
+"""Budgets: constraints that select an operating point of a sweep."""
 
 from __future__ import annotations
 
-import csv
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 from acl_lightning.errors import UserError
+from acl_lightning.exits.latency_table import LatencyTable
 from acl_lightning.exits.operating_point import OperatingPoint
 from acl_lightning.exits.static import Static
 
@@ -25,32 +24,42 @@ def full_depth(points: Sequence[OperatingPoint]) -> OperatingPoint:
 
 
 class Budget(ABC):
-    """A demand on operating points, judged on the selection half alone.
+    """A constraint on operating points, judged on the selection half alone.
 
     Attributes:
-        name: under which the chosen point is stored, e.g. `loss1`.
+        name: Name under which the chosen point is stored, for example `loss1`.
+        text: The constraint in words.
     """
 
     name: str
+    text: str
 
     @abstractmethod
     def admits(self, point: OperatingPoint, full: OperatingPoint) -> bool:
         """Whether a point keeps the budget; `full` is full depth."""
 
     @abstractmethod
-    def worth(self, point: OperatingPoint) -> tuple[float, float]:
-        """What to maximise among the points that keep it, most important first."""
+    def worth(self, point: OperatingPoint) -> tuple[float, ...]:
+        """Return what to maximise among the points that keep the budget, most important first.
+
+        Quality and speed are both in it, so the chosen point lies on the Pareto front of the selection half.
+        """
+
+    def check_exits(self, exit_layers: Sequence[int]) -> None:  # noqa: B027 - a hook
+        """Check, before a model is trained, that the budget can be applied to one with exits after these layers."""
 
     def choose(self, points: Sequence[OperatingPoint]) -> OperatingPoint | None:
-        """The best point of a sweep that keeps the budget; None where none does.
+        """Return the best point of a sweep that keeps the budget, or None where none does.
 
-        Ties: a static exit (the simplest); then the criterion that was swept first; then the highest threshold (the
-        most cautious). What the point reports of the other half may fail the budget: that is what it is for.
+        The point lies on the Pareto front of the selection half: no other point of the sweep is at least as good and as
+        fast there, and better in one of the two. On the report half, which takes no part in the choice, another point
+        may be better in both. Ties: a static exit (the simplest); then the criterion that was swept first; then the
+        highest threshold (the most cautious).
         """
         full = full_depth(points)
         order = list(dict.fromkeys(point.criterion for point in points))
 
-        def preference(point: OperatingPoint) -> tuple[tuple[float, float], bool, int, float]:
+        def preference(point: OperatingPoint) -> tuple[tuple[float, ...], bool, int, float]:
             return self.worth(point), point.criterion == Static.name, -order.index(point.criterion), point.threshold
 
         return max((point for point in points if self.admits(point, full)), key=preference, default=None)
@@ -63,28 +72,38 @@ class MaxLoss(Budget):
     answer; where full depth's quality is undefined it is full depth itself.
     """
 
-    def __init__(self, points: float, name: str | None = None) -> None:
+    def __init__(self, points: float, name: str | None = None, table: str | None = None) -> None:
         """Set the loss.
 
         Args:
-            points: acceptable loss in points (hundredths of the metric), at least 0.
-            name: of the operating point; default `loss1` for 1 point.
+            points: Acceptable loss in points (hundredths of the metric), at least 0.
+            name: Name of the operating point; default `loss1` for 1 point, `loss1_measured` with a table.
+            table: CSV of measured times, see `MaxLatency`; with it the fastest point is the one with the least mean
+                time. None: the one with the largest layer speed-up.
 
         Raises:
-            UserError: a loss below 0.
+            UserError: The loss is below 0, or the table cannot be read.
         """
         if not points >= 0:
             raise UserError("acceptable losses of 0 points or more", f"{points}", "Mend max_losses, e.g. [0, 1, 2].")
-        self.points = points
-        self.name = name or f"loss{points:g}"
+        self.points, self.table = points, table
+        self.name = name or f"loss{points:g}{'_measured' if table else ''}"
+        self.text = f"at most {points:g} points lost"
+        self._times = None if table is None else LatencyTable.read(table)
+
+    def check_exits(self, exit_layers: Sequence[int]) -> None:
+        """See `Budget.check_exits`: a table must have a time for each exit."""
+        if self._times is not None:
+            self._times.check_exits(exit_layers)
 
     def admits(self, point: OperatingPoint, full: OperatingPoint) -> bool:
         """Whether the point loses no more than that."""
         return point is full or point.quality_selection >= full.quality_selection - self.points / 100 - _ROUNDING
 
-    def worth(self, point: OperatingPoint) -> tuple[float, float]:
-        """Layer speed-up, then quality."""
-        return point.layer_speedup_selection, point.quality_selection
+    def worth(self, point: OperatingPoint) -> tuple[float, ...]:
+        """Return the speed (layer speed-up, or minus the measured time), then the quality, then the FLOPs speed-up."""
+        speed = point.layer_speedup_selection if self._times is None else -self._times.milliseconds(point)
+        return speed, point.quality_selection, point.flops_speedup_selection
 
 
 class MinSpeedup(Budget):
@@ -108,14 +127,16 @@ class MinSpeedup(Budget):
             raise UserError("a speed-up of 1 or more", f"{times}", "Mend min_speedups, e.g. [2, 3].")
         self.times, self.speed = times, speed
         self.name = name or f"{'flops' if speed == 'flops_speedup' else 'speed'}{times:g}"
+        self.text = f"{'FLOPs' if speed == 'flops_speedup' else 'layer'} speed-up of at least {times:g}"
 
     def admits(self, point: OperatingPoint, full: OperatingPoint) -> bool:
         """Whether the point is that fast and has a quality."""
         return self._speed(point) >= self.times - _ROUNDING and not math.isnan(point.quality_selection)
 
-    def worth(self, point: OperatingPoint) -> tuple[float, float]:
-        """Quality, then speed."""
-        return point.quality_selection, self._speed(point)
+    def worth(self, point: OperatingPoint) -> tuple[float, ...]:
+        """Return the quality, then the speed that is meant, then the other one."""
+        speeds = point.layer_speedup_selection, point.flops_speedup_selection
+        return point.quality_selection, self._speed(point), *speeds
 
     def _speed(self, point: OperatingPoint) -> float:
         return float(getattr(point, f"{self.speed}_selection"))
@@ -132,45 +153,71 @@ class MaxLatency(Budget):
         """Set the time.
 
         Args:
-            milliseconds: largest mean time of a sample.
-            table: a CSV with the columns `exit_layer` and `milliseconds`: the time of a sample that leaves there. Other
-                columns are ignored; of several rows of a layer the first counts.
-            name: of the operating point; default `ms5` for 5 milliseconds.
+            milliseconds: Largest mean time of a sample.
+            table: CSV that `latency` writes as `exit_latency.csv`; see `LatencyTable.read` for its columns.
+            name: Name of the operating point; default `ms5` for 5 milliseconds.
 
         Raises:
-            UserError: a time that is not positive, or a table that cannot be read.
+            UserError: The time is not positive, or the table cannot be read.
         """
         if not 0 < milliseconds < math.inf:
             raise UserError("a positive number of milliseconds", f"{milliseconds}", "Mend the budget MaxLatency.")
         self.milliseconds, self.table = milliseconds, table
         self.name = name or f"ms{milliseconds:g}"
-        self._times_E = _read_times(Path(table))
+        self.text = f"at most {milliseconds:g} ms per sample"
+        self._times = LatencyTable.read(table)
+
+    def check_exits(self, exit_layers: Sequence[int]) -> None:
+        """See `Budget.check_exits`: the table must have a time for each exit."""
+        self._times.check_exits(exit_layers)
 
     def admits(self, point: OperatingPoint, full: OperatingPoint) -> bool:
         """Whether the point is that quick and has a quality."""
-        return self._expected(point) <= self.milliseconds + _ROUNDING and not math.isnan(point.quality_selection)
+        expected = self._times.milliseconds(point)
+        return expected <= self.milliseconds + _ROUNDING and not math.isnan(point.quality_selection)
 
-    def worth(self, point: OperatingPoint) -> tuple[float, float]:
-        """Quality, then quickness."""
-        return point.quality_selection, -self._expected(point)
+    def worth(self, point: OperatingPoint) -> tuple[float, ...]:
+        """Return the quality, then minus the measured time."""
+        return point.quality_selection, -self._times.milliseconds(point)
 
-    def _expected(self, point: OperatingPoint) -> float:
-        if len(point.shares_selection_E) != len(self._times_E):
+
+class MinMeasuredSpeedup(Budget):
+    """At least so many times as fast as the plain model by measured time; the best such point."""
+
+    def __init__(self, times: float, table: str, name: str | None = None) -> None:
+        """Set the speed.
+
+        Args:
+            times: Smallest ratio of the plain model's time and the mean time of a sample, above 0.
+            table: CSV that `latency` writes as `exit_latency.csv`, with the column `plain_milliseconds`.
+            name: Name of the operating point; default `measured2` for 2 times.
+
+        Raises:
+            UserError: The ratio is not positive, or the table cannot be read or does not state the plain model's time.
+        """
+        if not 0 < times < math.inf:
+            raise UserError("a positive measured speed-up", f"{times}", "Give for example 2.")
+        self.times, self.table = times, table
+        self.name = name or f"measured{times:g}"
+        self.text = f"measured speed-up of at least {times:g}"
+        self._times = LatencyTable.read(table)
+        if self._times.plain_milliseconds is None:
             raise UserError(
-                f"times of {len(point.shares_selection_E)} exits in {self.table}",
-                f"{len(self._times_E)}",
-                "Measure the latency of this model.",
+                f"the column plain_milliseconds in {table}",
+                "a table of an earlier version",
+                "Measure again: python -m acl_lightning latency RUN.",
             )
-        return sum(share * time for share, time in zip(point.shares_selection_E, self._times_E, strict=True))
+        self._plain = self._times.plain_milliseconds
 
+    def check_exits(self, exit_layers: Sequence[int]) -> None:
+        """See `Budget.check_exits`: the table must have a time for each exit."""
+        self._times.check_exits(exit_layers)
 
-def _read_times(path: Path) -> tuple[float, ...]:
-    try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            found: dict[int, float] = {}
-            for row in csv.DictReader(lines):
-                found.setdefault(int(row["exit_layer"]), float(row["milliseconds"]))
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        remedy = "Give a CSV with one row per exit of the model."
-        raise UserError(f"columns exit_layer and milliseconds in {path}", f"{error!r}", remedy) from error
-    return tuple(found[layer] for layer in sorted(found))
+    def admits(self, point: OperatingPoint, full: OperatingPoint) -> bool:
+        """Whether the point is that fast and has a quality."""
+        speedup = self._plain / self._times.milliseconds(point)
+        return speedup >= self.times - _ROUNDING and not math.isnan(point.quality_selection)
+
+    def worth(self, point: OperatingPoint) -> tuple[float, ...]:
+        """Return the quality, then minus the measured time."""
+        return point.quality_selection, -self._times.milliseconds(point)

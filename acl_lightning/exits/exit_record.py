@@ -83,12 +83,14 @@ class ExitRecord:
             "flops_E": np.array(self.costs.flops_E),
             "full_flops": np.array(self.costs.full_flops),
         }
+        if self.costs.static_flops_E is not None:
+            costs["static_flops_E"] = np.array(self.costs.static_flops_E)
         with replaced_atomically(Path(path)) as temporary:
             np.savez_compressed(temporary, allow_pickle=False, **arrays, **costs)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ExitRecord:
-        """Read what `save` wrote.
+        """Read what `save` wrote, in this version or an earlier one (without FLOPs of static exits).
 
         Raises:
             UserError: there is no such file, or it is no record of exit logits.
@@ -106,6 +108,7 @@ class ExitRecord:
                 depth=int(arrays["depth"]),
                 flops_E=tuple(arrays["flops_E"].tolist()),
                 full_flops=float(arrays["full_flops"]),
+                static_flops_E=tuple(arrays["static_flops_E"].tolist()) if "static_flops_E" in arrays else None,
             )
             return cls(**columns, costs=costs)
         except FileNotFoundError:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
 from acl_lightning.errors import UserError
+from acl_lightning.exits.criterion import Criterion
 from acl_lightning.exits.distribution import BELOW_ONE, BoundedCriterion
 
 
@@ -32,16 +35,31 @@ class LearntGate(BoundedCriterion):
             UserError: the model has no gate.
         """
         if gates_EB is None:
-            raise UserError(
-                "a model with a learnt gate",
-                "one without",
-                "Train with --config conf/objective/learnt_gate.yaml (model.encoder.learnt_gate=true and its term), "
-                "or leave by another criterion.",
-            )
+            raise _no_gate()
         return gates_EB.masked_fill(~logits_EBC.isfinite().all(dim=-1), torch.nan)
 
     def certainty(self, logits_EBC: Tensor) -> Tensor:
-        """Certainties (E, B) in [0, 1) of gate logits (E, B), or -inf where one is not finite."""
+        """Return certainties (E, B) in [0, 1) of gate logits (E, B), or -inf where one is not finite.
+
+        The sigmoid is computed in float64 and rounded to float32. In float32 its vectorised and its scalar kernel
+        differ by one rounding step, so the certainty of a sample would depend on its position in the batch.
+        """
         gates_EB = logits_EBC
-        certainty_EB = gates_EB.float().sigmoid().clamp(0.0, BELOW_ONE)
+        wide_EB = gates_EB.float() if gates_EB.device.type == "mps" else gates_EB.double()  # MPS has no float64
+        certainty_EB = wide_EB.sigmoid().float().clamp(0.0, BELOW_ONE)
         return certainty_EB.masked_fill(~gates_EB.isfinite(), -torch.inf)
+
+
+def check_gate(criteria: Iterable[Criterion]) -> None:
+    """Raise `UserError` if one of the criteria, which are meant for a model without a gate, reads a gate."""
+    if any(criterion.name == LearntGate.name for criterion in criteria):
+        raise _no_gate()
+
+
+def _no_gate() -> UserError:
+    return UserError(
+        "a model with a learnt gate",
+        "one without",
+        "Train with --config conf/objective/learnt_gate.yaml (model.encoder.learnt_gate=true and its term), "
+        "or leave by another criterion.",
+    )

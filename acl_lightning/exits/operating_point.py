@@ -20,7 +20,9 @@ class OperatingPoint:
         mean_exit_layer: mean over the samples of the layer (counted from 1) at which they leave.
         layer_speedup: depth / mean_exit_layer.
         layer_saving: 1 - mean_exit_layer / depth.
-        flops_speedup: FLOPs of full depth / mean FLOPs of leaving where the samples leave, exit heads included.
+        flops_speedup: FLOPs of the plain model at full depth / mean FLOPs of leaving where the samples leave: with a
+            criterion all exits on the way are evaluated, a static exit is evaluated alone. The exit row comes before
+            the rest of its layer, as in batches of at least 128 tokens; `latency` states the FLOPs of each mode.
         shares_E: share of the samples that leave at each exit; sums to 1.
         quality_selection: as `quality`, on the selection half.
         layer_speedup_selection: as `layer_speedup`, on the selection half.

@@ -156,6 +156,7 @@ def _point(
     quality_selection, shares_selection_E = selected
     quality, shares_E = reported
     mean_exit_layer = costs.mean_layer(shares_E)
+    static = criterion.name == Static.name
     return OperatingPoint(
         criterion=criterion.name,
         threshold=threshold,
@@ -163,11 +164,11 @@ def _point(
         mean_exit_layer=mean_exit_layer,
         layer_speedup=costs.depth / mean_exit_layer,
         layer_saving=1.0 - mean_exit_layer / costs.depth,
-        flops_speedup=costs.full_flops / costs.mean_flops(shares_E),
+        flops_speedup=costs.full_flops / costs.mean_flops(shares_E, static=static),
         shares_E=shares_E,
         quality_selection=quality_selection,
         layer_speedup_selection=costs.depth / costs.mean_layer(shares_selection_E),
-        flops_speedup_selection=costs.full_flops / costs.mean_flops(shares_selection_E),
+        flops_speedup_selection=costs.full_flops / costs.mean_flops(shares_selection_E, static=static),
         shares_selection_E=shares_selection_E,
         settings=criterion.settings,
     )

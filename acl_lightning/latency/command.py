@@ -17,6 +17,7 @@ from acl_lightning.exits.runtime import MODES
 from acl_lightning.export.served_points import resolve_point, served_points
 from acl_lightning.figures import measured_speed_figure
 from acl_lightning.files import replaced_atomically, write_text_atomically
+from acl_lightning.latency.exit_times import measure_exits
 from acl_lightning.latency.inputs import Inputs, on_device, text_batches, validation_batches
 from acl_lightning.latency.measurement import Measured, measure
 from acl_lightning.latency.plain_model import plain_model
@@ -33,6 +34,8 @@ FULL_DEPTH = "full_depth"
 def main(arguments: Sequence[str]) -> int:
     """Measure, print, and write `latency.csv`, `exit_latency.csv` and `latency.png`.
 
+    `exit_latency.csv` holds the times of the exits in the first mode; `points --table` chooses operating points by it.
+
     Raises:
         UserError: no such run, checkpoint, operating point, mode or text; a number that is not positive.
     """
@@ -48,15 +51,13 @@ def main(arguments: Sequence[str]) -> int:
     encoder = module.encoder.to(device)
     batches = on_device(batches, device)
     reference = plain_model(data.tokenizer_source, encoder.num_labels, device)
-    statics: Points = {f"exit {layer}": (Static(), number) for number, layer in enumerate(encoder.exit_layers, start=1)}
     points = {FULL_DEPTH: (Static(), float(encoder.num_exits)), **chosen}
     measured = measure(encoder, reference, points, batches, modes=given.mode, repeats=given.repeats)
-    exits = measure(encoder, reference, statics, batches, modes=given.mode[:1], repeats=given.repeats)
+    exits = measure_exits(encoder, reference, batches, mode=given.mode[0], repeats=given.repeats)
     circumstances = _circumstances(batches, given)
     out = given.out or given.run
     write_text_atomically(out / "latency.csv", latency_csv(measured, quality, circumstances))
-    times = [one.milliseconds.median for one in exits]
-    write_text_atomically(out / "exit_latency.csv", exit_csv(encoder.exit_layers, times))
+    write_text_atomically(out / "exit_latency.csv", exit_csv(exits, given.mode[0], circumstances))
     _draw(measured, quality, result, circumstances, out / "latency.png")
     print(table(measured, circumstances))  # noqa: T201 - the command's answer
     print(f"latency.csv, exit_latency.csv and latency.png written to {out}")  # noqa: T201

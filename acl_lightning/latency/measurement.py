@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from acl_lightning.encoders import MultiExitEncoder, exit_flops, full_depth_flops
-from acl_lightning.exits import Criterion
-from acl_lightning.exits.runtime import AdaptiveRuntime
+from acl_lightning.encoders import MultiExitEncoder, exit_flops, flop_counter, full_depth_flops, static_exit_flops
+from acl_lightning.exits import Criterion, Static
+from acl_lightning.exits.runtime import ROW_FIRST_TOKENS, AdaptiveRuntime
 from acl_lightning.latency.inputs import Inputs, singles
 from acl_lightning.latency.stopwatch import Spread, interleaved, ratio, spread
 
@@ -35,9 +36,11 @@ class Measured:
         threshold: its threshold.
         mean_exit_layer: mean layer (from 1) at which the samples leave.
         layer_speedup: depth / mean_exit_layer.
-        flops_speedup: FLOPs of full depth / mean FLOPs, for a sample of the mean number of tokens.
+        flops_speedup: FLOPs of the plain model / FLOPs that the runtime computes, both on the inputs as they are served
+            in this mode: padding included in batches, whole layers where the runtime computes whole layers.
         measured_speedup: wall clock of the plain model / of this, of rounds side by side.
         milliseconds: per sample.
+        plain_milliseconds: Median time of the plain model per sample.
     """
 
     mode: str
@@ -49,6 +52,7 @@ class Measured:
     flops_speedup: float
     measured_speedup: Spread
     milliseconds: Spread
+    plain_milliseconds: float
 
 
 def measure(
@@ -84,7 +88,7 @@ def measure(
         candidates = _candidates(runtimes, reference, batches, mode)
         seconds = interleaved(candidates, repeats, wait=wait)
         for name, runtime in runtimes.items():
-            layers_n, costs = _exits(runtime, batches)
+            layers_n, costs = _exits(runtime, batches, mode)
             found.append(
                 Measured(
                     mode=mode,
@@ -96,6 +100,7 @@ def measure(
                     flops_speedup=costs,
                     measured_speedup=ratio(seconds[_REFERENCE], seconds[name]),
                     milliseconds=_per_sample(seconds[name], batches),
+                    plain_milliseconds=_per_sample(seconds[_REFERENCE], batches).median,
                 )
             )
     return found
@@ -118,16 +123,32 @@ def _serve(model: nn.Module, batches: list[Inputs]) -> None:
             model(**batch)
 
 
-def _exits(runtime: AdaptiveRuntime, batches: list[Inputs]) -> tuple[float, float]:
-    """Mean exit layer and FLOPs speed-up of the inputs."""
+def _exits(runtime: AdaptiveRuntime, batches: list[Inputs], mode: str) -> tuple[float, float]:
+    """Return the mean exit layer and the FLOPs speed-up of the inputs as they are served in a mode."""
     encoder = runtime.encoder
-    exit_n = torch.cat([decisions.exit_B for decisions in runtime.stream(batches)]).cpu()
-    tokens = [batch["attention_mask"].sum() for batch in batches]
-    num_tokens = max(1, round(float(torch.stack(tokens).sum()) / len(exit_n)))
-    layers_E = torch.tensor(encoder.exit_layers, dtype=torch.float64)
-    flops_E = torch.tensor(exit_flops(encoder, num_tokens), dtype=torch.float64)
-    speedup = full_depth_flops(encoder, num_tokens) / flops_E[exit_n].mean()
-    return float(layers_E[exit_n].mean()), float(speedup)
+    if mode == "latency":
+        decisions = list(runtime.stream(batches))
+        exits = torch.cat([one.exit_B for one in decisions]).tolist()
+        lengths = [length for batch in batches for length in batch["attention_mask"].sum(dim=1).tolist()]
+        tables = {length: _alone(runtime, length) for length in set(lengths)}
+        computed = sum(tables[length][exit_] for length, exit_ in zip(lengths, exits, strict=True))
+    else:
+        with flop_counter(encoder) as counter:
+            decisions = list(runtime.stream(batches, mode))
+        computed = counter.get_total_flops()
+    samples = Counter[int]()
+    for batch in REFERENCE_INPUTS.get(mode, list)(batches):
+        samples[batch["input_ids"].shape[1]] += len(batch["input_ids"])
+    full = sum(number * full_depth_flops(encoder, length) for length, number in samples.items())
+    layers_n = torch.cat([one.exit_layer_B for one in decisions])
+    return float(layers_n.double().mean()), full / computed
+
+
+def _alone(runtime: AdaptiveRuntime, length: int) -> tuple[float, ...]:
+    """Return the FLOPs of one sample of `length` tokens, served by itself, that leaves at each exit."""
+    if isinstance(runtime.criterion, Static):
+        return static_exit_flops(runtime.encoder, length)
+    return exit_flops(runtime.encoder, length, whole_layers=length < ROW_FIRST_TOKENS)
 
 
 def _per_sample(seconds: Sequence[float], batches: list[Inputs]) -> Spread:

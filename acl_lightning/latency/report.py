@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from acl_lightning.latency.exit_times import ExitTimes
 from acl_lightning.latency.measurement import Measured
 
 
@@ -50,9 +51,18 @@ def latency_csv(measured: Sequence[Measured], quality: Mapping[str, float | None
     return _csv(header, rows)
 
 
-def exit_csv(layers: Sequence[int], milliseconds: Sequence[float]) -> str:
-    """The time of a sample that leaves at each exit: what the budget `MaxLatency` chooses by."""
-    return _csv(["exit_layer", "milliseconds"], [[*row] for row in zip(layers, milliseconds, strict=True)])
+def exit_csv(times: ExitTimes, mode: str, circumstances: Circumstances) -> str:
+    """Return the time of a sample that leaves at each exit, from which budgets of measured time choose a point.
+
+    Columns: `exit_layer`, `milliseconds` (by a criterion, with every exit before it evaluated), `static_milliseconds`
+    (as a static exit), `plain_milliseconds` (the plain model), `mode`, and the circumstances.
+    """
+    header = ["exit_layer", "milliseconds", "static_milliseconds", "plain_milliseconds", "mode", *vars(circumstances)]
+    rows = [
+        [layer, by_criterion, static, times.plain, mode, *vars(circumstances).values()]
+        for layer, by_criterion, static in zip(times.layers_E, times.by_criterion_E, times.static_E, strict=True)
+    ]
+    return _csv(header, rows)
 
 
 def table(measured: Sequence[Measured], circumstances: Circumstances) -> str:

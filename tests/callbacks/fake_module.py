@@ -69,6 +69,9 @@ class FakeModule(LightningModule):
         self.asked_tokens.add(num_tokens)
         return (100.0, 200.0, 400.0, 600.0)
 
+    def static_exit_flops(self, num_tokens: int) -> tuple[float, ...]:
+        return (100.0, 190.0, 370.0, 540.0)
+
     def full_depth_flops(self, num_tokens: int) -> float:
         return 540.0
 

@@ -32,12 +32,13 @@ def test_an_operating_point_brings_its_criterions_settings(tmp_path):
     recipe = {"class_path": "acl_lightning.exits.pcee.PCEE", "init_args": {"bound": 0.3}}
     point = {"criterion": "pcee", "threshold": 2.0, "exit": recipe}
     old = {"criterion": "patience", "threshold": 2.0}
-    content = {"recommended": {"loss1": point, "old": old}, "checkpoint": "x/best.ckpt"}
+    points = {"loss1": point, "old": old}
+    content = {"status": "finished", "recommended": points, "checkpoint": "x/best.ckpt"}
     (tmp_path / "result.json").write_text(json.dumps(content))
     criterion, threshold = read_operating_point(tmp_path / "checkpoints/best.ckpt", "loss1")
     assert isinstance(criterion, PCEE)
     assert (criterion.bound, threshold) == (0.3, 2.0)
-    with pytest.raises(UserError, match=r"how 'old' leaves, in .*; found a result of an older version"):
+    with pytest.raises(UserError, match=r"how 'old' leaves; found a result of an older version"):
         read_operating_point(tmp_path / "checkpoints/best.ckpt", "old")
     with pytest.raises(UserError, match="Thresholds do not carry over"):
         read_operating_point(tmp_path / "checkpoints/last.ckpt", "loss1")

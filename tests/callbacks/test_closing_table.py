@@ -7,7 +7,6 @@ import pickle
 import re
 from pathlib import Path
 
-import pytest
 import torch
 from fake_module import QUIET_TRAINER, FakeModule, loader, trainer_for
 from rich.console import Console
@@ -47,7 +46,7 @@ def test_it_names_the_half_the_numbers_and_the_files(tmp_path):
     assert "fake: report half of the validation data, n = 16" in text
     assert "chosen on the other half, n = 24" in text
     assert str(tmp_path) in text.replace("\n", "")
-    assert cells(text, "4") == ["4", "75.0", "37.5", "25.0"]
+    assert cells(text, "4") == ["4", "75.0*", "37.5", "25.0"]  # 12 of 16: chance is possible
     assert cells(text, "full depth") == ["full depth", "100.0"]
     assert cells(text, "loss1")[0:2] == ["loss1", "confidence"]
     assert cells(text, "loss1")[3:] == ["100.0", "0.0", "1.85x", "1.66x"]
@@ -70,16 +69,81 @@ def test_it_says_when_no_threshold_at_all_lets_anybody_leave(tmp_path):
 
 def test_the_setting_of_a_family_stands_beside_its_threshold(tmp_path):
     text = printed(tmp_path, FakeModule(), ExitSweep([PCEE(0.25)]))
-    assert cells(text, "loss1")[1:3] == ["pcee", "1, bound 0.25"]
+    assert cells(text, "loss1")[1:3] == ["pcee", "1"]
+    assert re.search(r"loss1 .*\n +bound 0\.25 ", text)
 
 
-@pytest.mark.parametrize("calibrate", [False, True])
-def test_it_fits_a_terminal_of_80_columns(calibrate, tmp_path):
-    sweep = ExitSweep(calibrate=calibrate)
+def rendered(summary, width: int = 120) -> str:
+    console = Console(record=True, width=width, file=io.StringIO())
+    console.print(closing_tables(summary, "fake", Path("runs/fake")))
+    return console.export_text()
+
+
+class Chance(FakeModule):
+    """The exits guess."""
+
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):
+        outputs = super().validation_step(batch, batch_idx, dataloader_idx)
+        generator = torch.Generator().manual_seed(batch_idx)
+        return {**outputs, "logits_EBC": torch.randn(outputs["logits_EBC"].shape, generator=generator)}
+
+
+def test_a_model_that_guesses_is_called_not_better_than_the_majority_class(tmp_path):
+    sweep = ExitSweep()
+    text = printed(tmp_path, Chance(), sweep)
+    assert "The model is not better than the majority class (50.0 % accuracy)" in text
+    assert sweep.summary["baseline"] == {
+        **{"label": 0, "is_majority": True, "quality": 0.5},
+        "exits_not_better": [1, 2, 4, 6],
+    }
+    assert not any(point["better_than_baseline"] for point in sweep.summary["recommended"].values())
+    assert re.search(r"loss0 +\S+ +\S+ +\d+\.\d\*", text)
+
+
+def test_points_and_exits_that_are_not_better_than_the_majority_class_are_marked(tmp_path):
+    sweep = ExitSweep(max_losses=(0, 80))
+    text = printed(tmp_path, FakeModule(), sweep)
+    points = sweep.summary["recommended"]
+    assert (points["loss0"]["better_than_baseline"], points["loss80"]["better_than_baseline"]) == (True, False)
+    assert cells(text, "loss0")[3] == "100.0"
+    assert cells(text, "loss80")[3] == "25.0*"
+    assert sweep.summary["baseline"]["exits_not_better"] == [1, 2, 4]
+    assert "* not better than the majority class beyond chance" in text
+    assert re.search(r"majority +50\.0 *\nclass", text)
+    assert "The model is not better" not in text
+
+
+def test_intervals_of_the_quality_stand_under_it(tmp_path):
+    sweep = ExitSweep(max_losses=(0, 80))
+    text = printed(tmp_path, FakeModule(), sweep)
+    low, high = sweep.summary["recommended"]["loss80"]["intervals"]["quality"]
+    assert f"{100 * low:.1f}-{100 * high:.1f}" in text
+    assert "100-100" in text
+
+
+def test_a_point_that_another_beats_on_the_report_half_is_named(tmp_path):
+    sweep = ExitSweep()
     printed(tmp_path, FakeModule(), sweep)
-    console = Console(record=True, width=80, file=io.StringIO())
-    console.print(closing_tables(sweep.summary, "fake", Path("runs/fake")))
-    assert "…" not in console.export_text()
+    beaten = {**sweep.summary["recommended"]["loss0"], "beaten_by": ["loss1"]}
+    text = rendered({**sweep.summary, "recommended": {**sweep.summary["recommended"], "loss0": beaten}})
+    assert "loss0: loss1 did better and faster on the report half, which takes no part in the choice." in text
+
+
+def test_it_fits_a_terminal_of_80_columns(tmp_path):
+    sweep = ExitSweep()
+    printed(tmp_path, FakeModule(), sweep)
+    measured = {"intervals": {"quality": [0.9251, 0.9703]}, "quality": 0.9551, "loss_points": -12.3}
+    usual = {**sweep.summary["recommended"]["loss0"], **measured, "better_than_baseline": False}
+    points = {
+        **sweep.summary["recommended"],
+        "loss0.5": {**usual, "criterion": "learnt_gate", "threshold": 0.999602},
+        "speed2": {**usual, "criterion": "calibrated_confidence", "threshold": 0.9},
+        "flops1.5": {**usual, "criterion": "fpabee", "threshold": 12.0, "settings": {"bound": 0.05}},
+        "loss0_calibrated": {**usual, "criterion": "calibrated_pcee", "threshold": 3.0, "settings": {"bound": 0.25}},
+    }
+    text = rendered({**sweep.summary, "recommended": points}, width=80)
+    assert "…" not in text
+    assert text.count("92.5-97.0") == 4
 
 
 def test_it_travels_to_spawned_processes():

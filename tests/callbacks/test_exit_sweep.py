@@ -22,7 +22,9 @@ from acl_lightning.exits import (
     Confidence,
     ExitRecord,
     LearntGate,
+    MaxLatency,
     MaxLoss,
+    MinMeasuredSpeedup,
     Patience,
     Static,
     fpabee,
@@ -365,6 +367,33 @@ def test_a_regression_is_not_trained_before_its_calibration_is_refused(tmp_path)
     with pytest.raises(UserError, match=r"classes to calibrate; found a regression\. Set exit_sweep\.calibrate=false"):
         trainer.fit(module, loader(regression=True), loader(regression=True))
     assert trainer.global_step == 0
+
+
+def refused_before_training(callback, module, tmp_path, message):
+    trainer = trainer_for(tmp_path, callback, log_every_n_steps=1)
+    with pytest.raises(UserError, match=message):
+        trainer.fit(module, loader(), loader())
+    assert trainer.global_step == 0
+
+
+@pytest.mark.parametrize("budget", [MaxLatency, MinMeasuredSpeedup, MaxLoss])
+def test_a_table_of_other_exits_is_refused_before_training(budget, tmp_path):
+    table = tmp_path / "exit_latency.csv"
+    table.write_text("exit_layer,milliseconds,plain_milliseconds\n1,2,9\n2,3,9\n")
+    refused_before_training(
+        ExitSweep(budgets=[budget(5, table=str(table), name="own")]),
+        FakeModule(),
+        tmp_path,
+        r"times of the exits after layers 1, 2, 4, 6 in .*exit_latency\.csv; found layers 1, 2\. Measure this model",
+    )
+
+
+def test_a_gate_that_the_model_lacks_is_refused_before_training(tmp_path):
+    module = FakeModule()
+    module.encoder = torch.nn.Module()
+    module.encoder.gate = None
+    refused_before_training(ExitSweep([Confidence(), LearntGate()]), module, tmp_path, "a model with a learnt gate")
+    trainer_for(tmp_path, ExitSweep(), log_every_n_steps=1).fit(module, loader(), loader())  # by default: left out
 
 
 def test_budgets_need_names_of_their_own():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,6 +90,15 @@ def test_the_bootstrap_is_a_loop_over_resamples_that_measures_everything_on_the_
     for one, found in zip(losses, resampled.intervals(), strict=True):
         low, high = np.quantile(one, [0.025, 0.975])
         assert (found.loss_points.low, found.loss_points.high) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_static_exits_have_flops_of_their_own():
+    costs = replace(COSTS, static_flops_E=(10.0, 20.0, 38.0))
+    exits_PB = torch.full((2, 50), 2)
+    _, predictions_EB, labels_B = example(0)
+    measured = {"metric": "accuracy", "costs": costs, "resamples": 3}
+    resampled = bootstrap(exits_PB, predictions_EB, labels_B, static_P=[True, False], **measured)
+    assert resampled.flops_speedup_RP.tolist() == [pytest.approx([1.0, 38 / 40])] * 3
 
 
 def test_the_same_seed_draws_the_same_and_another_seed_others():

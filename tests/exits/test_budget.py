@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
+    LatencyTable,
     MaxLatency,
     MaxLoss,
+    MinMeasuredSpeedup,
     MinSpeedup,
     OperatingPoint,
     cross_fit,
@@ -61,6 +65,64 @@ def test_a_latency_is_the_mean_of_the_exits_times(tmp_path):
     table.write_text("exit_layer,milliseconds\n6,10\n")
     with pytest.raises(UserError, match=r"expected times of 2 exits in .*latency\.csv; found 1"):
         chosen(MaxLatency(5, str(table)))
+
+
+MEASURED = "exit_layer,milliseconds,static_milliseconds,plain_milliseconds\n1,3,2,8\n6,10,7,8\n"
+
+
+def test_static_exits_have_times_of_their_own(tmp_path):
+    table = tmp_path / "exit_latency.csv"
+    table.write_text(MEASURED)
+    # Full depth as a static exit takes 7 ms; entropy at 0.9 leaves at 0.4 * 3 + 0.6 * 10 = 7.2 ms: slower, though
+    # faster by layers.
+    assert chosen(MaxLoss(1)) == ("entropy", 0.9)
+    assert chosen(MaxLoss(1, table=str(table))) == ("static", 2)
+    assert chosen(MaxLoss(2, table=str(table))) == ("entropy", 0.8)  # 0.6 * 3 + 0.4 * 10 = 5.8
+    assert chosen(MaxLatency(7, str(table))) == ("static", 2)
+    assert chosen(MinMeasuredSpeedup(8 / 7, str(table))) == ("static", 2)
+    assert chosen(MinMeasuredSpeedup(1.2, str(table))) == ("entropy", 0.8)
+    assert chosen(MinMeasuredSpeedup(4, str(table))) == ("static", 1)
+    assert chosen(MinMeasuredSpeedup(5, str(table))) is None
+    assert LatencyTable.read(str(table)).milliseconds(FULL) == 7
+    names = [MaxLoss(1, table=str(table)).name, MinMeasuredSpeedup(2, str(table)).name]
+    assert names == ["loss1_measured", "measured2"]
+
+
+def test_a_measured_speedup_needs_the_plain_models_time(tmp_path):
+    table = tmp_path / "exit_latency.csv"
+    table.write_text("exit_layer,milliseconds\n1,2\n6,10\n")
+    with pytest.raises(UserError, match=r"plain_milliseconds in .*; found a table of an earlier version"):
+        MinMeasuredSpeedup(2, str(table))
+    with pytest.raises(UserError, match="a positive measured speed-up; found 0"):
+        MinMeasuredSpeedup(0, str(table))
+    table.write_text("exit_layer,milliseconds\n1,-2\n")
+    with pytest.raises(UserError, match=r"positive times in .*; found -2"):
+        MaxLatency(2, str(table))
+    table.write_text("exit_layer,milliseconds\n")
+    with pytest.raises(UserError, match=r"positive times in .*; found no rows"):
+        MaxLatency(2, str(table))
+
+
+BUDGETS = [MaxLoss(0), MaxLoss(1), MaxLoss(5), MinSpeedup(1.5), MinSpeedup(2), MinSpeedup(2, "flops_speedup")]
+
+
+def unrounded(quality, speed, flops):
+    return OperatingPoint("entropy", 0.5, -1.0, 6.0, 2.0, 0.0, 3.0, (1.0,), quality, speed, flops, (0.5, 0.5))
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(*[st.sampled_from([0.5, 0.8, 0.89, 0.9, 1.0, 2.0, 2.5])] * 3), max_size=12))
+def test_a_chosen_point_is_on_the_front_of_the_selection_half(triples):
+    points = [FULL, *(unrounded(*one) for one in triples)]
+    for budget in BUDGETS:
+        point = budget.choose(points)
+        if point is None:
+            continue
+        mine = point.quality_selection, point.layer_speedup_selection, point.flops_speedup_selection
+        for rival in points:
+            theirs = rival.quality_selection, rival.layer_speedup_selection, rival.flops_speedup_selection
+            dominates = all(b >= a for a, b in zip(mine, theirs, strict=True)) and mine != theirs
+            assert not dominates, (budget.name, mine, theirs)
 
 
 @pytest.mark.parametrize("content", [None, "layer,ms\n1,2\n", "exit_layer,milliseconds\n1,fast\n"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -37,6 +39,18 @@ def test_what_goes_in_comes_out_bit_for_bit(tmp_path, without):
             assert other is values is None or (torch.equal(other, values) and other.dtype == values.dtype), name
     one.save(tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_costs_of_static_exits_are_stored_and_records_without_them_are_read(tmp_path):
+    one = ExitRecord(**{**vars(record()), "costs": replace(COSTS, static_flops_E=(10.0, 19.0))})
+    one.save(tmp_path / "new.npz")
+    assert ExitRecord.load(tmp_path / "new.npz").costs.flops_by(static=True) == (10.0, 19.0)
+    record().save(tmp_path / "old.npz")  # as an earlier version writes it
+    with np.load(tmp_path / "old.npz") as file:
+        assert "static_flops_E" not in file.files
+    assert ExitRecord.load(tmp_path / "old.npz").costs.flops_by(static=True) == COSTS.flops_E
+    with pytest.raises(UserError, match="FLOPs of 2 exits; found 1 values"):
+        replace(COSTS, static_flops_E=(10.0,))
 
 
 def test_halves():

@@ -9,13 +9,13 @@ import torch
 from finished_runs import finish_run
 
 from acl_lightning.cli import main
-from acl_lightning.encoders import EncoderConfig
+from acl_lightning.encoders import EncoderConfig, exit_flops, full_depth_flops, static_exit_flops
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Confidence, MaxLatency, Static
+from acl_lightning.exits import Confidence, LatencyTable, MaxLatency, MinMeasuredSpeedup, Static
 from acl_lightning.exits.runtime import MODES
 from acl_lightning.latency import measure, plain_model
 from acl_lightning.latency.inputs import singles, text_batches, validation_batches
-from acl_lightning.saved_run import load_run
+from acl_lightning.saved_run import load_run, read_result
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,18 @@ def test_every_point_in_every_mode_is_measured_and_named(run, tmp_path, capsys):
     assert "10 samples" in printed
     assert "throughput" in printed
     assert [row["exit_layer"] for row in rows_of(tmp_path / "exit_latency.csv")] == ["1", "2", "3"]
-    MaxLatency(1.0, str(tmp_path / "exit_latency.csv"))  # a budget reads it
+    exits = rows_of(tmp_path / "exit_latency.csv")
+    assert {(row["mode"], row["batch_size"], row["samples"]) for row in exits} == {("latency", "4", "10")}
+    assert all(float(row["static_milliseconds"]) > 0 for row in exits)
+    table = str(tmp_path / "exit_latency.csv")
+    MaxLatency(1.0, table)  # budgets read it
+    MinMeasuredSpeedup(0.01, table)
+    assert LatencyTable.read(table).layers_E == (1, 2, 3)
+    given = [f"--table={table}", "--measured-speed=0.001", "--max-drop=100"]
+    assert main(["points", str(run), *given]) == 0
+    added = read_result(run)["recommended"]
+    assert {"measured0.001", "loss100_measured"} <= set(added)
+    (run / "points.json").unlink()
 
 
 def test_one_point_in_one_mode_on_texts_of_ones_own(run, tmp_path):
@@ -98,6 +109,25 @@ def test_what_is_measured_beside_the_clock_is_that_of_the_inputs(tiny_backbone):
     assert never.mean_exit_layer == 3.0
     assert second.flops_speedup > 1 > never.flops_speedup  # heads on the way cost something
     assert (second.name, second.mode, second.criterion) == ("second", "batch", "static")
+    assert second.flops_speedup == full_depth_flops(encoder, 6) / static_exit_flops(encoder, 6)[1]
+    alone, _ = measure(encoder, reference, points, batches, modes=["latency"], repeats=1)
+    assert alone.flops_speedup == pytest.approx(second.flops_speedup)  # a static exit computes the same in every mode
+
+
+def test_flops_are_those_of_the_mode(tiny_backbone):
+    """4 samples of 40 tokens: together the exit row comes first, one by one the layer is computed whole."""
+    torch.manual_seed(0)
+    encoder = EncoderConfig(tiny_backbone).build(2).eval()
+    reference = plain_model(tiny_backbone, 2, torch.device("cpu"))
+    ids = torch.full((4, 40), 1000)
+    batches = [{"input_ids": ids, "attention_mask": torch.ones_like(ids)}]
+    points = {"first": (Confidence(), 0.0)}
+    found = {one.mode: one for one in measure(encoder, reference, points, batches, modes=list(MODES), repeats=1)}
+    full = full_depth_flops(encoder, 40)
+    assert found["batch"].flops_speedup == full / exit_flops(encoder, 40)[0]
+    assert found["throughput"].flops_speedup == full / exit_flops(encoder, 40)[0]
+    assert found["latency"].flops_speedup == pytest.approx(full / exit_flops(encoder, 40, whole_layers=True)[0])
+    assert found["latency"].flops_speedup < found["batch"].flops_speedup
 
 
 @pytest.mark.parametrize(

@@ -126,8 +126,11 @@ def test_a_regression_has_no_oracle_and_leaves_by_patience(tmp_path, out, capsys
     run = stored_run(tmp_path / "run", classes=1, changes=changes)
     assert curves(out, run, options=("--criterion=patience",)) == 0
     assert not [row for row in rows(out / "curves.csv") if row["kind"] == "oracle"]
+    explicit = (out / "curves.csv").read_text()
+    assert curves(tmp_path / "default", run) == 0
+    assert (tmp_path / "default" / "curves.csv").read_text() == explicit
     capsys.readouterr()
-    assert curves(out, run) == 2
+    assert curves(out, run, options=("--criterion=entropy",)) == 2
     assert "expected at least 2 classes for the criterion 'entropy'" in capsys.readouterr().err
 
 

@@ -19,7 +19,7 @@ from acl_lightning.files import replaced_atomically, write_text_atomically
 from acl_lightning.studies.collect import DPI, none_finished, plain_console, read_each_once
 from acl_lightning.studies.comparison.contenders import compare
 from acl_lightning.studies.comparison.report import comparison_figure, curve_rows, score_rows, summary
-from acl_lightning.studies.comparison.stored_curve import named_criterion, read_curve
+from acl_lightning.studies.comparison.stored_curve import default_criterion, named_criterion, read_curve
 from acl_lightning.studies.names import given_names
 from acl_lightning.studies.provenance import provenance
 from acl_lightning.studies.run_record import Run, UnfinishedRun
@@ -32,7 +32,7 @@ SPEEDS = {"layer": "layer_speedup", "flops": "flops_speedup"}
 def curves(
     directories: Sequence[Path],
     out: Path,
-    criterion: str,
+    criterion: str | None,
     speed: str,
     names: Sequence[str] | None,
     command: Sequence[str],
@@ -43,7 +43,7 @@ def curves(
     Args:
         directories: run directories; those of single-exit models are the baseline.
         out: where to write; files of an earlier call are replaced.
-        criterion: name of the criterion whose curves are drawn.
+        criterion: Name of the criterion whose curves are drawn; None: entropy, and for a regression patience.
         speed: `layer_speedup` or `flops_speedup`.
         names: of the groups of multi-exit runs, see `group_runs`.
         command: for the provenance.
@@ -53,7 +53,8 @@ def curves(
         UserError: no such run, one given twice, none finished, an unknown criterion, a finished run without stored
             logits, runs of different tasks, or not one name per group.
     """
-    named_criterion(criterion)
+    if criterion is not None:
+        named_criterion(criterion)
     found = list(zip(directories, read_each_once(directories), strict=True))
     unfinished = [one for _, one in found if isinstance(one, UnfinishedRun)]
     finished = [(directory, one) for directory, one in found if isinstance(one, Run)]
@@ -62,6 +63,8 @@ def curves(
     tasks = dict.fromkeys(run.task for _, run in finished)
     if len(tasks) > 1:
         raise UserError("runs of one task in a comparison", ", ".join(tasks), "Compare each task in a call of its own.")
+    if criterion is None:
+        criterion = default_criterion(finished[0][0])
     stored = [read_curve(directory, run, criterion) for directory, run in finished]
     comparison = compare(stored, criterion, speed, names)
     text = summary(comparison, criterion)
@@ -80,7 +83,7 @@ def curves(
 def main(arguments: Sequence[str]) -> int:
     """Run the command with the arguments after its name. Returns 0; a user's mistake is raised as `UserError`."""
     parser = study_parser("acl_lightning curves", "Quality-speed curves of runs in one figure.")
-    parser.add_argument("--criterion", default="entropy", help="whose curves to draw (default: %(default)s)")
+    parser.add_argument("--criterion", help="whose curves to draw (default: entropy; patience for a regression)")
     parser.add_argument("--speed", choices=SPEEDS, default="layer", help="which speed-up (default: %(default)s)")
     add_names(parser)
     options = parser.parse_args(list(arguments))

@@ -13,9 +13,12 @@ import torch
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     Criterion,
+    Entropy,
     ExitRecord,
     OperatingPoint,
     OraclePoint,
+    Patience,
+    Static,
     area_under_curve,
     as_curve,
     band,
@@ -71,6 +74,7 @@ class StoredCurve:
             self.record.labels_B,
             metric=str(self.run.result["metric"]),
             costs=self.record.costs,
+            static_P=[point.criterion == Static.name for point in self.points],
         )
         return [(one.low, one.high) for one in band(resampled, speeds, speed=speed)]
 
@@ -88,6 +92,15 @@ def named_criterion(name: str) -> Criterion:
         return criterion_class(name)()
     except TypeError as error:
         raise UserError(f"a --criterion that needs no arguments, not {name!r}", f"{error}", "Use entropy.") from error
+
+
+def default_criterion(directory: Path) -> str:
+    """Return the name of the criterion that is drawn when none is asked for, one that can read the run's logits.
+
+    Raises:
+        UserError: The run has no stored logits.
+    """
+    return Patience.name if ExitRecord.load(directory / FILE_NAME).is_regression else Entropy.name
 
 
 def read_curve(directory: str | os.PathLike[str], run: Run, criterion_name: str) -> StoredCurve:
