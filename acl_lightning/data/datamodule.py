@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, SequentialSampler
 
 from acl_lightning.data.batching import (
     EpochSampler,
+    RemainingBatches,
     ResumableLoader,
     ShardedBatchSampler,
     as_is,
@@ -107,6 +108,8 @@ class GLUEDataModule(LightningDataModule):
         self.seed, self.shuffle_seed = seed, seed if shuffle_seed is None else shuffle_seed
         self.train_rows = train_rows
         self.cache_dir = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "acl_lightning"
+        #: Batches of the prediction that are done already; `AdaptivePrediction` sets it when it continues.
+        self.first_predict_batch = 0
         self._raw: dict[str, Dataset] = {}
         self._encoded: dict[str, EncodedRows] = {}
         #: By split, for the splits that have been loaded: how many rows are truncated.
@@ -211,8 +214,8 @@ class GLUEDataModule(LightningDataModule):
         return self.val_dataloader()
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """`predict_split` in order."""
-        return self._in_order(self.predict_split)
+        """`predict_split` in order, without the first `first_predict_batch` batches."""
+        return self._in_order(self.predict_split, self.first_predict_batch)
 
     def class_counts(self) -> Tensor:
         """Number of training rows (C,) of every class.
@@ -228,10 +231,12 @@ class GLUEDataModule(LightningDataModule):
         """Number of training batches each of `world_size` processes sees in an epoch."""
         return batches_per_epoch(len(self.rows("train")), self.batch_size * world_size)
 
-    def _in_order(self, split: str) -> DataLoader[Batch]:
+    def _in_order(self, split: str, first_batch: int = 0) -> DataLoader[Batch]:
         rows = self.rows(split)
         rank, world_size = self._rank()
-        sampler = ShardedBatchSampler(SequentialSampler(rows), self.eval_batch_size, rank=rank, world_size=world_size)
+        sampler = RemainingBatches(
+            SequentialSampler(rows), self.eval_batch_size, rank=rank, world_size=world_size, first_batch=first_batch
+        )
         return DataLoader(rows, batch_sampler=sampler, collate_fn=as_is, **self._loader_settings())
 
     def _loader_settings(self) -> dict[str, Any]:
