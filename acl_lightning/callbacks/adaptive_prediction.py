@@ -70,35 +70,45 @@ class AdaptivePrediction(Callback):
         self._leaving: tuple[Criterion, float] = (Static(), 1.0)
         self._temperatures_E: tuple[float, ...] | None = None
         self._file: PredictionFile | None = None
+        self._is_open = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Open the output file, and let the DataModule begin with the first batch that is not in it."""
-        if stage != "predict":
-            return
-        layers: tuple[int, ...] = pl_module.exit_layers  # type: ignore[assignment]
-        criterion, threshold = self.criterion, self.threshold
-        if self.operating_point is not None:
-            criterion, threshold = read_operating_point(trainer.ckpt_path, self.operating_point)
-        if criterion is None or threshold is None:
-            criterion, threshold = Static(), float(len(layers))
-        criterion.check_reachable(threshold, len(layers))
-        self._leaving = criterion, threshold
-        self._temperatures_E = temperatures_of(criterion, _temperatures_beside(trainer.ckpt_path))
-        if self._temperatures_E is not None and len(self._temperatures_E) != len(layers):
-            raise UserError(
-                f"a temperature for each of {len(layers)} exits", f"{len(self._temperatures_E)}", "Validate again."
-            )
+        """Let the DataModule ask for the first batch when it builds the loader."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if stage == "predict" and _continues(data):
+            data.first_predict_batch = lambda: self._open(trainer, pl_module)
+
+    def _open(self, trainer: Trainer, pl_module: LightningModule) -> int:
+        """Open the output file, and return the number of batches that are in it; the checkpoint is loaded."""
+        self._leaving = self._exit_rule(trainer, pl_module)
+        num_exits = len(pl_module.exit_layers)  # type: ignore[arg-type]
+        self._temperatures_E = temperatures_of(self._leaving[0], _temperatures_beside(trainer.ckpt_path))
+        if self._temperatures_E is not None and len(self._temperatures_E) != num_exits:
+            raise UserError(f"temperatures of {num_exits} exits", f"{len(self._temperatures_E)}", "Validate again.")
         first_batch = 0
         if trainer.is_global_zero:
             path = Path(trainer.default_root_dir) / self.output
             self._file = PredictionFile(path, self._identity(trainer, pl_module))
             first_batch = self._resume(trainer)
-        first_batch = int(trainer.strategy.broadcast(first_batch))
-        if first_batch:
-            trainer.datamodule.first_predict_batch = first_batch  # type: ignore[attr-defined]
+        self._is_open = True
+        first_batch = trainer.strategy.broadcast(first_batch)
+        return first_batch
+
+    def _exit_rule(self, trainer: Trainer, pl_module: LightningModule) -> tuple[Criterion, float]:
+        """Criterion and threshold at which samples leave."""
+        criterion, threshold = self.criterion, self.threshold
+        num_exits = len(pl_module.exit_layers)  # type: ignore[arg-type]
+        if self.operating_point is not None:
+            criterion, threshold = read_operating_point(trainer.ckpt_path, self.operating_point)
+        if criterion is None or threshold is None:
+            criterion, threshold = Static(), float(num_exits)
+        criterion.check_reachable(threshold, num_exits)
+        return criterion, threshold
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Build the adaptive runtime; at this point the checkpoint is loaded."""
+        """Build the adaptive runtime."""
+        if not self._is_open:
+            self._open(trainer, pl_module)
         pl_module.runtime = AdaptiveRuntime(pl_module.encoder, *self._leaving)  # type: ignore[assignment, arg-type]
 
     def on_predict_batch_end(
@@ -166,15 +176,17 @@ class AdaptivePrediction(Callback):
         if self._file is not None:
             self._file.close()
             self._file = None
-        if getattr(trainer.datamodule, "first_predict_batch", 0):  # type: ignore[attr-defined]
-            trainer.datamodule.first_predict_batch = 0  # type: ignore[attr-defined]
+        self._is_open = False
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if _continues(data):
+            data.first_predict_batch = None
 
     def _resume(self, trainer: Trainer) -> int:
         """Number of batches (of each process) that are in the part file; the last batch is always predicted again."""
         assert self._file is not None
         data = trainer.datamodule  # type: ignore[attr-defined]
-        if not hasattr(data, "first_predict_batch") or trainer.limit_predict_batches != 1.0:
-            return self._file.resume(1, at_most=0)
+        if not _continues(data) or trainer.limit_predict_batches != 1.0:
+            return self._file.resume(1, at_most=0)  # no row is kept
         rows = data.eval_batch_size * trainer.world_size
         return self._file.resume(rows, at_most=len(data.rows(data.predict_split)) - 1) // rows
 
@@ -182,11 +194,10 @@ class AdaptivePrediction(Callback):
         """Hash of what the written rows depend on: weights, rows, batches, exit criterion and fields."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         criterion, threshold = self._leaving
-        known = hasattr(data, "first_predict_batch")
         settings = {
-            "weights": _weights_hash(trainer.ckpt_path, pl_module),
+            "weights": _weights_hash(pl_module),
             "split": data.predict_split,
-            "rows": data.rows(data.predict_split).content_hash() if known else None,
+            "rows": data.rows(data.predict_split).content_hash() if _continues(data) else None,
             "batches": [getattr(data, "eval_batch_size", None), trainer.world_size, str(trainer.precision)],
             "exit": [recipe(criterion), threshold, self._temperatures_E],
             "fields": [self.probabilities, pl_module.label_names],
@@ -211,14 +222,12 @@ def _temperatures_beside(checkpoint: object) -> tuple[float, ...] | None:
     return stored_temperatures(result)
 
 
-def _weights_hash(checkpoint: object, module: nn.Module) -> str:
-    """Hash of the checkpoint file that is going to be loaded, or of the module's weights where there is none."""
-    if checkpoint:
-        path = Path(str(checkpoint))
-        if not path.is_file():
-            return str(path)
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+def _continues(data: object) -> bool:
+    """Whether a DataModule can begin a prediction at a later batch."""
+    return hasattr(data, "first_predict_batch")
+
+
+def _weights_hash(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode())

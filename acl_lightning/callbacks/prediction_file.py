@@ -85,7 +85,9 @@ class PredictionFile:
                     continue  # several processes: the last batch is filled up with rows from the start
                 if row["index"] > self.num_rows:
                     raise UserError(
-                        f"row {self.num_rows} next", f"row {row['index']}", "Predict with a loader that keeps the order."
+                        f"row {self.num_rows} next",
+                        f"row {row['index']}",
+                        "Predict with a loader that keeps the order.",
                     )
                 text = json.dumps(row, ensure_ascii=False, allow_nan=False)
                 self._file.write(text.encode("utf-8") + b"\n")

@@ -108,8 +108,9 @@ class GLUEDataModule(LightningDataModule):
         self.seed, self.shuffle_seed = seed, seed if shuffle_seed is None else shuffle_seed
         self.train_rows = train_rows
         self.cache_dir = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "acl_lightning"
-        #: Batches of the prediction that are done already; `AdaptivePrediction` sets it when it continues.
-        self.first_predict_batch = 0
+        #: Returns the number of batches that an interrupted prediction has written. `AdaptivePrediction` sets it; it is
+        #: called when the loader is built, because the checkpoint, which decides, is loaded only shortly before.
+        self.first_predict_batch: Callable[[], int] | None = None
         self._raw: dict[str, Dataset] = {}
         self._encoded: dict[str, EncodedRows] = {}
         #: By split, for the splits that have been loaded: how many rows are truncated.
@@ -214,8 +215,8 @@ class GLUEDataModule(LightningDataModule):
         return self.val_dataloader()
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """`predict_split` in order, without the first `first_predict_batch` batches."""
-        return self._in_order(self.predict_split, self.first_predict_batch)
+        """`predict_split` in order, without the batches that an interrupted prediction has written."""
+        return self._in_order(self.predict_split, self.first_predict_batch() if self.first_predict_batch else 0)
 
     def class_counts(self) -> Tensor:
         """Number of training rows (C,) of every class.

@@ -154,7 +154,7 @@ class EncodedRows(torch.utils.data.Dataset[Batch]):
         digest = hashlib.sha256(repr(sorted(self._padding.items())).encode())
         for name, values in sorted({**self._flat, "": self._lengths}.items()):
             digest.update(name.encode())
-            digest.update(values.numpy())
+            digest.update(np.ascontiguousarray(values.numpy()).data)
         return digest.hexdigest()
 
     def __getitem__(self, row: int) -> Batch:
