@@ -91,8 +91,7 @@ class AdaptivePrediction(Callback):
             self._file = PredictionFile(path, self._identity(trainer, pl_module))
             first_batch = self._resume(trainer)
         self._is_open = True
-        first_batch = trainer.strategy.broadcast(first_batch)
-        return first_batch
+        return trainer.strategy.broadcast(first_batch)
 
     def _exit_rule(self, trainer: Trainer, pl_module: LightningModule) -> tuple[Criterion, float]:
         """Criterion and threshold at which samples leave."""
@@ -187,7 +186,7 @@ class AdaptivePrediction(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not _continues(data) or trainer.limit_predict_batches != 1.0:
             return self._file.resume(1, at_most=0)  # no row is kept
-        rows = data.eval_batch_size * trainer.world_size
+        rows: int = data.eval_batch_size * trainer.world_size
         return self._file.resume(rows, at_most=len(data.rows(data.predict_split)) - 1) // rows
 
     def _identity(self, trainer: Trainer, pl_module: LightningModule) -> str:

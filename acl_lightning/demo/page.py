@@ -71,7 +71,7 @@ def build_page(served: ServedModel) -> Any:
         outputs = [gradio.HTML(elem_id="verdict"), gradio.HTML(elem_id="exits")]
         inputs = [point, names, threshold, *fields]
         gradio.on([button.click, *(field.submit for field in fields)], respond, inputs, outputs, api_name="classify")
-        threshold.release(respond, inputs, outputs, api_visibility="private")
+        gradio.on([threshold.release, point.input], respond, inputs, outputs, api_visibility="private")
         point.change(show_controls, point, controls, api_visibility="private")
         names.change(choose, names, threshold, api_visibility="private")
     return page

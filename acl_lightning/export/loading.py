@@ -50,7 +50,7 @@ def load_export(directory: Path) -> tuple[MultiExitForSequenceClassification, An
     return model, tokenizer
 
 
-def _check(config: MultiExitConfig) -> None:
+def _check(config: Any) -> None:
     """Raise an error unless the fields that this program reads have the types that `export` gives them."""
     layers = list(config.exit_layers)
     if not layers or not all(isinstance(layer, int) for layer in layers):

@@ -25,9 +25,7 @@ def served_points(result: Mapping[str, Any]) -> dict[str, Any]:
         for name, point in (result.get("recommended") or {}).items():
             if "exit" not in point:
                 continue
-            measured = {key: point[key] for key in MEASURED if point.get(key) is not None}
-            if not all(isinstance(value, int | float) for value in measured.values()):
-                raise TypeError(f"{measured}")
+            measured = {key: float(point[key]) for key in MEASURED if point.get(key) is not None}
             points[name] = {"criterion": point["exit"], "threshold": float(point["threshold"]), "measured": measured}
             resolve_point(points, name, ())
     except (TypeError, AttributeError, KeyError, ValueError) as error:
