@@ -109,13 +109,13 @@ def open_page(page: Any, port: int | None = None) -> str:
 #: Classes whose probabilities a row shows at most, the most probable first.
 SHOWN_CLASSES = 3
 
-HEADERS = ("layer", "answer", "probabilities", "certainty")
+HEADERS = ("layer", "answer and probabilities", "certainty")
 
-#: Fixed columns that wrap anywhere, so that the table is never wider than the screen.
+#: Only answers may be broken within a word, so that long class names fit a narrow screen.
 STYLE = """<style>
-#exits table {table-layout: fixed; width: 100%; border-collapse: collapse; font-size: 0.9rem}
-#exits th, #exits td {padding: 0.3rem 0.4rem; text-align: left; vertical-align: top; overflow-wrap: anywhere}
-#exits th:nth-child(1) {width: 14%} #exits th:nth-child(2) {width: 28%} #exits th:nth-child(4) {width: 24%}
+#exits table {width: 100%; border-collapse: collapse; font-size: 0.85rem}
+#exits th, #exits td {padding: 0.3rem 0.35rem; text-align: left; vertical-align: top}
+#exits td:nth-child(2) {overflow-wrap: anywhere}
 #exits tr.leaves td {font-weight: bold; background: rgba(120, 160, 255, 0.18)}
 </style>"""
 
@@ -138,11 +138,11 @@ def rows(found: Answer) -> list[list[str]]:
     return [
         [
             f"{one.layer}{' (leaves here)' if one.leaves else ''}",
-            one.label,
             ", ".join(
                 f"{name} {value:.3f}"
                 for name, value in sorted(one.probabilities.items(), key=lambda pair: -pair[1])[:SHOWN_CLASSES]
-            ),
+            )
+            or one.label,
             f"{one.certainty:.3f}" if math.isfinite(one.certainty) else "cannot leave",
         ]
         for one in found.exits

@@ -89,7 +89,7 @@ def test_the_table_and_the_verdict(served):
     layers = ["1", "2", "3"]
     layers[found.exit_layer - 1] += " (leaves here)"
     assert [row[0] for row in table] == layers
-    assert table[0][2].startswith(f"{found.exits[0].label} 0.")
+    assert table[0][1].startswith(f"{found.exits[0].label} 0.")
     assert "<td>&lt;b&gt;" not in html_table(found)
     assert html_table(found).count("<tr class=leaves>") == 1
     assert "Raw probabilities (not calibrated)" in verdict(found, 3)
