@@ -124,6 +124,8 @@ class CommandLine(LightningCLI):
         identity = config_hash(yaml.safe_dump({k: v for k, v in settings.items() if k not in NOT_SETTINGS}))
         task = task_info(config.data.task).name
         config.ckpt_path = find_checkpoint(config.ckpt_path, config.run_dir, command)
+        if command == "predict":  # they are in the file; a list of them would grow with the data
+            config.return_predictions = bool(config.return_predictions)
         directory = choose_run_directory(config.run_dir, command, task, identity, config.ckpt_path)
         result = ResultWriter()
         result.config_hash = identity

@@ -10,7 +10,7 @@ from transformers.models.auto.configuration_auto import AutoConfig
 
 
 class MultiExitConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers has no types
-    """What `config.json` of an export says.
+    """Configuration of an exported multi-exit model.
 
     Attributes:
         backbone_config: the backbone's own configuration (or a dictionary of it), so that no hub is asked for it.
@@ -22,6 +22,10 @@ class MultiExitConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers h
         learnt_gate: whether the encoder has a learnt gate.
         operating_points: name -> `criterion` (its `name` and `settings`), `threshold`, and `measured`.
         operating_point: the name of the one in force; None: full depth.
+        recommended_point: name of the point that the run highlights; the demo opens at it. None: there is none.
+        temperatures: temperature of each exit, by which the model divides its logits, so that their softmax is
+            calibrated; None: the run was not calibrated, and the softmax of the logits is a raw confidence.
+        max_length: tokens that a text is truncated to, as in training; None: as many as the backbone has positions for.
         task_name: what it was trained on.
         text_columns: names of the texts that an input is made of: one, or two for pairs.
     """
@@ -38,6 +42,9 @@ class MultiExitConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers h
     learnt_gate: bool = False
     operating_points: dict[str, Any] | None = None
     operating_point: str | None = None
+    recommended_point: str | None = None
+    temperatures: list[float] | tuple[float, ...] | None = None
+    max_length: int | None = None
     task_name: str | None = None
     text_columns: list[str] | tuple[str, ...] = ("sentence",)
 

@@ -80,7 +80,7 @@ def _measured_checkpoint(directory: Path) -> str:
         measured = read_result(directory).get("checkpoint")
     except UserError:
         return "best"
-    path = directory / CHECKPOINTS / Path(measured).name if measured else None
+    path = directory / CHECKPOINTS / Path(str(measured)).name if measured else None
     return str(path) if path is not None and path.is_file() else "best"
 
 

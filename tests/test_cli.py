@@ -108,7 +108,7 @@ def test_predict_takes_an_operating_point_by_name(fitted, command, tmp_path):
         f"--ckpt_path={fitted / 'checkpoints/best.ckpt'}",
         f"--run_dir={tmp_path / 'named'}",
     )
-    assert command("predict", *arguments, "--exit.operating_point=loss1", defaults=False)[0] == 0
+    assert command("predict", *arguments, "--exit.operating_point=loss1", defaults=False) == (0, "")
     lines = (tmp_path / "named/predictions.jsonl").read_text().splitlines()
     assert len(lines) == 16
     code, error = command("predict", *arguments, "--exit.operating_point=fastest", defaults=False)

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
+from torch import nn
 
+from acl_lightning.callbacks.prediction_answers import prediction_answers
+from acl_lightning.callbacks.prediction_file import PredictionFile
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Criterion, Static, from_recipe
+from acl_lightning.exits import Criterion, Static, from_recipe, recipe, stored_temperatures, temperatures_of
 from acl_lightning.exits.runtime import AdaptiveRuntime
-from acl_lightning.files import write_text_atomically
 from acl_lightning.run_result import named_point, read_result
 
 
 class AdaptivePrediction(Callback):
     """Predict with an early exit and write `predictions.jsonl`.
 
-    One line per sample, in the order of the file that was read: its index, its text fields, `label` (the class name, or
-    the value for regression), `confidence` (the largest probability; absent for regression) and `exit_layer`.
+    One line per sample, in the order of the file that was read: its `index`, its text fields, `label` (the class name,
+    or the value for regression) and `exit_layer`. A classification has further fields: `confidence` (the largest
+    probability), `calibrated` (whether the probabilities are those of the temperatures that the run fitted with
+    `exit_sweep.calibrate`; otherwise they are the plain softmax), and, on request, `probabilities` (by class name).
+    Where the logits are not finite, `label`, `confidence` and `probabilities` are null, and a warning counts the rows.
+
+    Rows are written batch by batch, so memory does not grow with their number. The file appears under its name when it
+    is complete; a prediction that was killed continues where it stopped when the same command is repeated with the same
+    `run_dir` (see `PredictionFile`).
 
     Args:
         criterion: certainty of an exit. None: taken from the operating point, or full depth if there is none either.
@@ -29,6 +39,7 @@ class AdaptivePrediction(Callback):
         operating_point: Name of an operating point of the checkpoint's run ("loss0", "loss1", "loss2", and those that
             `points` added): its criterion and threshold.
         output: file to write; a relative path lies in the run directory.
+        probabilities: write the probabilities of all classes.
 
     Raises:
         UserError: a threshold out of the criterion's range, a criterion without threshold or beside an operating point,
@@ -41,6 +52,7 @@ class AdaptivePrediction(Callback):
         threshold: float | None = None,
         operating_point: str | None = None,
         output: str = "predictions.jsonl",
+        probabilities: bool = False,
     ) -> None:
         if operating_point is not None and (criterion is not None or threshold is not None):
             raise UserError(
@@ -55,19 +67,49 @@ class AdaptivePrediction(Callback):
         self.criterion, self.threshold = criterion, threshold
         self.operating_point = operating_point
         self.output = output
-        self._records: dict[int, dict[str, Any]] = {}
+        self.probabilities = probabilities
+        self._leaving: tuple[Criterion, float] = (Static(), 1.0)
+        self._temperatures_E: tuple[float, ...] | None = None
+        self._file: PredictionFile | None = None
+        self._is_open = False
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Build the adaptive runtime; at this point the checkpoint is loaded."""
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let the DataModule ask for the first batch when it builds the loader."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if stage == "predict" and _continues(data):
+            data.first_predict_batch = lambda: self._open(trainer, pl_module)
+
+    def _open(self, trainer: Trainer, pl_module: LightningModule) -> int:
+        """Open the output file, and return the number of batches that are in it; the checkpoint is loaded."""
+        self._leaving = self._exit_rule(trainer, pl_module)
+        num_exits = len(pl_module.exit_layers)  # type: ignore[arg-type]
+        self._temperatures_E = temperatures_of(self._leaving[0], _temperatures_beside(trainer.ckpt_path))
+        if self._temperatures_E is not None and len(self._temperatures_E) != num_exits:
+            raise UserError(f"temperatures of {num_exits} exits", f"{len(self._temperatures_E)}", "Validate again.")
+        first_batch = 0
+        if trainer.is_global_zero:
+            path = Path(trainer.default_root_dir) / self.output
+            self._file = PredictionFile(path, self._identity(trainer, pl_module))
+            first_batch = self._resume(trainer)
+        self._is_open = True
+        return trainer.strategy.broadcast(first_batch)
+
+    def _exit_rule(self, trainer: Trainer, pl_module: LightningModule) -> tuple[Criterion, float]:
+        """Criterion and threshold at which samples leave."""
         criterion, threshold = self.criterion, self.threshold
+        num_exits = len(pl_module.exit_layers)  # type: ignore[arg-type]
         if self.operating_point is not None:
             criterion, threshold = read_operating_point(trainer.ckpt_path, self.operating_point)
         if criterion is None or threshold is None:
-            layers: tuple[int, ...] = pl_module.exit_layers  # type: ignore[assignment]
-            criterion, threshold = Static(), float(len(layers))
-        criterion.check_reachable(threshold, len(pl_module.exit_layers))  # type: ignore[arg-type]
-        pl_module.runtime = AdaptiveRuntime(pl_module.encoder, criterion, threshold)  # type: ignore[assignment, arg-type]
-        self._records = {}
+            criterion, threshold = Static(), float(num_exits)
+        criterion.check_reachable(threshold, num_exits)
+        return criterion, threshold
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Build the adaptive runtime."""
+        if not self._is_open:
+            self._open(trainer, pl_module)
+        pl_module.runtime = AdaptiveRuntime(pl_module.encoder, *self._leaving)  # type: ignore[assignment, arg-type]
 
     def on_predict_batch_end(
         self,
@@ -78,38 +120,119 @@ class AdaptivePrediction(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep what was decided, by row number."""
-        names: list[str] = pl_module.label_names  # type: ignore[assignment]
-        self._records |= dict(zip(batch["index"].tolist(), _records(outputs, names), strict=True))
-
-    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the file, whole or not at all; with several processes rank zero writes what all of them predicted."""
-        records = self._records
+        """Write the rows of the batch; with several processes rank zero writes the rows of all of them."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        answers = prediction_answers(
+            outputs["logits_BC"],
+            outputs["exit_layer_B"],
+            label_names=pl_module.label_names,  # type: ignore[arg-type]
+            exit_layers=pl_module.exit_layers,  # type: ignore[arg-type]
+            temperatures_E=self._temperatures_E,
+            all_classes=self.probabilities,
+        )
+        rows = [
+            {"index": index, **data.texts(data.predict_split, index), **answer}
+            for index, answer in zip(batch["index"].tolist(), answers, strict=True)
+        ]
         if trainer.world_size > 1:
             shares: list[Any] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(shares, records)
-            records = {index: record for share in shares for index, record in share.items()}
-        if not trainer.is_global_zero:
+            torch.distributed.all_gather_object(shares, rows)
+            rows = [row for share in shares for row in share]
+        if self._file is not None:
+            self._file.write(sorted(rows, key=lambda row: int(row["index"])))
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give the complete file its name.
+
+        Raises:
+            UserError: no sample has finite logits.
+        """
+        file, self._file = self._file, None
+        if file is None:
             return
+        if file.num_undefined == file.num_rows > 0:
+            file.close()
+            file.part.unlink()
+            raise UserError(
+                "finite logits", f"none in {file.num_rows} samples", "Predict with a checkpoint before it diverged."
+            )
+        file.finish()
+        if file.num_undefined:
+            warnings.warn(
+                f"{file.num_undefined} of {file.num_rows} samples have logits that are not finite: their label is null",
+                stacklevel=2,
+            )
+        print(f"{file.num_rows} predictions written to {file.path}")  # noqa: T201 - the command's answer
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Close the part file of a prediction that failed."""
+        self._stop(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Close the part file of a prediction that failed."""
+        self._stop(trainer)
+
+    def _stop(self, trainer: Trainer) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        self._is_open = False
         data = trainer.datamodule  # type: ignore[attr-defined]
-        path = Path(trainer.default_root_dir) / self.output
-        rows = (
-            {"index": index, **data.texts(data.predict_split, index), **records[index]} for index in sorted(records)
-        )
-        write_text_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-        print(f"{len(records)} predictions written to {path}")  # noqa: T201 - the command's answer
+        if _continues(data):
+            data.first_predict_batch = None
+
+    def _resume(self, trainer: Trainer) -> int:
+        """Number of batches (of each process) that are in the part file; the last batch is always predicted again."""
+        assert self._file is not None
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not _continues(data) or trainer.limit_predict_batches != 1.0:
+            return self._file.resume(1, at_most=0)  # no row is kept
+        rows: int = data.eval_batch_size * trainer.world_size
+        return self._file.resume(rows, at_most=len(data.rows(data.predict_split)) - 1) // rows
+
+    def _identity(self, trainer: Trainer, pl_module: LightningModule) -> str:
+        """Hash of what the written rows depend on: weights, rows, batches, exit criterion and fields."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        criterion, threshold = self._leaving
+        settings = {
+            "weights": _weights_hash(pl_module),
+            "split": data.predict_split,
+            "rows": data.rows(data.predict_split).content_hash() if _continues(data) else None,
+            "batches": [getattr(data, "eval_batch_size", None), trainer.world_size, str(trainer.precision)],
+            "exit": [recipe(criterion), threshold, self._temperatures_E],
+            "fields": [self.probabilities, pl_module.label_names],
+        }
+        return hashlib.sha256(json.dumps(settings, default=str).encode()).hexdigest()[:10]
 
 
-def _records(outputs: dict[str, Tensor], label_names: list[str]) -> list[dict[str, Any]]:
-    layers = outputs["exit_layer_B"].tolist()
-    if not label_names:
-        values = outputs["logits_BC"].float().squeeze(-1).tolist()
-        return [{"label": value, "exit_layer": layer} for value, layer in zip(values, layers, strict=True)]
-    confidence_B, label_B = outputs["logits_BC"].float().softmax(dim=-1).max(dim=-1)
-    return [
-        {"label": label_names[label], "confidence": confidence, "exit_layer": layer}
-        for label, confidence, layer in zip(label_B.tolist(), confidence_B.tolist(), layers, strict=True)
-    ]
+def _temperatures_beside(checkpoint: object) -> tuple[float, ...] | None:
+    """Temperatures in the `result.json` of a checkpoint's run; None where it has none for this checkpoint."""
+    if not checkpoint:
+        return None
+    path = Path(str(checkpoint)).resolve().parent.parent / "result.json"
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(result, dict):
+        return None
+    measured = result.get("checkpoint")
+    if measured and Path(str(measured)).name != Path(str(checkpoint)).name:
+        return None
+    return stored_temperatures(result)
+
+
+def _continues(data: object) -> bool:
+    """Whether a DataModule can begin a prediction at a later batch."""
+    return hasattr(data, "first_predict_batch")
+
+
+def _weights_hash(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def read_operating_point(checkpoint: object, name: str) -> tuple[Criterion, float]:

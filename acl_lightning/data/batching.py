@@ -87,12 +87,41 @@ class ShardedBatchSampler(BatchSampler):
 
     def __iter__(self) -> Iterator[list[int]]:
         order = list(self.sampler)
-        for batch in range(self.first_batch, len(self)):
+        for batch in range(self.first_batch, ShardedBatchSampler.__len__(self)):
             rows = order[batch * self.global_batch : (batch + 1) * self.global_batch]
             missing = -len(rows) % self.world_size
             rows += [order[row % len(order)] for row in range(missing)]
             share = len(rows) // self.world_size
             yield rows[self.rank * share : (self.rank + 1) * share]
+
+
+class RemainingBatches(ShardedBatchSampler):
+    """The batches from `first_batch` on: what is left of a prediction that was interrupted.
+
+    Args:
+        sampler: see `ShardedBatchSampler`, as for the other arguments.
+        batch_size: rows per process.
+        drop_last: leave a smaller last global batch out.
+        rank: this process.
+        world_size: number of processes.
+        first_batch: number of batches to leave out.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler[int],
+        batch_size: int,
+        drop_last: bool = False,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        first_batch: int = 0,
+    ) -> None:
+        super().__init__(sampler, batch_size, drop_last, rank=rank, world_size=world_size)
+        self.first_batch = first_batch
+
+    def __len__(self) -> int:
+        return super().__len__() - self.first_batch
 
 
 def batches_per_epoch(rows: int, global_batch: int, *, drop_last: bool = False) -> int:

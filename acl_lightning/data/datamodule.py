@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, SequentialSampler
 
 from acl_lightning.data.batching import (
     EpochSampler,
+    RemainingBatches,
     ResumableLoader,
     ShardedBatchSampler,
     as_is,
@@ -108,6 +109,9 @@ class GLUEDataModule(LightningDataModule):
         self.seed, self.shuffle_seed = seed, seed if shuffle_seed is None else shuffle_seed
         self.train_rows = train_rows
         self.cache_dir = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "acl_lightning"
+        #: Returns the number of batches that an interrupted prediction has written. `AdaptivePrediction` sets it; it is
+        #: called when the loader is built, because the checkpoint, which decides, is loaded only shortly before.
+        self.first_predict_batch: Callable[[], int] | None = None
         self._raw: dict[str, Dataset] = {}
         self._encoded: dict[str, EncodedRows] = {}
         #: By split, for the splits that have been loaded: how many rows are truncated.
@@ -212,8 +216,8 @@ class GLUEDataModule(LightningDataModule):
         return self.val_dataloader()
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """`predict_split` in order."""
-        return self._in_order(self.predict_split)
+        """`predict_split` in order, without the batches that an interrupted prediction has written."""
+        return self._in_order(self.predict_split, self.first_predict_batch() if self.first_predict_batch else 0)
 
     def class_counts(self) -> Tensor:
         """Number of training rows (C,) of every class.
@@ -229,10 +233,12 @@ class GLUEDataModule(LightningDataModule):
         """Number of training batches each of `world_size` processes sees in an epoch."""
         return batches_per_epoch(len(self.rows("train")), self.batch_size * world_size)
 
-    def _in_order(self, split: str) -> DataLoader[Batch]:
+    def _in_order(self, split: str, first_batch: int = 0) -> DataLoader[Batch]:
         rows = self.rows(split)
         rank, world_size = self._rank()
-        sampler = ShardedBatchSampler(SequentialSampler(rows), self.eval_batch_size, rank=rank, world_size=world_size)
+        sampler = RemainingBatches(
+            SequentialSampler(rows), self.eval_batch_size, rank=rank, world_size=world_size, first_batch=first_batch
+        )
         return DataLoader(rows, batch_sampler=sampler, collate_fn=as_is, **self._loader_settings())
 
     def _loader_settings(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,14 @@ class EncodedRows(torch.utils.data.Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self._lengths)
+
+    def content_hash(self) -> str:
+        """Return a hash of the token ids, row lengths and padding values."""
+        digest = hashlib.sha256(repr(sorted(self._padding.items())).encode())
+        for name, values in sorted({**self._flat, "": self._lengths}.items()):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(values.numpy()).data)
+        return digest.hexdigest()
 
     def __getitem__(self, row: int) -> Batch:
         """One row, without padding and without the batch dimension."""

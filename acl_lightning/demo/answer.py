@@ -11,7 +11,15 @@ import torch
 
 from acl_lightning.demo.served import ServedModel
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Criterion, LearntGate, Static, without_arguments
+from acl_lightning.exits import (
+    Calibrated,
+    Criterion,
+    LearntGate,
+    Static,
+    exit_probabilities,
+    temperatures_of,
+    without_arguments,
+)
 from acl_lightning.exits.runtime import AdaptiveRuntime
 
 #: How often the two times are taken, in turns: once would mostly measure what else the machine does.
@@ -45,6 +53,8 @@ class Answer:
         exits: one per exit.
         exit_layer: layer that the input leaves after.
         num_tokens: tokens of the input, special ones included.
+        truncated: whether the input was longer than the model reads.
+        calibrated: whether the probabilities are those of fitted temperatures; else they are the plain softmax.
         milliseconds: wall clock of the adaptive runtime for this input, without the tokenizer; a median.
         full_milliseconds: the same at full depth.
     """
@@ -52,14 +62,32 @@ class Answer:
     exits: tuple[ExitAnswer, ...]
     exit_layer: int
     num_tokens: int
+    truncated: bool
+    calibrated: bool
     milliseconds: float
     full_milliseconds: float
 
 
 def criteria_for(served: ServedModel) -> dict[str, Criterion]:
-    """The criteria that can read this model, by name, with their settings' defaults."""
+    """Return the criteria that can read this model, by name, with their default settings.
+
+    Those of a calibrated run read calibrated probabilities, as its operating points do.
+    """
     kinds = [kind for kind in without_arguments() if kind is not LearntGate or served.encoder.gate is not None]
-    return {kind.name: kind() for kind in kinds if served.label_names or kind.supports_regression}
+    criteria = {kind.name: kind() for kind in kinds if served.label_names or kind.supports_regression}
+    if served.temperatures_E is None:
+        return criteria
+    return {
+        name: criterion if name == Static.name else Calibrated(criterion, served.temperatures_E)
+        for name, criterion in criteria.items()
+    }
+
+
+def first_point(served: ServedModel) -> str | None:
+    """Return the operating point that the page opens at: the recommended one, else the first; None: there is none."""
+    if served.recommended_point in served.points:
+        return served.recommended_point
+    return next(iter(served.points), None)
 
 
 def answer(served: ServedModel, texts: Sequence[str], criterion: Criterion, threshold: float) -> Answer:
@@ -79,7 +107,8 @@ def answer(served: ServedModel, texts: Sequence[str], criterion: Criterion, thre
             f"a text for {' and '.join(served.text_columns)}", f"{list(texts)}", "Type something into every field."
         )
     encoder = served.encoder
-    tokens = served.tokenizer(*texts, truncation=True, max_length=encoder.backbone.max_tokens, return_tensors="pt")
+    tokens = served.tokenizer(*texts, truncation=True, max_length=served.max_tokens, return_tensors="pt")
+    whole = served.tokenizer(*texts, verbose=False)
     batch = {name: tokens[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in tokens}
     adaptive = AdaptiveRuntime(encoder, criterion, threshold)
     full = AdaptiveRuntime(encoder, Static(), float(encoder.num_exits))
@@ -89,14 +118,24 @@ def answer(served: ServedModel, texts: Sequence[str], criterion: Criterion, thre
         outputs = encoder(**batch)
     certainty_E = criterion.certainty(criterion.evidence(outputs.logits_EBC, outputs.gates_EB))[:, 0].tolist()
     exit_ = int(decisions.exit_B)
+    logits_EC, temperatures_E = outputs.logits_EBC[:, 0], temperatures_of(criterion, served.temperatures_E)
+    probabilities_EC = exit_probabilities(logits_EC, torch.arange(encoder.num_exits), temperatures_E)
     exits = tuple(
-        _exit_answer(served, layer, logits_C, certainty, leaves=number == exit_)
-        for number, (layer, logits_C, certainty) in enumerate(
-            zip(encoder.exit_layers, outputs.logits_EBC[:, 0], certainty_E, strict=True)
+        _exit_answer(served, layer, logits_C, probabilities_C, certainty, leaves=number == exit_)
+        for number, (layer, logits_C, probabilities_C, certainty) in enumerate(
+            zip(encoder.exit_layers, logits_EC, probabilities_EC, certainty_E, strict=True)
         )
     )
     own, at_full_depth = (statistics.median(times) for times in zip(*milliseconds, strict=True))
-    return Answer(exits, int(decisions.exit_layer_B), int(batch["input_ids"].shape[1]), own, at_full_depth)
+    return Answer(
+        exits=exits,
+        exit_layer=int(decisions.exit_layer_B),
+        num_tokens=int(batch["input_ids"].shape[1]),
+        truncated=len(whole["input_ids"]) > batch["input_ids"].shape[1],
+        calibrated=temperatures_E is not None,
+        milliseconds=own,
+        full_milliseconds=at_full_depth,
+    )
 
 
 def _milliseconds(runtime: AdaptiveRuntime, batch: dict[str, torch.Tensor]) -> float:
@@ -106,9 +145,15 @@ def _milliseconds(runtime: AdaptiveRuntime, batch: dict[str, torch.Tensor]) -> f
 
 
 def _exit_answer(
-    served: ServedModel, layer: int, logits_C: torch.Tensor, certainty: float, *, leaves: bool
+    served: ServedModel,
+    layer: int,
+    logits_C: torch.Tensor,
+    probabilities_C: torch.Tensor,
+    certainty: float,
+    *,
+    leaves: bool,
 ) -> ExitAnswer:
     if not served.label_names:
         return ExitAnswer(layer, f"{logits_C.item():.2f}", {}, certainty, leaves)
-    probabilities = dict(zip(served.label_names, logits_C.float().softmax(dim=-1).tolist(), strict=True))
+    probabilities = dict(zip(served.label_names, probabilities_C.tolist(), strict=True))
     return ExitAnswer(layer, max(probabilities, key=probabilities.__getitem__), probabilities, certainty, leaves)

@@ -8,31 +8,44 @@ import math
 import os
 from typing import Any
 
-from acl_lightning.demo.answer import Answer, answer, criteria_for
+from acl_lightning.demo.answer import Answer, answer, criteria_for, first_point
 from acl_lightning.demo.served import ServedModel
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Criterion
+from acl_lightning.exits import Criterion, Static
 
 #: Gradio asks these when it is imported: no usage statistics, no look for a newer version, nothing from a hub.
 OFFLINE = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
+#: Choice of operating point under which criterion and threshold are set by hand.
+BY_HAND = "set by hand"
+FULL_DEPTH = "full depth"
+
+
 def build_page(served: ServedModel) -> Any:
-    """A `gradio.Blocks` with text fields, criterion, threshold, and the answer of every exit.
+    """Return a `gradio.Blocks` with text fields, an operating point, and the answer of every exit.
+
+    It opens at the operating point that the run recommends. Criterion and threshold can be set by hand instead.
 
     Raises:
         UserError: Gradio is not installed.
     """
     gradio = _gradio()
     criteria = criteria_for(served)
+    points = {**served.points, FULL_DEPTH: (Static(), float(served.encoder.num_exits))}
+    opening = first_point(served) or FULL_DEPTH
     first = next(iter(criteria.values()))
 
-    def respond(name: str, threshold: float, *texts: str) -> tuple[str, list[list[str]]]:
+    def respond(point: str, name: str, threshold: float, *texts: str) -> tuple[str, str]:
         try:
-            found = answer(served, texts, criteria[name], _fitting(criteria[name], threshold, served))
+            rule = points.get(point) or (criteria[name], _fitting(criteria[name], threshold, served))
+            found = answer(served, texts, *rule)
         except UserError as error:
-            return f"<p>{html.escape(str(error))}</p>", []
-        return verdict(found, served.encoder.depth), rows(found)
+            return f"<p>{html.escape(str(error))}</p>", ""
+        return verdict(found, served.encoder.depth), table(found)
+
+    def show_controls(point: str) -> Any:
+        return gradio.Row(visible=point == BY_HAND)
 
     def choose(name: str) -> Any:
         low, high, step = slider_range(criteria[name], served.encoder.num_exits)
@@ -44,20 +57,22 @@ def build_page(served: ServedModel) -> Any:
             gradio.Textbox(label=column, lines=2, elem_id=f"text-{number}")
             for number, column in enumerate(served.text_columns)
         ]
-        with gradio.Row():
-            names = gradio.Dropdown(list(criteria), value=first.name, label="criterion", elem_id="criterion")
+        choices = [(_point_label(name, *rule), name) for name, rule in points.items()]
+        point = gradio.Dropdown(
+            [*choices, (BY_HAND, BY_HAND)], value=opening, label="operating point", elem_id="operating-point"
+        )
+        with gradio.Row(visible=False) as controls:
+            names = gradio.Dropdown(list(criteria), value=next(iter(criteria)), label="criterion", elem_id="criterion")
             low, high, step = slider_range(first, served.encoder.num_exits)
             threshold = gradio.Slider(
                 low, high, value=_middle(low, high, step), step=step, label="threshold", elem_id="threshold"
             )
         button = gradio.Button("Classify", variant="primary", elem_id="classify")
-        outputs = [
-            gradio.HTML(elem_id="verdict"),
-            gradio.Dataframe(headers=HEADERS, interactive=False, elem_id="exits", label="What every exit says"),
-        ]
-        inputs = [names, threshold, *fields]
+        outputs = [gradio.HTML(elem_id="verdict"), gradio.HTML(elem_id="exits")]
+        inputs = [point, names, threshold, *fields]
         gradio.on([button.click, *(field.submit for field in fields)], respond, inputs, outputs, api_name="classify")
-        threshold.release(respond, inputs, outputs, api_visibility="private")
+        gradio.on([threshold.release, point.input], respond, inputs, outputs, api_visibility="private")
+        point.change(show_controls, point, controls, api_visibility="private")
         names.change(choose, names, threshold, api_visibility="private")
     return page
 
@@ -91,30 +106,61 @@ def open_page(page: Any, port: int | None = None) -> str:
     return str(address)
 
 
-HEADERS = ["layer", "answer", "probabilities", "certainty", ""]
+#: Classes whose probabilities a row shows at most, the most probable first.
+SHOWN_CLASSES = 3
+
+HEADERS = ("layer", "answer and probabilities", "certainty")
+
+#: Only answers may be broken within a word, so that long class names fit a narrow screen.
+STYLE = """<style>
+#exits table {width: 100%; border-collapse: collapse; font-size: 0.85rem}
+#exits th, #exits td {padding: 0.3rem 0.35rem; text-align: left; vertical-align: top}
+#exits td:nth-child(2) {overflow-wrap: anywhere}
+#exits tr.leaves td {font-weight: bold; background: rgba(120, 160, 255, 0.18)}
+</style>"""
 
 
 def verdict(found: Answer, depth: int) -> str:
-    """One paragraph of HTML: answer, exit layer, times."""
+    """Return one paragraph of HTML: answer, exit layer, times, and what to know about the probabilities."""
     leaving = next(one for one in found.exits if one.leaves)
+    tokens = f"{found.num_tokens} tokens" + (", truncated" if found.truncated else "")
+    kind = "Calibrated probabilities" if found.calibrated else "Raw probabilities (not calibrated)"
     return (
         f"<p>Leaves after layer <b>{found.exit_layer}</b> of {depth} as <b>{html.escape(leaving.label)}</b>: "
-        f"{found.milliseconds:.1f} ms, full depth {found.full_milliseconds:.1f} ms ({found.num_tokens} tokens).</p>"
+        f"{found.milliseconds:.1f} ms, full depth {found.full_milliseconds:.1f} ms ({tokens})."
+        + (f" {kind}." if leaving.probabilities else "")
+        + "</p>"
     )
 
 
 def rows(found: Answer) -> list[list[str]]:
-    """The table under `HEADERS`, one row per exit."""
+    """Return the table under `HEADERS`, one row per exit."""
     return [
         [
-            str(one.layer),
-            one.label,
-            ", ".join(f"{name} {value:.3f}" for name, value in one.probabilities.items()),
+            f"{one.layer}{' (leaves here)' if one.leaves else ''}",
+            ", ".join(
+                f"{name} {value:.3f}"
+                for name, value in sorted(one.probabilities.items(), key=lambda pair: -pair[1])[:SHOWN_CLASSES]
+            )
+            or one.label,
             f"{one.certainty:.3f}" if math.isfinite(one.certainty) else "cannot leave",
-            "leaves here" if one.leaves else "",
         ]
         for one in found.exits
     ]
+
+
+def table(found: Answer) -> str:
+    """Return the same rows as an HTML table that fits a narrow screen."""
+    header = "".join(f"<th>{name}</th>" for name in HEADERS)
+    lines = [
+        f"<tr{' class=leaves' if one.leaves else ''}>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
+        for one, row in zip(found.exits, rows(found), strict=True)
+    ]
+    return f"{STYLE}<table><thead><tr>{header}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def _point_label(name: str, criterion: Criterion, threshold: float) -> str:
+    return name if name == FULL_DEPTH else f"{name} ({criterion.name} {threshold:g})"
 
 
 def slider_range(criterion: Criterion, num_exits: int) -> tuple[float, float, float]:

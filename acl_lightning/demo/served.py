@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer
-
 from acl_lightning.encoders import MultiExitEncoder
 from acl_lightning.errors import UserError
-from acl_lightning.export import MultiExitForSequenceClassification
-from acl_lightning.multi_exit_config import MultiExitConfig
-from acl_lightning.run_directory import CHECKPOINTS
-from acl_lightning.saved_run import load_run
+from acl_lightning.exits import Criterion, stored_temperatures
+from acl_lightning.export import load_export, resolve_point, served_points
+from acl_lightning.run_directory import CHECKPOINTS, find_checkpoint
+from acl_lightning.saved_run import load_run, read_result
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,10 @@ class ServedModel:
         label_names: names of the classes; empty for a regression.
         text_columns: names of the texts that an input is made of: one, or two for pairs.
         task_name: for the title.
+        max_length: tokens that a text is truncated to, as in training; None: as many as the backbone reads.
+        points: name -> criterion and threshold of the operating points that the run recommends.
+        recommended_point: name of the point that the page opens at; None: the first one, or full depth.
+        temperatures_E: temperature of each exit; None: the run was not calibrated.
     """
 
     encoder: MultiExitEncoder
@@ -34,6 +37,15 @@ class ServedModel:
     label_names: tuple[str, ...]
     text_columns: tuple[str, ...]
     task_name: str
+    max_length: int | None = None
+    points: Mapping[str, tuple[Criterion, float]] = field(default_factory=dict)
+    recommended_point: str | None = None
+    temperatures_E: tuple[float, ...] | None = None
+
+    @property
+    def max_tokens(self) -> int:
+        """Largest number of tokens of a text, special ones included."""
+        return min(self.max_length or self.encoder.backbone.max_tokens, self.encoder.backbone.max_tokens)
 
 
 def load_served(directory: str | os.PathLike[str], checkpoint: str | os.PathLike[str] | None = None) -> ServedModel:
@@ -48,25 +60,54 @@ def load_served(directory: str | os.PathLike[str], checkpoint: str | os.PathLike
     """
     directory = Path(directory).expanduser()
     if (directory / "config.yaml").is_file():
-        module, data = load_run(directory, checkpoint)
-        names, columns = tuple(module.label_names), tuple(data.info.text_columns)
-        return ServedModel(module.encoder, data.tokenizer, names, columns, module.task_name)
+        return _served_run(directory, checkpoint)
     if not (directory / "config.json").is_file():
         raise UserError(
             f"a run or an export in {directory}", "neither config.yaml nor config.json", "Name what `fit` wrote."
         )
     if checkpoint is not None:
         raise UserError("no checkpoint beside an export", f"{checkpoint!r}", "An export has one set of weights.")
-    kind, _ = MultiExitConfig.get_config_dict(directory)
-    if kind.get("model_type") != MultiExitConfig.model_type:
-        raise UserError(
-            f"an export of this program in {directory}", f"a model of type {kind.get('model_type')!r}", "See `export`."
-        )
-    model = MultiExitForSequenceClassification.from_pretrained(directory)
+    model, tokenizer = load_export(directory)
     config = model.config
-    names = () if config.problem_type == "regression" else tuple(config.id2label.values())
-    tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
-    return ServedModel(model.encoder, tokenizer, names, tuple(config.text_columns), config.task_name or "model")
+    return ServedModel(
+        encoder=model.encoder,
+        tokenizer=tokenizer,
+        label_names=() if config.problem_type == "regression" else tuple(config.id2label.values()),
+        text_columns=tuple(config.text_columns),
+        task_name=config.task_name or "model",
+        max_length=config.max_length,
+        points=_points(config.operating_points, model.encoder),
+        recommended_point=config.recommended_point,
+        temperatures_E=None if config.temperatures is None else tuple(config.temperatures),
+    )
+
+
+def _served_run(directory: Path, checkpoint: str | os.PathLike[str] | None) -> ServedModel:
+    module, data = load_run(directory, checkpoint)
+    try:
+        result = read_result(directory)
+    except UserError:
+        result = {}  # a run that did not finish has no operating points
+    path = find_checkpoint(os.fspath(checkpoint), str(directory), "demo") if checkpoint else None
+    measured = result.get("checkpoint")
+    if path is not None and measured and Path(str(measured)).name != Path(path).name:
+        result = {}  # thresholds and temperatures of other weights
+    points, highlighted = _points(served_points(result), module.encoder), result.get("highlighted")
+    return ServedModel(
+        encoder=module.encoder,
+        tokenizer=data.tokenizer,
+        label_names=tuple(module.label_names),
+        text_columns=tuple(data.info.text_columns),
+        task_name=module.task_name,
+        max_length=data.max_length,
+        points=points,
+        recommended_point=highlighted if isinstance(highlighted, str) else None,
+        temperatures_E=stored_temperatures(result),
+    )
+
+
+def _points(points: Mapping[str, Any] | None, encoder: MultiExitEncoder) -> dict[str, tuple[Criterion, float]]:
+    return {name: resolve_point(points, name, encoder.exit_layers) for name in points or {}}
 
 
 def run_of_checkpoint(path: str | os.PathLike[str]) -> Path:

@@ -8,7 +8,7 @@ reaches the threshold. Carrying it out on a running encoder is `acl_lightning.ex
 from acl_lightning.exits.baseline import Baseline, constant_baseline, lead_intervals
 from acl_lightning.exits.bootstrap import Interval, PointIntervals, Resampled, band, bootstrap
 from acl_lightning.exits.budget import Budget, MaxLatency, MaxLoss, MinMeasuredSpeedup, MinSpeedup, full_depth
-from acl_lightning.exits.calibrated import Calibrated
+from acl_lightning.exits.calibrated import Calibrated, temperatures_of
 from acl_lightning.exits.confidence import Confidence
 from acl_lightning.exits.costs import ExitCosts
 from acl_lightning.exits.criterion import Criterion
@@ -40,7 +40,12 @@ from acl_lightning.exits.reliability import Bin, calibration_error, reliability
 from acl_lightning.exits.selection import CrossFitted, cross_fit, loss_name, recommend
 from acl_lightning.exits.static import Static
 from acl_lightning.exits.sweep import check_grids, exit_index, sweep, variant_of
-from acl_lightning.exits.temperature import fit_temperatures, negative_log_likelihood
+from acl_lightning.exits.temperature import (
+    exit_probabilities,
+    fit_temperatures,
+    negative_log_likelihood,
+    stored_temperatures,
+)
 
 __all__ = [
     "FPABEE",
@@ -84,6 +89,7 @@ __all__ = [
     "elue_score",
     "exit_histogram",
     "exit_index",
+    "exit_probabilities",
     "figure_points",
     "fit_temperatures",
     "from_config",
@@ -101,7 +107,9 @@ __all__ = [
     "register",
     "reliability",
     "spearman",
+    "stored_temperatures",
     "sweep",
+    "temperatures_of",
     "to_config",
     "variant_of",
     "without_arguments",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits.criterion import Criterion
+from acl_lightning.exits.temperature import check_temperatures
 
 
 class Calibrated(Criterion):
@@ -32,10 +32,7 @@ class Calibrated(Criterion):
         Raises:
             UserError: a temperature that is not positive and finite, or none.
         """
-        if not temperatures_E or not all(0 < one < math.inf for one in temperatures_E):
-            raise UserError(
-                "a positive temperature per exit", f"{list(temperatures_E)}", "See calibration in result.json."
-            )
+        check_temperatures(temperatures_E)
         self.criterion = criterion
         self.temperatures_E = tuple(float(one) for one in temperatures_E)
         self.name = f"calibrated_{criterion.name}"  # type: ignore[misc]  # tables tell wrapped criteria apart by it
@@ -82,3 +79,15 @@ class Calibrated(Criterion):
     def check_reachable(self, threshold: float, num_exits: int) -> None:
         """As the criterion inside does."""
         self.criterion.check_reachable(threshold, num_exits)
+
+
+def temperatures_of(criterion: Criterion, stored_E: Sequence[float] | None) -> tuple[float, ...] | None:
+    """Return the temperatures by which probabilities are calibrated at a criterion.
+
+    Args:
+        criterion: A `Calibrated` criterion brings its own temperatures.
+        stored_E: Temperatures of the run, used with every other criterion; None: the run was not calibrated.
+    """
+    if isinstance(criterion, Calibrated):
+        return criterion.temperatures_E
+    return None if stored_E is None else tuple(stored_E)

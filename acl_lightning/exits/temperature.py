@@ -1,8 +1,10 @@
-"""Making certainties of different exits mean the same: one temperature per exit (Guo et al., 2017)."""
+"""Temperature scaling: one temperature per exit, fitted on the selection half (Guo et al., 2017)."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -64,3 +66,44 @@ def _fit(logits_BC: Tensor, labels_B: Tensor) -> float:
             right = low + _GOLDEN * (high - low)
             at_right = loss(right)
     return math.exp((low + high) / 2)
+
+
+def exit_probabilities(logits_BC: Tensor, exit_B: Tensor, temperatures_E: Sequence[float] | None) -> Tensor:
+    """Return the class probabilities (B, C), `softmax(logits / T[exit])`, in float32.
+
+    Args:
+        logits_BC: logits of the exit that each sample left by.
+        exit_B: index of that exit, from 0.
+        temperatures_E: temperature of each exit; None: 1 at every exit, which gives uncalibrated probabilities.
+    """
+    logits_BC = logits_BC.float()
+    if temperatures_E is not None:
+        logits_BC = logits_BC / logits_BC.new_tensor(temperatures_E)[exit_B][:, None]
+    return logits_BC.softmax(dim=-1)
+
+
+def stored_temperatures(result: Mapping[str, Any]) -> tuple[float, ...] | None:
+    """Return the temperature of each exit that a run's `result.json` holds; None where the run was not calibrated.
+
+    Raises:
+        UserError: the run was calibrated, and its temperatures are missing or not positive numbers.
+    """
+    rows = result.get("calibration")
+    if not result.get("calibrated"):
+        return None
+    try:
+        temperatures_E = tuple(float(row["temperature"]) for row in rows or ())
+    except (TypeError, KeyError, ValueError):
+        temperatures_E = ()
+    check_temperatures(temperatures_E)
+    return temperatures_E
+
+
+def check_temperatures(temperatures_E: Sequence[float]) -> None:
+    """Raise `UserError` unless there is at least one temperature and all are positive and finite."""
+    if not temperatures_E or not all(0 < temperature < math.inf for temperature in temperatures_E):
+        raise UserError(
+            "a positive temperature per exit",
+            f"{list(temperatures_E)}",
+            "Validate the run again with --exit_sweep.calibrate=true.",
+        )

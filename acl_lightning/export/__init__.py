@@ -6,6 +6,7 @@ command line's `export` is both.
 """
 
 from acl_lightning.export.directory import export_run, exported_config
+from acl_lightning.export.loading import load_export
 from acl_lightning.export.model import EarlyExitOutput, MultiExitForSequenceClassification
 from acl_lightning.export.model_card import model_card
 from acl_lightning.export.onnx_graph import ExitGraph, export_onnx
@@ -18,6 +19,7 @@ __all__ = [
     "export_onnx",
     "export_run",
     "exported_config",
+    "load_export",
     "model_card",
     "resolve_point",
     "served_points",

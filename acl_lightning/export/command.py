@@ -37,9 +37,10 @@ def main(arguments: Sequence[str]) -> int:
     if given.exit_layer is not None and not given.onnx:
         raise UserError("--onnx beside --exit_layer", "none", "A directory holds all exits; a graph holds one.")
     if given.exit_layer is not None:
-        check_exit_layer(
-            given.exit_layer, read_result(given.run).get("exit_layers") or []
-        )  # before anything is written
+        layers = read_result(given.run).get("exit_layers") or []
+        if not isinstance(layers, list):
+            raise UserError("a list as `exit_layers` in result.json", f"{layers!r}", "Validate the run again.")
+        check_exit_layer(given.exit_layer, layers)  # before anything is written
     if given.onnx:
         onnxruntime()  # before anything is written, too
     out = given.out
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _onnx(model: MultiExitForSequenceClassification, path: Path, exit_layer: int | None) -> str:
-    graph = ExitGraph(model.encoder, exit_layer)
+    graph = ExitGraph(model.encoder, exit_layer, model.config.temperatures)
     has_types = getattr(model.config.backbone_config, "type_vocab_size", 0) > 1
     inputs = INPUTS if has_types else INPUTS[:2]
     export_onnx(graph, path, inputs)

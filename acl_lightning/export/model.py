@@ -10,17 +10,21 @@ from transformers import AutoModel, AutoModelForSequenceClassification, PreTrain
 from transformers.utils import ModelOutput
 
 from acl_lightning.encoders import ADAPTERS, EXIT_ROWS, ExitHead, MultiExitEncoder
+from acl_lightning.errors import UserError
+from acl_lightning.exits import temperatures_of
 from acl_lightning.exits.runtime import AdaptiveRuntime
+from acl_lightning.export.pipeline import register_pipeline
 from acl_lightning.export.served_points import resolve_point
 from acl_lightning.multi_exit_config import MultiExitConfig
 
 
 @dataclass
 class EarlyExitOutput(ModelOutput):  # type: ignore[misc]
-    """What the model answers.
+    """Output of the exported model.
 
     Attributes:
-        logits: (B, C), of the exit that each sample left by.
+        logits: (B, C), of the exit that each sample left by, divided by the exit's temperature where the run was
+            calibrated: their softmax is what `predict` writes.
         exit_layer: (B,), the layer of that exit, counted from 1.
     """
 
@@ -77,8 +81,18 @@ class MultiExitForSequenceClassification(PreTrainedModel):  # type: ignore[misc]
         criterion, threshold = resolve_point(config.operating_points, name, config.exit_layers)
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
+        if input_ids.shape[1] > self.encoder.backbone.max_tokens:
+            raise UserError(
+                f"at most {self.encoder.backbone.max_tokens} tokens per text",
+                f"{input_ids.shape[1]}",
+                "Call the tokenizer with truncation=True.",
+            )
         decisions = AdaptiveRuntime(self.encoder, criterion, threshold)(input_ids, attention_mask, token_type_ids)
-        output = EarlyExitOutput(logits=decisions.logits_BC, exit_layer=decisions.exit_layer_B)
+        logits_BC = decisions.logits_BC
+        temperatures_E = temperatures_of(criterion, config.temperatures)
+        if temperatures_E is not None:
+            logits_BC = logits_BC / logits_BC.new_tensor(temperatures_E)[decisions.exit_B][:, None]
+        output = EarlyExitOutput(logits=logits_BC, exit_layer=decisions.exit_layer_B)
         return output if return_dict is not False else output.to_tuple()
 
 
@@ -110,3 +124,4 @@ def _encoder(config: MultiExitConfig) -> MultiExitEncoder:
 
 
 AutoModelForSequenceClassification.register(MultiExitConfig, MultiExitForSequenceClassification, exist_ok=True)
+register_pipeline()

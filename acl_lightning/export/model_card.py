@@ -23,6 +23,8 @@ after layers {exits}; a sample leaves as soon as an exit is sure enough.
 
 - Input: {texts}
 - Output: {labels}
+- Probabilities: {probabilities}
+- Texts are truncated to {max_length} tokens, as in training.
 """
 
 _LOADING = """\
@@ -65,6 +67,8 @@ def model_card(name: str, config: MultiExitConfig, result: Mapping[str, Any]) ->
         layers=config.backbone_config.num_hidden_layers,
         exits=", ".join(map(str, config.exit_layers)),
         texts=" and ".join(f"`{column}`" for column in config.text_columns),
+        probabilities=_probabilities(config),
+        max_length=config.max_length or "an unknown number of",
         labels="one value" if regression else ", ".join(f"`{label}`" for label in config.id2label.values()),
     )
     points = config.operating_points or {}
@@ -81,6 +85,14 @@ def model_card(name: str, config: MultiExitConfig, result: Mapping[str, Any]) ->
     )
     sections = [header, _exits(result), _points(points, result.get("metric")), loading, limits, _origin(result)]
     return "\n".join(section for section in sections if section)
+
+
+def _probabilities(config: MultiExitConfig) -> str:
+    if config.problem_type == "regression":
+        return "none"
+    if config.temperatures is None:
+        return "the softmax of `logits`, not calibrated"
+    return "the softmax of `logits`, which are divided by a temperature per exit (fitted on the selection half)"
 
 
 def _exits(result: Mapping[str, Any]) -> str:

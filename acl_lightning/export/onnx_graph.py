@@ -31,16 +31,24 @@ class ExitGraph(nn.Module):
     Args:
         encoder: the encoder; its evaluation mode is switched on.
         exit_layer: a layer with an exit, counted from 1; None: the deepest.
+        temperatures: of each exit; the logits are divided by that of this exit, as in the exported model. None: the
+            logits are not calibrated.
 
     Raises:
         UserError: no exit after that layer.
     """
 
-    def __init__(self, encoder: MultiExitEncoder, exit_layer: int | None = None) -> None:
+    def __init__(
+        self,
+        encoder: MultiExitEncoder,
+        exit_layer: int | None = None,
+        temperatures: Sequence[float] | None = None,
+    ) -> None:
         super().__init__()
         layer = encoder.exit_layers[-1] if exit_layer is None else exit_layer
         check_exit_layer(layer, encoder.exit_layers)
         self.encoder, self.exit_layer = encoder, layer
+        self.temperature = None if temperatures is None else temperatures[encoder.exit_layers.index(layer)]
         self.eval()
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
@@ -49,7 +57,7 @@ class ExitGraph(nn.Module):
         for layer in range(self.exit_layer - 1):
             state = self.encoder.backbone.layer(layer, state)
         reading, _ = self.encoder.exit_first(self.exit_layer - 1, state)
-        return reading.logits_BC
+        return reading.logits_BC if self.temperature is None else reading.logits_BC / self.temperature
 
 
 def check_exit_layer(layer: int, exit_layers: Sequence[int]) -> None:

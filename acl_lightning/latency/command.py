@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     if given.data is None:
         batches = validation_batches(data, given.batch_size, given.rows)
     else:
-        batches = text_batches(data, given.data, given.batch_size, given.rows)
+        batches = text_batches(data, given.data, given.batch_size, given.rows, given.text_column)
     encoder = module.encoder.to(device)
     batches = on_device(batches, device)
     reference = plain_model(data.tokenizer_source, encoder.num_labels, device)
@@ -78,13 +78,24 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--rows", type=int, default=256, help="samples to time (default: the first 256, a window of throughput mode)"
     )
-    parser.add_argument("--data", type=path, help="a file of texts, one a line (default: the validation split)")
+    parser.add_argument(
+        "--data", type=path, help="texts: .csv, .tsv, .jsonl, or a file of one text per line (default: validation)"
+    )
+    parser.add_argument(
+        "--text_column",
+        "--text-column",
+        nargs="+",
+        metavar="NAME",
+        help="column of the texts in a .csv, .tsv or .jsonl, two for pairs (default: as the task names them)",
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=path, help="directory to write to (default: the run)")
     given = parser.parse_args(list(arguments))
     for name in ("batch_size", "repeats", "rows"):
         if getattr(given, name) < 1:
             raise UserError(f"--{name} of 1 or more", f"{getattr(given, name)}", "Raise it.")
+    if given.text_column and given.data is None:
+        raise UserError("--data beside --text_column", "none", "Give --data FILE, or omit --text_column.")
     unknown = [mode for mode in given.mode if mode not in MODES]
     if unknown:
         raise UserError(f"modes among {', '.join(MODES)}", repr(unknown[0]), "Choose one or more of them.")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from acl_lightning.data import GLUEDataModule
-from acl_lightning.errors import UserError
+from acl_lightning.latency.texts import read_texts
 
 #: What models take from a batch.
 NAMES = ("input_ids", "attention_mask", "token_type_ids")
@@ -25,22 +25,22 @@ def validation_batches(data: GLUEDataModule, batch_size: int, rows: int) -> list
     return [_inputs(batch) for batch in batches]
 
 
-def text_batches(data: GLUEDataModule, path: Path, batch_size: int, rows: int) -> list[Inputs]:
-    """Batches of the first `rows` lines of a text file, tokenised as the run's data; pairs are parted by a tab.
+def text_batches(
+    data: GLUEDataModule, path: Path, batch_size: int, rows: int, columns: Sequence[str] | None = None
+) -> list[Inputs]:
+    """Batches of the texts of a file's first `rows` rows, tokenised as the run's data.
+
+    Args:
+        data: the run's data.
+        path: see `read_texts`.
+        batch_size: rows of a batch.
+        rows: largest number of rows.
+        columns: names of the text columns; None: those of the task.
 
     Raises:
-        UserError: the file cannot be read, has no text, or lines with another number of texts than the task's rows.
+        UserError: see `read_texts`.
     """
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()][:rows]
-    except (OSError, ValueError) as error:
-        raise UserError(f"a text file at {path}", f"{error}", "Give one text per line, in UTF-8.") from error
-    width = len(data.info.text_columns)
-    texts = [line.split("\t") for line in lines]
-    wrong = next((number for number, row in enumerate(texts, start=1) if len(row) != width), None)
-    if not texts or wrong is not None:
-        found = f"{len(texts[wrong - 1])} in text {wrong}" if wrong is not None else "no text"
-        raise UserError(f"{width} text(s) a line in {path}, parted by tabs", found, "Blank lines are left out.")
+    texts = read_texts(path, data.info.text_columns, rows, chosen=columns, label_names=data.label_names)
     return [
         _inputs(
             data.tokenizer(

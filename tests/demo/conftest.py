@@ -6,6 +6,7 @@ from transformers import AutoTokenizer
 
 from acl_lightning.demo import ServedModel
 from acl_lightning.encoders import EncoderConfig
+from acl_lightning.exits import Patience, Static
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +18,16 @@ def served(tiny_backbone) -> ServedModel:
         for head in encoder.heads:
             head.classifier.weight.mul_(20)  # so that the exits differ
     tokenizer = AutoTokenizer.from_pretrained(tiny_backbone)
-    return ServedModel(encoder, tokenizer, ("negative", "positive"), ("sentence",), "sst2")
+    points = {"loss0": (Patience(), 1.0), "loss1": (Static(), 2.0)}
+    return ServedModel(
+        encoder,
+        tokenizer,
+        ("negative", "positive"),
+        ("sentence",),
+        "sst2",
+        points=points,
+        recommended_point="loss1",
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,16 @@
 """What the page shows: every exit as the encoder says it, leaving where the sweep's rule says."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
 
 from acl_lightning.demo import ServedModel, answer, criteria_for, load_served
+from acl_lightning.demo.answer import first_point
 from acl_lightning.demo.command import main as demo_command
 from acl_lightning.demo.page import rows, slider_range, verdict
+from acl_lightning.demo.page import table as html_table
 from acl_lightning.demo.served import run_of_checkpoint
 from acl_lightning.encoders import EncoderConfig
 from acl_lightning.errors import UserError
@@ -83,10 +86,13 @@ def test_texts_that_are_missing_or_too_many(served, texts):
 def test_the_table_and_the_verdict(served):
     found = answer(served, ["<b>film</b>"], Patience(), 1.0)
     table = rows(found)
-    assert [row[0] for row in table] == ["1", "2", "3"]
-    assert [row[-1] for row in table].count("leaves here") == 1
-    assert table[found.exit_layer - 1][-1] == "leaves here"
-    assert table[0][2].startswith("negative 0.")
+    layers = ["1", "2", "3"]
+    layers[found.exit_layer - 1] += " (leaves here)"
+    assert [row[0] for row in table] == layers
+    assert table[0][1].startswith(f"{found.exits[0].label} 0.")
+    assert "<td>&lt;b&gt;" not in html_table(found)
+    assert html_table(found).count("<tr class=leaves>") == 1
+    assert "Raw probabilities (not calibrated)" in verdict(found, 3)
     assert f"as <b>{found.exits[found.exit_layer - 1].label}</b>" in verdict(found, 3)
 
 
@@ -105,6 +111,7 @@ def test_an_export_is_served(served, tmp_path):
     again = load_served(tmp_path / "out")
     assert (again.label_names, again.text_columns, again.task_name) == (("negative", "positive"), ("sentence",), "sst2")
     alike(answer(again, [TEXT], Static(), 2.0).exits, answer(served, [TEXT], Static(), 2.0).exits)
+    assert again.max_tokens == served.encoder.backbone.max_tokens
     with pytest.raises(UserError, match="no checkpoint beside an export; found 'best'"):
         load_served(tmp_path / "out", "best")
 
@@ -126,8 +133,37 @@ def test_a_run_is_served(tiny_backbone, tmp_path):
 
     directory = finish_run(tiny_backbone, tmp_path / "run")
     run = load_served(directory)
+    assert list(run.points)[:2] == ["first", "loss0"]
+    assert first_point(run) == "loss1"
+    assert run.max_tokens == 32  # data.max_length
+    assert run.temperatures_E is None
+    long = answer(run, ["film " * 100], *run.points["first"])
+    assert (long.num_tokens, long.truncated, long.exit_layer) == (32, True, 1)
+    assert "(32 tokens, truncated)" in verdict(long, 3)
     assert (run.label_names, run.text_columns, run.task_name) == (("negative", "positive"), ("sentence",), "sst2")
     found = answer(run, [TEXT], Static(), 1.0)
     checkpoint = directory / "checkpoints/best.ckpt"
     named = load_served(run_of_checkpoint(checkpoint), str(checkpoint))
     alike(answer(named, [TEXT], Static(), 1.0).exits, found.exits)
+
+
+def test_it_opens_at_the_recommended_point_and_else_at_the_first(served):
+    assert first_point(served) == "loss1"
+    assert first_point(dataclasses.replace(served, recommended_point=None)) == "loss0"
+    assert first_point(dataclasses.replace(served, recommended_point="gone", points={})) is None
+
+
+def test_a_calibrated_model_shows_calibrated_probabilities(served):
+    temperatures_E = (0.5, 2.0, 4.0)
+    calibrated = dataclasses.replace(served, temperatures_E=temperatures_E)
+    with torch.no_grad():
+        logits_EC = served.encoder(**served.tokenizer(TEXT, return_tensors="pt")).logits_EBC[:, 0]
+    expected_EC = (logits_EC / torch.tensor(temperatures_E)[:, None]).softmax(dim=-1)
+    for criterion in (Static(), criteria_for(calibrated)["confidence"]):
+        found = answer(calibrated, [TEXT], criterion, 1.0)
+        assert found.calibrated
+        for one, expected_C in zip(found.exits, expected_EC.tolist(), strict=True):
+            assert list(one.probabilities.values()) == pytest.approx(expected_C, abs=1e-6)
+    # The certainty shown beside the probabilities is theirs.
+    assert [one.certainty for one in found.exits] == pytest.approx(expected_EC.amax(dim=-1).tolist(), abs=1e-6)
+    assert "Calibrated probabilities" in verdict(found, 3)

@@ -13,6 +13,7 @@ import pytest
 
 from acl_lightning.demo import build_page, open_page
 from acl_lightning.errors import UserError
+from acl_lightning.exits import recipe
 from acl_lightning.export import MultiExitForSequenceClassification, exported_config
 from acl_lightning.export.directory import write_directory
 
@@ -73,7 +74,9 @@ def wait(condition, what: str, seconds: float = 60):
 def address(served, tmp_path):
     """The command, serving an export from a process of its own for the length of a test."""
     pytest.importorskip("gradio", reason="the extra `demo` is not installed")
-    config = exported_config(served.encoder, served.label_names, served.text_columns, "sst2", {})
+    recommended = {name: {"exit": recipe(one), "threshold": at} for name, (one, at) in served.points.items()}
+    result = {"recommended": recommended, "highlighted": "loss1"}
+    config = exported_config(served.encoder, served.label_names, served.text_columns, "sst2", result)
     model = MultiExitForSequenceClassification(config)
     model.encoder.load_state_dict(served.encoder.state_dict())
     write_directory(tmp_path / "model", model.eval(), served.tokenizer, "card")
@@ -110,20 +113,47 @@ def test_type_classify_and_move_the_threshold(address, browser, tmp_path):
             value,
         )
 
+    def choose_point(label: str) -> None:
+        field = browser.find_element("css selector", "#operating-point input")
+        field.click()
+        option = "//ul[@role='listbox']//li[contains(., '" + label + "')]"
+        wait(lambda: browser.find_elements("xpath", option), label)[0].click()
+
+    def set_width(pixels: int) -> None:
+        metrics = {"width": pixels, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
     browser.get(address)
     wait(lambda: text_of("#classify") == "Classify", "the button")
+    value = "return document.querySelector('#operating-point input').value"
+    assert wait(lambda: browser.execute_script(value), "the point") == "loss1 (static 2)"
+    assert text_of("#threshold") == ""
     browser.find_element("css selector", "#classify").click()
     wait(lambda: "Type something into every field" in text_of("#verdict"), "the refusal of nothing")
     browser.find_element("css selector", "#text-0 textarea").send_keys(TEXT)
-    set_field("#threshold input[type=number]", "1")
     browser.find_element("css selector", "#classify").click()
-    wait(lambda: "Leaves after layer 3 of 3" in text_of("#verdict"), "full depth")
+    wait(lambda: "Leaves after layer 2 of 3" in text_of("#verdict"), "the recommended point")
     assert re.search(r"as (negative|positive): [\d.]+ ms, full depth [\d.]+ ms \(8 tokens\)", text_of("#verdict"))
     assert text_of("#exits").count("positive 0.") >= 3
+    choose_point("full depth")
+    wait(lambda: "Leaves after layer 3 of 3" in text_of("#verdict"), "full depth")
+    choose_point("set by hand")
+    wait(lambda: "threshold" in text_of("#threshold"), "the threshold")
+    set_field("#threshold input[type=number]", "1")
+    browser.find_element("css selector", "#classify").click()
+    wait(lambda: "Leaves after layer 3 of 3" in text_of("#verdict"), "full depth by hand")
     set_field("#threshold input[type=number]", "0.5")
     browser.find_element("css selector", "#classify").click()
     wait(lambda: "Leaves after layer 1 of 3" in text_of("#verdict"), "an early exit")
-    wait(lambda: "leaves here" in text_of("#exits"), "the table")
+    wait(lambda: "1 (leaves here)" in text_of("#exits"), "the table")
     browser.save_screenshot(os.environ.get("ACL_LIGHTNING_SCREENSHOT", str(tmp_path / "page.png")))
+    set_width(420)
+    widths = "const at = document.querySelector('#exits table').getBoundingClientRect();"
+    widths += "return [at.left, at.right, document.documentElement.scrollWidth, window.innerWidth]"
+    left, right, content, screen = browser.execute_script(widths)
+    assert screen == 420
+    assert 0 <= left < right <= 420
+    assert content <= 420
+    browser.save_screenshot(os.environ.get("ACL_LIGHTNING_NARROW_SCREENSHOT", str(tmp_path / "narrow.png")))
     asked = browser.execute_script("return performance.getEntriesByType('resource').map(one => one.name)")
     assert [name for name in asked if not name.startswith((address, "data:", "blob:"))] == []

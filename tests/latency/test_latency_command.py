@@ -139,6 +139,7 @@ def test_flops_are_those_of_the_mode(tiny_backbone):
         (["--rows=0"], r"--rows of 1 or more; found 0"),
         (["--operating_point", "loss9"], r"an operating point among: first, loss0, loss1, loss2; found 'loss9'"),
         (["--data=missing.txt"], r"a text file at missing.txt; found .*No such file"),
+        (["--text_column=sentence"], r"--data beside --text_column; found none"),
         (["--device=abacus"], r"a device of this machine; found 'abacus' .*Set --device cpu"),
         (["--device=meta:x"], r"a device of this machine; found 'meta:x'"),
         (["--ckpt_path=missing.ckpt"], r"a checkpoint at missing.ckpt; found no such file"),
@@ -155,9 +156,9 @@ def test_mistakes_get_one_line(run, tmp_path, arguments, message, capsys):
 def test_texts_with_another_number_of_columns_are_refused(run, tmp_path):
     _, data = load_run(run)
     path = tmp_path / "texts.txt"
-    for text, found in (("one\ttwo\n", "2 in text 1"), ("\n", "no text")):
+    for text, found in (("one\ttwo\n", r"1 text\(s\) a line .*; found 2 in text 1"), ("\n", "texts in .*; found none")):
         path.write_text(text)
-        with pytest.raises(UserError, match=rf"1 text\(s\) a line .*; found {found}"):
+        with pytest.raises(UserError, match=found):
             text_batches(data, path, 4, 10)
 
 

@@ -1,0 +1,56 @@
+"""The fields of a prediction that the model gives, in plain JSON types."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from acl_lightning.exits import exit_probabilities
+
+
+def prediction_answers(
+    logits_BC: Tensor,
+    exit_layer_B: Tensor,
+    *,
+    label_names: Sequence[str],
+    exit_layers: Sequence[int],
+    temperatures_E: Sequence[float] | None = None,
+    all_classes: bool = False,
+) -> list[dict[str, Any]]:
+    """Return `label` and `exit_layer` of each sample; for classes also `confidence` and `calibrated`.
+
+    Where a logit is not finite, all but `calibrated` and `exit_layer` are None.
+
+    Args:
+        logits_BC: Logits of the exit that each sample left by.
+        exit_layer_B: Layer of that exit, from 1.
+        label_names: Names of the classes; empty for a regression, whose label is the value.
+        exit_layers: Layer of each exit.
+        temperatures_E: Temperature of each exit; None: the probabilities are not calibrated.
+        all_classes: Also return `probabilities`, by class name.
+    """
+    layers = exit_layer_B.tolist()
+    if not label_names:
+        values = logits_BC.float().squeeze(-1).tolist()
+        return [
+            {"label": value if math.isfinite(value) else None, "exit_layer": layer}
+            for value, layer in zip(values, layers, strict=True)
+        ]
+    exit_B = torch.tensor([exit_layers.index(layer) for layer in layers], dtype=torch.long, device=logits_BC.device)
+    rows = exit_probabilities(logits_BC, exit_B, temperatures_E).tolist()
+    finite = logits_BC.isfinite().all(dim=-1).tolist()
+    answers = []
+    for row, known, layer in zip(rows, finite, layers, strict=True):
+        by_name = dict(zip(label_names, row, strict=True)) if known else None
+        answer: dict[str, Any] = {
+            "label": max(by_name, key=by_name.__getitem__) if by_name else None,
+            "confidence": max(row) if known else None,
+            "calibrated": temperatures_E is not None,
+            "exit_layer": layer,
+        }
+        answers.append(answer | ({"probabilities": by_name} if all_classes else {}))
+    return answers

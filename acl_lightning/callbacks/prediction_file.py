@@ -1,0 +1,148 @@
+"""The file that `predict` writes, row by row, so that a killed prediction continues where it stopped."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from acl_lightning.errors import UserError
+
+
+class PredictionFile:
+    """A JSON Lines file that appears under its name when it is complete.
+
+    Until then the rows are in a part file beside it, `.NAME-IDENTITY.part`, flushed after every batch. A later
+    prediction with the same identity keeps the complete rows of the part file.
+
+    Attributes:
+        num_rows: Number of rows written so far; also the index of the next row.
+        num_undefined: Number of rows so far without a label.
+    """
+
+    def __init__(self, path: Path, identity: str) -> None:
+        """Open the part file.
+
+        Args:
+            path: File to write.
+            identity: Text that is the same for two predictions only if they write the same rows.
+
+        Raises:
+            UserError: Another process is writing the part file, or the file system refuses.
+        """
+        self.path = path
+        self.part = path.with_name(f".{path.name}-{identity}.part")
+        self.num_rows = self.num_undefined = 0
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.part.open("ab+")
+        except OSError as error:
+            raise _refused(path, error) from error
+        if not _lock(self._file):
+            self._file.close()
+            raise UserError(
+                f"no other process that writes {path}", "one that is running", "Choose another --exit.output."
+            )
+
+    def resume(self, multiple: int, at_most: int | None = None) -> int:
+        """Keep the complete rows of the part file, and cut off what follows them.
+
+        Args:
+            multiple: Keep a multiple of this number of rows, so that the next batch is the same as without a stop.
+            at_most: Keep no more rows than this.
+
+        Returns:
+            Number of rows kept.
+        """
+        complete, undefined, end = 0, 0, 0  # up to the last multiple
+        num_rows, num_undefined, position = 0, 0, 0
+        self._file.seek(0)
+        for line in self._file:
+            row = _row(line)
+            if row is None or row.get("index") != num_rows:
+                break
+            num_rows, position = num_rows + 1, position + len(line)
+            num_undefined += row.get("label") is None
+            if num_rows % multiple == 0 and (at_most is None or num_rows <= at_most):
+                complete, undefined, end = num_rows, num_undefined, position
+        self._file.truncate(end)
+        self._file.seek(0, os.SEEK_END)
+        self.num_rows, self.num_undefined = complete, undefined
+        return complete
+
+    def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append rows, which are sorted by `index`; rows that were written before are left out.
+
+        Raises:
+            UserError: A row is missing, or the file system refuses; what was written before is kept.
+        """
+        try:
+            for row in rows:
+                if row["index"] < self.num_rows:
+                    continue  # several processes: the last batch is filled up with rows from the start
+                if row["index"] > self.num_rows:
+                    raise UserError(
+                        f"row {self.num_rows} next",
+                        f"row {row['index']}",
+                        "Predict with a loader that keeps the order.",
+                    )
+                text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+                self._file.write(text.encode("utf-8") + b"\n")
+                self.num_rows += 1
+                self.num_undefined += row["label"] is None
+            self._file.flush()
+        except OSError as error:
+            raise _refused(self.path, error) from error
+
+    def finish(self) -> None:
+        """Give the complete file its name, and remove part files that other settings left.
+
+        Raises:
+            UserError: The file system refuses; the part file is kept.
+        """
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self.part.replace(self.path)
+            self._file.close()
+            for left in self.path.parent.glob(f".{self.path.name}-*.part"):
+                with left.open("rb") as other:
+                    if _lock(other):
+                        left.unlink()
+        except OSError as error:
+            raise _refused(self.path, error) from error
+
+    def close(self) -> None:
+        """Close the part file, which remains for a later prediction; harmless when it is closed."""
+        self._file.close()
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """Return the row in a line; None where the line is incomplete or damaged."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Lock a file for as long as it is open; False where another process holds the lock."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _refused(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"to write {path}",
+        f"{error.strerror or error}",
+        "Free space and repeat the command, which continues where it stopped; or choose another --exit.output.",
+    )
