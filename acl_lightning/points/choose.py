@@ -66,7 +66,7 @@ def choose_points(
     if calibrate and record.is_regression:
         raise UserError("classes to calibrate", "a regression", "Leave out --calibrate.")
     criteria = readable_criteria(every_criterion(), record, calibrate=calibrate)
-    measure = partial(quality, metric, num_labels=record.logits_EBC.shape[-1])
+    measure = partial(quality, metric)
     swept = sweep(
         record.logits_EBC,
         record.labels_B,
