@@ -35,8 +35,9 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),
 ]
 
-#: Distance to the training in 32-true on the CPU over the length of its way.
-DISTANCE = {"32-true": 0.02, "bf16-mixed": 0.5, "16-mixed": 0.5}
+#: Distance to the training in 32-true on the CPU over the length of its way. In float16 the loss scaler skips the first
+#: steps until it has found its scale.
+DISTANCE = {"32-true": 0.02, "bf16-mixed": 0.5, "16-mixed": 0.8}
 
 
 @pytest.fixture(scope="module")
