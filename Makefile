@@ -59,7 +59,7 @@ bench: $(STAMP) ## speed as ratios: rules and terms over CE, CE over transformer
 gpu-check: $(if $(GPU_PYTHON),,$(STAMP)) ## on a machine with a GPU: its tests, the quickstart and a benchmark; writes experiments/gpu_check
 	$(or $(GPU_PYTHON),$(BIN)/python) -m tests.benchmarks.gpu_check
 
-# --- the study behind experiments/first_light: runs that are finished are not repeated --------------------------------
+# --- the study behind experiments/first_light: finished runs are not repeated, interrupted ones continue --------------
 
 GLUE ?= $(ACL_LIGHTNING_GLUE)
 GLUE_IS_THERE = @test -d "$(GLUE)" || { echo "GLUE=DIR must name the official GLUE files (DIR/RTE, DIR/SST-2)"; exit 2; }
@@ -78,9 +78,8 @@ $(STUDY)/rte-ce-%/done: ARGS = $(CE) --data.task=rte --trainer.max_epochs=2
 $(STUDY)/rte-acl-%/done: ARGS = --data.task=rte --trainer.max_epochs=2
 $(RUNS): | $(STAMP)
 	$(GLUE_IS_THERE)
-	rm -rf $(@D)
 	$(BIN)/python -m acl_lightning fit --config conf/fit/glue.yaml $(ARGS) --data.root=$(GLUE) \
-		--seed_everything=$(lastword $(NAME_AND_SEED)) --run_dir=$(@D)
+		--seed_everything=$(lastword $(NAME_AND_SEED)) --run_dir=$(@D) --ckpt_path=auto
 	@touch $@
 
 .PHONY: first-light
@@ -97,10 +96,9 @@ $(PILOT)/rte-%/done: ARGS = --data.task=rte
 $(PILOT)/sst2-%/done: ARGS = --data.task=sst2 --data.train_rows=2000
 $(PILOT_RUNS): | $(STAMP)
 	$(GLUE_IS_THERE)
-	rm -rf $(@D)
 	$(BIN)/python -m acl_lightning fit $(WATCHED) $(ARGS) --data.root=$(GLUE) --trainer.max_steps=60 \
 		--model.encoder.exit_row=$(word 2,$(subst -, ,$(notdir $(@D)))) --model.optimization.learning_rate=5e-5 \
-		--seed_everything=$(lastword $(NAME_AND_SEED)) --run_dir=$(@D)
+		--seed_everything=$(lastword $(NAME_AND_SEED)) --run_dir=$(@D) --ckpt_path=auto
 	@touch $@
 
 .PHONY: conflict-pilot
@@ -114,11 +112,10 @@ GEOMETRY_RUNS := $(foreach objective,ce scl acl,$(foreach seed,0 1,$(GEOMETRY)/$
 
 $(GEOMETRY_RUNS): | $(STAMP)
 	$(GLUE_IS_THERE)
-	rm -rf $(@D)
 	$(BIN)/python -m acl_lightning fit --config conf/fit/glue.yaml --config conf/callbacks/representation.yaml \
 		--config conf/objective/$(firstword $(NAME_AND_SEED)).yaml --data.task=sst2 --data.train_rows=100 \
 		--data.root=$(GLUE) --trainer.max_epochs=20 --trainer.check_val_every_n_epoch=5 \
-		--seed_everything=$(lastword $(NAME_AND_SEED)) --run_dir=$(@D)
+		--seed_everything=$(lastword $(NAME_AND_SEED)) --run_dir=$(@D) --ckpt_path=auto
 	@touch $@
 
 .PHONY: representations

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from jsonargparse import Namespace, set_parsing_settings
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
@@ -22,7 +24,10 @@ from omegaconf.errors import OmegaConfBaseException
 from acl_lightning.arguments import TRUST_HELP
 from acl_lightning.callbacks import (
     AdaptivePrediction,
+    AtomicCheckpointIO,
+    CheckpointPaths,
     ClosingTable,
+    CommonEnd,
     ConfigWriter,
     ExitSweep,
     GradientConflict,
@@ -30,6 +35,7 @@ from acl_lightning.callbacks import (
     ProgressBar,
     ResultWriter,
     RNGState,
+    SlurmRequeue,
     TrainingCurves,
     ValidationHalves,
 )
@@ -38,7 +44,10 @@ from acl_lightning.data import GLUEDataModule, task_info
 from acl_lightning.errors import UserError
 from acl_lightning.module import ACLModule
 from acl_lightning.parsing import Parser, in_one_line, user_error_behind
-from acl_lightning.run_directory import CHECKPOINTS, choose_run_directory, config_hash, find_checkpoint
+from acl_lightning.run_directory import CHECKPOINTS, choose_run_directory, config_hash, is_first_process
+from acl_lightning.runs.interruption import advice
+from acl_lightning.runs.session import Session
+from acl_lightning.runs.start import AlreadyFinished, starting_checkpoint
 from acl_lightning.sections import link_sections
 from acl_lightning.trust import check_outputs, only_trusted_classes, split_trust, trust
 
@@ -55,8 +64,9 @@ NOT_SETTINGS = {"run_dir", "ckpt_path"}
 class CommandLine(LightningCLI):
     """LightningCLI for `ACLModule` on `GLUEDataModule`; see the README for its keys."""
 
-    def __init__(self, args: Sequence[str] | None = None) -> None:
+    def __init__(self, args: Sequence[str] | None = None, session: Session | None = None) -> None:
         self.arguments = list(sys.argv[1:] if args is None else args)
+        self.session = session or Session()
         super().__init__(
             model_class=ACLModule,
             datamodule_class=GLUEDataModule,
@@ -64,7 +74,8 @@ class CommandLine(LightningCLI):
             trainer_defaults={
                 "logger": {
                     "class_path": "lightning.pytorch.loggers.CSVLogger",
-                    "init_args": {"save_dir": "runs", "name": None},  # another logger would take over CSVLogger's name
+                    # Another logger would take over CSVLogger's name. Written at once: a kill loses no metrics.
+                    "init_args": {"save_dir": "runs", "name": None, "flush_logs_every_n_steps": 1},
                 },
                 "max_epochs": 3,
                 "num_sanity_val_steps": 0,
@@ -123,14 +134,17 @@ class CommandLine(LightningCLI):
         settings = yaml.safe_load(text)
         identity = config_hash(yaml.safe_dump({k: v for k, v in settings.items() if k not in NOT_SETTINGS}))
         task = task_info(config.data.task).name
-        config.ckpt_path = find_checkpoint(config.ckpt_path, config.run_dir, command)
+        self.session.command, self.session.termination.immediate = command, command == "predict"
+        config.ckpt_path = starting_checkpoint(config.ckpt_path, config.run_dir, command, settings)
         if command == "predict":  # they are in the file; a list of them would grow with the data
             config.return_predictions = bool(config.return_predictions)
         directory = choose_run_directory(config.run_dir, command, task, identity, config.ckpt_path)
+        self.session.use(directory, lock=is_first_process())
         result = ResultWriter()
         result.config_hash = identity
         result.config_files = [Path(str(file)).name for file in config.get("config") or []]
         self.own_callbacks = [ConfigWriter(command, text), RNGState(), result, ClosingTable()]
+        self.own_callbacks += [CheckpointPaths(), SlurmRequeue(), CommonEnd(self.session.termination)]
         config.trainer.default_root_dir = str(directory)
         for name in ("best_checkpoint", "last_checkpoint"):
             config[name].dirpath = str(directory / CHECKPOINTS)
@@ -138,6 +152,12 @@ class CommandLine(LightningCLI):
         for logger in loggers if isinstance(loggers, list) else [loggers]:
             if isinstance(logger, Namespace):
                 _write_into(logger, directory)
+
+    def after_instantiate_classes(self) -> None:
+        """Let the module refuse a checkpoint of another task or architecture before anything is written."""
+        path = self.config[str(self.subcommand)].ckpt_path
+        if path is not None:
+            self.model.on_load_checkpoint(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the callbacks that are no matter of taste; progress bar and learning rate where they are wanted."""
@@ -147,7 +167,10 @@ class CommandLine(LightningCLI):
             self.trainer_defaults["callbacks"].append(ProgressBar())
         if settings.logger not in (None, False):
             self.trainer_defaults["callbacks"].extend([LearningRateMonitor("step"), TrainingCurves()])
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+        return trainer
 
     def after_fit(self) -> None:
         """Measure the best checkpoint: sweep, curve, result and closing table are about it.
@@ -191,7 +214,7 @@ def main(args: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", message=".*checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", message=".*recommended to use `self.log.*sync_dist=True")  # torchmetrics does it
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")  # --trust is taken out of it
-    warnings.filterwarnings("ignore", message="The dirpath has changed from")  # a checkpoint of another run
+    warnings.filterwarnings("ignore", message="The dirpath has changed from")  # `validate` of a checkpoint elsewhere
     try:
         return _run(args)
     except (MisconfigurationException, OmegaConfBaseException) as error:
@@ -223,14 +246,26 @@ def _run(args: Sequence[str] | None) -> int:
     arguments, trusted = split_trust(list(sys.argv[1:] if args is None else args))
     trust(trusted)
     own = find(arguments)
-    if own is not None:
-        return run(own, arguments[1:])
-    problem = unknown(arguments, list(CommandLine.subcommands()))
+    problem = None if own is not None else unknown(arguments, list(CommandLine.subcommands()))
     if problem is not None:
         return _refuse(problem)
     reads_a_run = arguments[:1] != ["fit"] and not ({"-h", "--help"} & {*arguments[:1]})
-    with only_trusted_classes() if reads_a_run else contextlib.nullcontext():
-        CommandLine(arguments if trusted else args)
+    with Session() as session:
+        try:
+            if own is not None:
+                return run(own, arguments[1:])
+            with only_trusted_classes() if reads_a_run else contextlib.nullcontext():
+                CommandLine(arguments if trusted else args, session)
+        except AlreadyFinished as finished:
+            if is_first_process():
+                print(finished)  # noqa: T201
+        except (KeyboardInterrupt, SystemExit) as stop:
+            code = session.termination.exit_code(stop)
+            if code is None:
+                raise
+            if is_first_process():
+                print(advice(code, session.command, session.run), file=sys.stderr)  # noqa: T201
+            return code
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,3 +48,13 @@ def write_text_atomically(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` (UTF-8) to `path` through `replaced_atomically`."""
     with replaced_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def remove_temporary_files(directory: Path) -> None:
+    """Remove what `replaced_atomically` left in `directory` when its process was killed.
+
+    Call it only where no other process writes.
+    """
+    for path in directory.glob(".*-*"):
+        if path.is_file() and re.fullmatch(r"\..+-[a-z0-9_]{8}(\.\w+)?", path.name):
+            path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Callbacks that end their own process as a power cut would, at a fixed place in a run."""
+"""Callbacks that kill their own process, or send it a signal, at a fixed place in a run."""
 
 from __future__ import annotations
 
@@ -24,6 +24,27 @@ class KillBeforeBatch(Callback):
         """Die if this is the place."""
         if (trainer.current_epoch, batch_idx) == self.place:
             die()
+
+
+class SignalBeforeBatch(Callback):
+    """Sends the process of rank `rank` the signal `name` before batch `batch` of epoch `epoch`, all counted from 0."""
+
+    def __init__(self, epoch: int, batch: int, name: str, rank: int = 0) -> None:
+        self.place = (rank, epoch, batch)
+        self.signal = signal.Signals[name]
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        """Send it if this is the place."""
+        if (trainer.global_rank, trainer.current_epoch, batch_idx) == self.place:
+            os.kill(os.getpid(), self.signal)
+
+
+class SignalInPrediction(Callback):
+    """Sends this process SIGTERM before the first batch of a prediction."""
+
+    def on_predict_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0) -> None:
+        """Send it."""
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class KillInValidation(Callback):

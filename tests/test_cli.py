@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -431,3 +432,167 @@ def test_a_threshold_beyond_the_last_exit_is_refused(fitted, command):
     code, error = command("predict", *arguments, *high, defaults=False)
     assert code == 2
     assert "a threshold of static up to 3 with 3 exits; found 9" in error
+
+
+def contents(directory):
+    """Relative path -> bytes of every file."""
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_auto_starts_then_finds_the_run_finished(command, tmp_path, capsys):
+    run = tmp_path / "run"
+    again = ("fit", ACL, f"--run_dir={run}", "--ckpt_path=auto")
+    assert command(*again) == (0, "")
+    before = contents(run)
+    assert "is finished" not in capsys.readouterr().out
+    from acl_lightning.cli import main
+
+    assert command(*again, "--data.num_workers=1") == (0, "")
+    assert contents(run) == before
+    code, error = command(*again, "--model.optimization.learning_rate=0.5", "--data.max_length=16")
+    assert code == 2
+    assert "found model.optimization.learning_rate: 5.0e-05 -> 0.5; data.max_length: 32 -> 16" in error
+    assert contents(run) == before
+    capsys.readouterr()
+    config = f"--config={run / 'config.yaml'}"
+    assert main(["fit", config, f"--run_dir={run}", "--ckpt_path=auto"]) == 0
+    assert f"{run} is finished, with the same configuration: nothing to do" in capsys.readouterr().out
+
+
+#: Settings whose old value a resumed run would keep, or that would make it another run.
+FIXED_ON_RESUME = (
+    "model.optimization.learning_rate=0.5",
+    "model.optimization.head_learning_rate=0.5",
+    "model.optimization.weight_decay=0.5",
+    "model.optimization.warmup_fraction=0.5",
+    "model.optimization.max_grad_norm=0.5",
+    "model.optimization.accumulate=2",
+    "model.encoder.dropout=0.5",
+    "model.check_every_n_steps=3",
+    "model.gradient_rule=Sum",
+    "model.objective.init_args.weight=0.3",
+    "data.batch_size=4",
+    "data.max_length=16",
+    "data.seed=3",
+    "data.train_rows=32",
+    "seed_everything=3",
+    "trainer.precision=bf16-mixed",
+    "trainer.val_check_interval=2",
+    "trainer.limit_val_batches=1",
+    "best_checkpoint.monitor=val/accuracy",
+)
+
+
+def test_a_resumed_run_keeps_the_settings_that_it_was_trained_with(fitted, command):
+    """By `last`, by a file of the run, and by one of another run; nothing is written."""
+    before = contents(fitted)
+    last = str(fitted / "checkpoints/last.ckpt")
+    for number, setting in enumerate(FIXED_ON_RESUME):
+        directory = fitted if number % 3 < 2 else fitted.with_name("other")
+        resumed = (f"--run_dir={directory}", f"--ckpt_path={last if number % 3 else 'last'}")
+        code, error = command("fit", ACL, *resumed, "--trainer.max_epochs=2", f"--{setting}")
+        assert code == 2, setting
+        assert f"found {setting.partition('=')[0].replace('.init_args', '')}: " in error
+        assert len(error.splitlines()) == 1
+    assert contents(fitted) == before
+    assert not fitted.with_name("other").exists()
+
+
+def test_a_refused_command_changes_nothing_in_a_finished_run(fitted, command, tmp_path):
+    """Refused by the settings, the checkpoint's task, its shapes, the data."""
+    before = contents(fitted)
+    into, best = f"--run_dir={fitted}", f"--ckpt_path={fitted / 'checkpoints/best.ckpt'}"
+    refused = (
+        ("fit", into, "--ckpt_path=last", "--data.task=mrpc"),
+        ("predict", into, best, "--data.task=mrpc"),
+        ("test", into, best, "--model.encoder.exit_row=cls"),
+        ("predict", into, best, "--data.source=local", f"--data.root={tmp_path}"),
+    )
+    for subcommand, *arguments in refused:
+        assert command(subcommand, ACL, *arguments)[0] == 2
+    assert contents(fitted) == before
+
+
+def test_a_directory_in_use_is_refused(fitted, command):
+    from acl_lightning.runs.lock import locked
+
+    best = f"--ckpt_path={fitted / 'checkpoints/best.ckpt'}"
+    with locked(fitted):
+        for arguments in (("fit", "--ckpt_path=auto", "--trainer.max_epochs=2"), ("predict", best), ("test", best)):
+            code, error = command(arguments[0], ACL, f"--run_dir={fitted}", *arguments[1:])
+            assert code == 2
+            assert "expected a run directory that no other process writes to" in error
+
+
+def test_the_best_score_follows_a_moved_run(fitted, command):
+    """A score that no epoch can reach: whatever comes later is worse."""
+    last = fitted / "checkpoints/last.ckpt"
+    content = torch.load(last)
+    (state,) = (state for name, state in content["callbacks"].items() if name.startswith("ModelCheckpoint"))
+    state["best_model_score"] = state["kth_value"] = torch.tensor(2.0)
+    state["best_k_models"] = dict.fromkeys(state["best_k_models"], torch.tensor(2.0))
+    torch.save(content, last)
+    best = (fitted / "checkpoints/best.ckpt").read_bytes()
+    moved = fitted.rename(fitted.with_name("moved"))
+    longer = ("fit", ACL, "--trainer.max_epochs=2", "--last_checkpoint.every_n_steps=1")
+    assert command(*longer, f"--run_dir={moved}", "--ckpt_path=auto") == (0, "")
+    assert (moved / "checkpoints/best.ckpt").read_bytes() == best
+    assert json.loads((moved / "result.json").read_text())["checkpoint"] == str(moved / "checkpoints/best.ckpt")
+    # In a new directory the best checkpoint is copied; without it there is no telling what the score belongs to.
+    new = moved.with_name("new")
+    torch.save(content, moved / "checkpoints/last.ckpt")
+    resumed = (*longer, f"--run_dir={new}", f"--ckpt_path={moved / 'checkpoints/last.ckpt'}")
+    assert command(*resumed) == (0, "")
+    assert (new / "checkpoints/best.ckpt").read_bytes() == best
+    (moved / "checkpoints/best.ckpt").unlink()
+    code, error = command(*resumed[:-2], f"--run_dir={moved.with_name('third')}", resumed[-1])
+    assert code == 2
+    assert "expected the best checkpoint so far at" in error
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_an_interrupted_run_says_how_to_continue(name, code, command, tmp_path):
+    run = tmp_path / "run"
+    callback = ("epoch=0", "batch=1", f"name={name}")
+    arguments = [f"--trainer.callbacks.init_args.{argument}" for argument in callback]
+    settings = ("--data.batch_size=8", "--last_checkpoint.every_n_steps=1", f"--run_dir={run}")
+    interrupted = command("fit", ACL, *settings, "--trainer.callbacks.class_path=killers.SignalBeforeBatch", *arguments)
+    cause = "SIGTERM" if code == 143 else "Ctrl-C"
+    line = f"python -m acl_lightning fit --config {run}/config.yaml --run_dir={run} --ckpt_path=auto"
+    assert interrupted == (code, f"interrupted by {cause}. To continue: {line}\n")
+    assert json.loads((run / "result.json").read_text())["status"] == "interrupted"
+    assert (run / "logs/metrics.csv").exists()
+    continued = [*line.split()[3:], "--trainer.callbacks=null"]
+    assert command(*continued, defaults=False) == (0, "")
+    assert json.loads((run / "result.json").read_text())["status"] == "finished"
+
+
+def test_an_interrupted_prediction_ends_at_once(fitted, command, tmp_path):
+    arguments = (f"--config={fitted / 'config.yaml'}", f"--ckpt_path={fitted / 'checkpoints/best.ckpt'}")
+    callback = "--trainer.callbacks.class_path=killers.SignalInPrediction"
+    out = f"--run_dir={tmp_path / 'out'}"
+    result = command("predict", *arguments, callback, "--trust=killers", out, defaults=False)
+    assert result == (143, "interrupted by SIGTERM. To start again, repeat the command.\n")
+    assert not (tmp_path / "out/predictions.jsonl").exists()
+
+
+def test_a_refused_command_leaves_no_directory(command, tmp_path):
+    assert command("fit", ACL, "--model.encoder.exits=[2,9]")[0] == 2
+    assert command("fit", ACL, "--model.encoder.exits=[2,9]", f"--run_dir={tmp_path / 'run'}")[0] == 2
+    assert list((tmp_path / "runs").iterdir()) == []
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("code", [143, 1, 0])
+def test_make_marks_only_finished_runs(code, tmp_path):
+    (tmp_path / "python").write_text(f"#!/bin/sh\nmkdir -p runs/first_light/row-cls-seed0\nexit {code}\n")
+    (tmp_path / "python").chmod(0o755)
+    target = "runs/first_light/row-cls-seed0/done"
+    stamp = tmp_path / "stamp"
+    stamp.touch()
+    makefile = (CONF.parent / "Makefile").read_text()
+    (tmp_path / "Makefile").write_text(makefile)
+    command = ["make", "-C", str(tmp_path), f"BIN={tmp_path}", f"STAMP={stamp}", "-o", str(stamp), f"GLUE={tmp_path}"]
+    made = subprocess.run([*command, target], capture_output=True, text=True, check=False)
+    assert (made.returncode == 0) == (code == 0), made.stderr
+    assert (tmp_path / target).exists() == (code == 0)

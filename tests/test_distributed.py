@@ -245,3 +245,33 @@ def test_the_command_line_starts_two_processes(command, backbone, tmp_path):
     assert furthest(*states) < 1e-5
     assert (one / "exit_sweep.csv").read_text().count("\n") == (two / "exit_sweep.csv").read_text().count("\n")
     assert run.stderr == ""
+
+
+def test_sigterm_to_one_process_ends_all(tiny_backbone, tmp_path):
+    """After the same batch; Lightning's own handler leaves two processes on gloo waiting for each other."""
+    signalled = ("epoch=0", "batch=2", "name=SIGTERM", "rank=1")
+    arguments = [
+        *(f"--model.encoder.backbone={tiny_backbone}", "--data.source=synthetic", "--data.synthetic_rows=64"),
+        *("--data.max_length=16", "--data.batch_size=4", "--trainer.strategy=ddp", "--trainer.devices=2"),
+        *(
+            "--trainer.accelerator=cpu",
+            "--trainer.enable_progress_bar=false",
+            "--trainer.log_every_n_steps=1",
+            f"--run_dir={tmp_path / 'run'}",
+        ),
+        "--trainer.callbacks.class_path=killers.SignalBeforeBatch",
+        *(f"--trainer.callbacks.init_args.{argument}" for argument in signalled),
+    ]
+    run = subprocess.run(
+        [sys.executable, "-m", "acl_lightning", "fit", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert run.returncode == 143, run.stderr
+    assert run.stderr.count("interrupted by SIGTERM. To continue: ") == 1
+    assert "Traceback" not in run.stderr
+    assert json.loads((tmp_path / "run/result.json").read_text())["status"] == "interrupted"

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 
 from acl_lightning.files import write_text_atomically
 
@@ -15,7 +16,8 @@ from acl_lightning.files import write_text_atomically
 class ConfigWriter(Callback):
     """Writes `config.yaml` (of `fit`) or `COMMAND.yaml` into the run directory and hands the settings to the loggers.
 
-    The file is complete: `fit --config RUN/config.yaml` repeats the run in a directory of its own.
+    The file is complete: `fit --config RUN/config.yaml` repeats the run in a directory of its own. It is written when
+    the first step is about to begin, so a command that is refused before (data, checkpoint, settings) changes nothing.
 
     Args:
         command: the subcommand.
@@ -27,8 +29,29 @@ class ConfigWriter(Callback):
         self.text = text
         self._done = False
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write once, on the first process, before anything is trained. A resumed run keeps the earlier text too."""
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write before the first training batch, when the whole checkpoint has been restored."""
+        self._write(trainer)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write where there was nothing to train."""
+        self._write(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write before the first batch of `validate`."""
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self._write(trainer)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write before the first batch of `test`."""
+        self._write(trainer)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write before the first batch of `predict`."""
+        self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
+        """Write once, on the first process. A resumed run keeps the earlier text too."""
         if self._done or not trainer.is_global_zero:
             return
         self._done = True

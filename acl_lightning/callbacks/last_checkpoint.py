@@ -37,14 +37,28 @@ class LastCheckpoint(Checkpoint):
         """Where the checkpoint lies."""
         return Path(self.dirpath or Path(trainer.default_root_dir) / "checkpoints") / "last.ckpt"
 
+    def can_resume_after(self, trainer: Trainer, outputs: Any) -> bool:
+        """Whether a run that resumes from a checkpoint saved after this batch repeats what would have followed.
+
+        Not in the middle of an accumulation group, whose gradients no checkpoint holds. Not before a validation, as
+        after the last batch of an epoch: a run resumed from between the two would leave the validation out, and with it
+        a candidate for the best checkpoint.
+
+        Args:
+            trainer: the Trainer, in `on_train_batch_end`.
+            outputs: what `training_step` returned.
+        """
+        report = outputs["report"]  # None in the middle of an accumulation group
+        at_step = not (trainer.is_last_batch or report is None or report.skipped)
+        return at_step and not _validation_follows(trainer)
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save when a step completed that is due.
 
-        Where a validation follows this batch, the checkpoint is saved after it: a run resumed from a checkpoint between
-        the two would leave the validation out, and with it a candidate for the best checkpoint. At the last batch of an
-        epoch the end of the epoch saves.
+        Where a validation follows this batch, the checkpoint is saved after it. At the last batch of an epoch the end
+        of the epoch saves.
         """
         report = outputs["report"]  # None in the middle of an accumulation group
         self._waits_for_validation = False

@@ -26,9 +26,9 @@ _log = logging.getLogger(__name__)
 
 
 class ResultWriter(Callback):
-    """Writes `result.json` into the run directory: at the end of `validate` as finished, on an exception as failed.
+    """Writes `result.json` into the run directory: at the end of `validate`, and when a command fails or is stopped.
 
-    One JSON object: `status` ("finished" or "failed"), `error` (one line, or null), `task`, `metrics`
+    One JSON object: `status` ("finished", "failed" or "interrupted"), `error` (one line, or null), `task`, `metrics`
     (`trainer.callback_metrics`), what `ExitSweep` found (`per_exit`, `full_depth`, `recommended`, ... of `summarise`),
     `checkpoint`, `config_hash`, `config_files`, `seed`, `precision`, `world_size`, `device`, `versions`, `git`,
     `started`, `finished` (ISO 8601, UTC), `fit_seconds`, `validate_seconds` (null where this process did not do it).
@@ -36,7 +36,8 @@ class ResultWriter(Callback):
 
     A finished result is only ever replaced by a finished one: a mistake in a later `validate` does not destroy it. A
     `validate` that measures a finished run anew keeps the earlier file as `result-before-validating.json`, and takes
-    over what it cannot know itself: `fit_seconds` and `config_hash`.
+    over what it cannot know itself: `fit_seconds` and `config_hash`. A command that is refused before its first step
+    writes nothing beside the configuration of an earlier one.
 
     Attributes:
         config_hash: identity of the run's whole configuration, set by the command line.
@@ -50,11 +51,16 @@ class ResultWriter(Callback):
         self._started = datetime.now(UTC)
         self._clock: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
+        self._accepted = False  # whether a first step began
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock of the fit. A result of the run that is now resumed speaks of other weights: it makes way."""
+        """Start the clock of the fit."""
         self._started = datetime.now(UTC)
         self._clock["fit"] = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Rename the result of the run that is now resumed: it is about other weights."""
+        self._accepted = True
         if trainer.is_global_zero and self._path(trainer).exists():
             self._path(trainer).replace(self._path(trainer).with_name("result-before-resuming.json"))
 
@@ -67,6 +73,7 @@ class ResultWriter(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock of `validate`; validations during the fit belong to the fit."""
         if trainer.state.fn == TrainerFn.VALIDATING:
+            self._accepted = True
             self._clock["validate"] = time.monotonic()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -76,12 +83,17 @@ class ResultWriter(Callback):
             self._write(trainer, pl_module, status="finished", error=None)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Write the failed result; failing at that must not hide the exception itself."""
-        if _is_finished(self._path(trainer)):
+        """Write the failed or interrupted result; failing at that must not hide the exception itself.
+
+        SIGTERM arrives as `SystemExit`.
+        """
+        path = self._path(trainer)
+        if _is_finished(path) or (not self._accepted and path.with_name("config.yaml").exists()):
             return
+        status = "interrupted" if isinstance(exception, KeyboardInterrupt | SystemExit) else "failed"
         first_line = next(iter(str(exception).splitlines()), "")
         try:
-            self._write(trainer, pl_module, status="failed", error=f"{type(exception).__name__}: {first_line}")
+            self._write(trainer, pl_module, status=status, error=f"{type(exception).__name__}: {first_line}")
         except UserError as error:
             _log.warning("%s was not written: %s", FILE_NAME, error)
 

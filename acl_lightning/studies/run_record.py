@@ -81,7 +81,7 @@ class UnfinishedRun:
 
     Attributes:
         name: name of its directory.
-        status: `failed` (it says so itself) or `missing`.
+        status: `failed` or `interrupted` (from its result), or `missing`.
         reason: its error, or which file is not there.
     """
 
@@ -107,7 +107,7 @@ def read_run(directory: str | os.PathLike[str]) -> Run | UnfinishedRun:
     try:
         result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
         if result["status"] != "finished":
-            return UnfinishedRun(name, "failed", str(result["error"]))
+            return UnfinishedRun(name, str(result["status"]), str(result["error"]))
         lacking = [key for key in NEEDED if key not in result]
         if lacking:
             return UnfinishedRun(name, "missing", f"result.json has no {', '.join(lacking)}")

@@ -1,0 +1,1 @@
+"""Life cycle of a run directory: lock, resume, interruption."""
