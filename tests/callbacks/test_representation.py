@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from fake_module import QUIET_TRAINER
+from lightning.pytorch import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from training_runs import in_processes, still_backbone, tiny_data, tiny_module, tiny_trainer
 
@@ -139,13 +140,18 @@ def test_a_regression_is_measured_without_classes(backbone, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == FILES
 
 
-def test_a_model_that_diverged_is_reported_as_undefined(backbone, tmp_path):
+class Spoil(Callback):
+    """Makes the embeddings of the second exit NaN after its logits, which the module would refuse, are computed."""
+
+    def on_validation_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
+        outputs["embeddings_EBD"][1].fill_(math.nan)
+
+
+def test_embeddings_that_are_not_finite_are_reported_as_undefined(backbone, tmp_path):
     data = tiny_data(backbone)
     module = tiny_module(backbone, data)
-    with torch.no_grad():
-        module.encoder.heads[1].pooler.bias.fill_(math.nan)
     callback = RepresentationDiagnostics(layers=[2])
-    trainer = tiny_trainer(tmp_path, limit_val_batches=1.0, callbacks=[callback])
+    trainer = tiny_trainer(tmp_path, limit_val_batches=1.0, callbacks=[Spoil(), callback])
     trainer.validate(module, datamodule=data, verbose=False)
     first, second, third = rows_of(tmp_path)
     assert all(first[name] and third[name] for name in MEASURES)
