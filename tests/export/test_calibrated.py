@@ -45,12 +45,21 @@ def run(tiny_backbone, tmp_path_factory):
 TEMPERATURES = [0.05, 0.5, 3.0]
 
 
+def keep(line, lines):
+    """Remember the command line that builds its Trainer."""
+    lines.append(line)
+    return build_trainer(line)
+
+
+build_trainer = CommandLine.instantiate_trainer
+
+
 def predict(run, out, *arguments):
     config, checkpoint = f"--config={run / 'config.yaml'}", f"--ckpt_path={run / 'checkpoints/best.ckpt'}"
     lines = []
     with (
         mock.patch.object(sys, "argv", ["acl_lightning"]),
-        mock.patch("acl_lightning.cli.CommandLine", lambda given: lines.append(CommandLine(given))),
+        mock.patch.object(CommandLine, "instantiate_trainer", lambda line: keep(line, lines)),
     ):
         assert main(["predict", config, checkpoint, f"--run_dir={out}", *arguments]) == 0
     assert lines[0].trainer.predict_loop.predictions == []  # a list of them would grow with the data
