@@ -40,6 +40,8 @@ def read_result(directory: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(result, dict) or result.get("status") != "finished":
         raise UserError(f"a finished run in {path.parent}", "one that failed", "Finish the run, or name another.")
     measured = result.get("recommended") or {}
+    if not isinstance(measured, dict) or not all(isinstance(point, dict) for point in measured.values()):
+        raise UserError(f"operating points by name as `recommended` in {path}", "a damaged file", "Validate again.")
     added = added_points(path.parent)
     return {**result, "recommended": {**measured, **{n: one for n, one in added.items() if n not in measured}}}
 
@@ -101,6 +103,8 @@ def named_point(result: Mapping[str, Any], name: str, remedy: str) -> Mapping[st
     point: Mapping[str, Any] = points[name]
     if "exit" not in point:
         raise UserError(f"how {name!r} leaves", "a result of an older version", "Run `validate` again.")
+    if not isinstance(point.get("threshold"), int | float):
+        raise UserError(f"the threshold of {name!r}", f"{point.get('threshold')!r}", "Run `validate` again.")
     return point
 
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import nn
 
 from acl_lightning.callbacks.prediction_answers import prediction_answers
-from acl_lightning.callbacks.prediction_file import PredictionFile
+from acl_lightning.callbacks.prediction_file import PredictionFile, weights_hash
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Criterion, Static, from_recipe, recipe, stored_temperatures, temperatures_of
 from acl_lightning.exits.runtime import AdaptiveRuntime
@@ -83,9 +82,7 @@ class AdaptivePrediction(Callback):
         """Open the output file, and return the number of batches that are in it; the checkpoint is loaded."""
         self._leaving = self._exit_rule(trainer, pl_module)
         num_exits = len(pl_module.exit_layers)  # type: ignore[arg-type]
-        self._temperatures_E = temperatures_of(self._leaving[0], _temperatures_beside(trainer.ckpt_path))
-        if self._temperatures_E is not None and len(self._temperatures_E) != num_exits:
-            raise UserError(f"temperatures of {num_exits} exits", f"{len(self._temperatures_E)}", "Validate again.")
+        self._temperatures_E = temperatures_of(self._leaving[0], _temperatures_beside(trainer.ckpt_path, num_exits))
         first_batch = 0
         if trainer.is_global_zero:
             path = Path(trainer.default_root_dir) / self.output
@@ -195,7 +192,7 @@ class AdaptivePrediction(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         criterion, threshold = self._leaving
         settings = {
-            "weights": _weights_hash(pl_module),
+            "weights": weights_hash(pl_module),
             "split": data.predict_split,
             "rows": data.rows(data.predict_split).content_hash() if _continues(data) else None,
             "batches": [getattr(data, "eval_batch_size", None), trainer.world_size, str(trainer.precision)],
@@ -205,7 +202,7 @@ class AdaptivePrediction(Callback):
         return hashlib.sha256(json.dumps(settings, default=str).encode()).hexdigest()[:10]
 
 
-def _temperatures_beside(checkpoint: object) -> tuple[float, ...] | None:
+def _temperatures_beside(checkpoint: object, num_exits: int) -> tuple[float, ...] | None:
     """Temperatures in the `result.json` of a checkpoint's run; None where it has none for this checkpoint."""
     if not checkpoint:
         return None
@@ -219,20 +216,12 @@ def _temperatures_beside(checkpoint: object) -> tuple[float, ...] | None:
     measured = result.get("checkpoint")
     if measured and Path(str(measured)).name != Path(str(checkpoint)).name:
         return None
-    return stored_temperatures(result)
+    return stored_temperatures(result, num_exits)
 
 
 def _continues(data: object) -> bool:
     """Whether a DataModule can begin a prediction at a later batch."""
     return hasattr(data, "first_predict_batch")
-
-
-def _weights_hash(module: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def read_operating_point(checkpoint: object, name: str) -> tuple[Criterion, float]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import torch
+from torch import nn
 
 from acl_lightning.errors import UserError
 
@@ -118,6 +122,15 @@ class PredictionFile:
     def close(self) -> None:
         """Close the part file, which remains for a later prediction; harmless when it is closed."""
         self._file.close()
+
+
+def weights_hash(module: nn.Module) -> str:
+    """Return a hash of the names and values of a module's parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _row(line: bytes) -> dict[str, Any] | None:

@@ -102,7 +102,7 @@ def _served_run(directory: Path, checkpoint: str | os.PathLike[str] | None) -> S
         max_length=data.max_length,
         points=points,
         recommended_point=highlighted if isinstance(highlighted, str) else None,
-        temperatures_E=stored_temperatures(result),
+        temperatures_E=stored_temperatures(result, module.encoder.num_exits),
     )
 
 

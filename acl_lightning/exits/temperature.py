@@ -82,11 +82,11 @@ def exit_probabilities(logits_BC: Tensor, exit_B: Tensor, temperatures_E: Sequen
     return logits_BC.softmax(dim=-1)
 
 
-def stored_temperatures(result: Mapping[str, Any]) -> tuple[float, ...] | None:
+def stored_temperatures(result: Mapping[str, Any], num_exits: int) -> tuple[float, ...] | None:
     """Return the temperature of each exit that a run's `result.json` holds; None where the run was not calibrated.
 
     Raises:
-        UserError: the run was calibrated, and its temperatures are missing or not positive numbers.
+        UserError: the run was calibrated, and its temperatures are missing, not positive, or of other exits.
     """
     rows = result.get("calibration")
     if not result.get("calibrated"):
@@ -96,6 +96,12 @@ def stored_temperatures(result: Mapping[str, Any]) -> tuple[float, ...] | None:
     except (TypeError, KeyError, ValueError):
         temperatures_E = ()
     check_temperatures(temperatures_E)
+    if len(temperatures_E) != num_exits:
+        raise UserError(
+            f"temperatures of {num_exits} exits in result.json",
+            f"{len(temperatures_E)}",
+            "Validate the run again with --exit_sweep.calibrate=true.",
+        )
     return temperatures_E
 
 

@@ -91,10 +91,7 @@ def exported_config(
     row: Any = encoder.exit_rows[0]
     backbone: Any = encoder.backbone
     kinds = {kind: name for name, kind in EXIT_ROWS.items()}
-    temperatures_E = stored_temperatures(result)
-    if temperatures_E is not None and len(temperatures_E) != encoder.num_exits:
-        found = ValueError(f"{len(temperatures_E)} temperatures for {encoder.num_exits} exits")
-        raise damaged_result("calibration", found)
+    temperatures_E = stored_temperatures(result, encoder.num_exits)
     points, highlighted = served_points(result), result.get("highlighted")
     return MultiExitConfig(
         backbone_config=backbone.model.config.to_dict(),

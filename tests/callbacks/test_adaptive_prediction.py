@@ -54,3 +54,14 @@ def test_without_a_readable_result_there_is_no_operating_point(tmp_path, content
         read_operating_point(tmp_path / "checkpoints/best.ckpt", "loss1")
     with pytest.raises(UserError, match="a checkpoint for an operating point; found none"):
         read_operating_point(None, "loss1")
+
+
+@pytest.mark.parametrize(
+    "recommended",
+    [["loss1"], "loss1", {"loss1": 3}, {"loss1": {"exit": "static", "threshold": 1.0}}]
+    + [{"loss1": {"exit": {"name": "static"}, "threshold": threshold}} for threshold in (None, "1", [])],
+)
+def test_an_odd_result_is_one_line(tmp_path, recommended):
+    (tmp_path / "result.json").write_text(json.dumps({"status": "finished", "recommended": recommended}))
+    with pytest.raises(UserError, match=r"expected .*; found .*"):
+        read_operating_point(tmp_path / "checkpoints/best.ckpt", "loss1")

@@ -9,10 +9,17 @@ import torch
 from finished_runs import finish_run
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-from acl_lightning.cli import main
+from acl_lightning.cli import CommandLine, main
 from acl_lightning.demo import answer, load_served
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Calibrated, Entropy, exit_probabilities, stored_temperatures, temperatures_of
+from acl_lightning.exits import (
+    Calibrated,
+    Entropy,
+    exit_probabilities,
+    from_config,
+    stored_temperatures,
+    temperatures_of,
+)
 from acl_lightning.export import export_run
 from acl_lightning.saved_run import load_run
 
@@ -38,10 +45,24 @@ def run(tiny_backbone, tmp_path_factory):
 TEMPERATURES = [0.05, 0.5, 3.0]
 
 
+def keep(line, lines):
+    """Remember the command line that builds its Trainer."""
+    lines.append(line)
+    return build_trainer(line)
+
+
+build_trainer = CommandLine.instantiate_trainer
+
+
 def predict(run, out, *arguments):
     config, checkpoint = f"--config={run / 'config.yaml'}", f"--ckpt_path={run / 'checkpoints/best.ckpt'}"
-    with mock.patch.object(sys, "argv", ["acl_lightning"]):
+    lines = []
+    with (
+        mock.patch.object(sys, "argv", ["acl_lightning"]),
+        mock.patch.object(CommandLine, "instantiate_trainer", lambda line: keep(line, lines)),
+    ):
         assert main(["predict", config, checkpoint, f"--run_dir={out}", *arguments]) == 0
+    assert lines[0].trainer.predict_loop.predictions == []  # a list of them would grow with the data
     return [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
 
 
@@ -81,7 +102,7 @@ def test_predict_writes_calibrated_confidences(run, tmp_path, arguments):
     assert all(list(row["probabilities"]) == NAMES for row in rows)
     if "loss1" in str(arguments):  # its own criterion has the temperatures that were fitted
         point = json.loads((run / "result.json").read_text())["recommended"]["loss1"]
-        temperatures = point["exit"]["init_args"].get("temperatures_E", TEMPERATURES)
+        temperatures = temperatures_of(from_config(point["exit"]), TEMPERATURES)
     else:
         temperatures = TEMPERATURES
     check(rows, expected_rows(run), temperatures)
@@ -156,6 +177,11 @@ def test_probabilities_by_hand():
 
 @pytest.mark.parametrize("rows", [None, [], [{}], [{"temperature": 0}], [{"temperature": "warm"}], ["warm"], 3])
 def test_stored_temperatures_that_are_none(rows):
-    assert stored_temperatures({"calibrated": False, "calibration": rows}) is None
+    assert stored_temperatures({"calibrated": False, "calibration": rows}, 1) is None
     with pytest.raises(UserError, match="a positive temperature per exit; found"):
-        stored_temperatures({"calibrated": True, "calibration": rows})
+        stored_temperatures({"calibrated": True, "calibration": rows}, 1)
+
+
+def test_stored_temperatures_of_another_model():
+    with pytest.raises(UserError, match=r"temperatures of 2 exits in result\.json; found 1"):
+        stored_temperatures({"calibrated": True, "calibration": [{"temperature": 1.0}]}, 2)

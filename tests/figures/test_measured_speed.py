@@ -31,6 +31,7 @@ def test_points_lie_at_their_speed_and_quality():
     ]
     assert {text.get_text() for text in axes.texts} == {"full_depth", "loss1"}
     assert axes.get_ylabel() == "accuracy (%)"
+    assert axes.get_xlabel() == "speed-up over the plain model"
 
 
 def test_no_points_make_an_empty_figure():
