@@ -9,6 +9,7 @@ import torch
 from finished_runs import finish_run
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
+from acl_lightning.callbacks.prediction_file import PredictionFile
 from acl_lightning.cli import CommandLine, main
 from acl_lightning.demo import answer, load_served
 from acl_lightning.errors import UserError
@@ -113,6 +114,19 @@ def test_without_calibration_the_row_says_so(tiny_backbone, tmp_path):
     rows = predict(run, tmp_path / "out", "--exit.operating_point=first")
     assert not any("probabilities" in row for row in rows)
     check(rows, expected_rows(run), None)
+
+
+def test_the_command_continues_a_prediction_that_was_killed(run, tmp_path):
+    whole = predict(run, tmp_path / "whole", "--data.eval_batch_size=4")
+    killed = mock.patch.object(PredictionFile, "finish", PredictionFile.close)  # before the file gets its name
+    with killed, pytest.raises(FileNotFoundError):
+        predict(run, tmp_path / "killed", "--data.eval_batch_size=4")
+    (part,) = (tmp_path / "killed").glob(".predictions.jsonl-*.part")
+    part.write_bytes(part.read_bytes()[: part.stat().st_size // 2])
+    with mock.patch.object(PredictionFile, "write", autospec=True, side_effect=PredictionFile.write) as write:
+        assert predict(run, tmp_path / "killed", "--data.eval_batch_size=4") == whole
+    assert 0 < write.call_count < len(whole) // 4
+    assert not part.exists()
 
 
 def test_temperatures_of_another_checkpoint_are_not_used(run, tmp_path):
