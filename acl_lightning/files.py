@@ -53,8 +53,8 @@ def write_text_atomically(path: str | os.PathLike[str], text: str) -> None:
 def remove_temporary_files(directory: Path) -> None:
     """Remove what `replaced_atomically` left in `directory` when its process was killed.
 
-    Call it only where no other process writes.
+    Call it only where no other process writes. Part files (`.part`), which a later command continues, stay.
     """
     for path in directory.glob(".*-*"):
-        if path.is_file() and re.fullmatch(r"\..+-[a-z0-9_]{8}(\.\w+)?", path.name):
+        if path.suffix != ".part" and path.is_file() and re.fullmatch(r"\..+-[a-z0-9_]{8}(\.\w+)?", path.name):
             path.unlink(missing_ok=True)

@@ -216,7 +216,7 @@ def test_the_command_line_starts_two_processes(command, backbone, tmp_path):
         f"--config={ROOT / 'conf/objective/acl.yaml'}",
         f"--model.encoder.backbone={backbone}",
         *("--model.encoder.dropout=0", "--model.global_pool=true", "--model.optimization.learning_rate=1e-3"),
-        *("--data.source=synthetic", "--data.synthetic_rows=48", "--data.max_length=16"),
+        *("--data.source=synthetic", "--data.synthetic_rows=48", "--data.max_length=32"),
         *(
             "--trainer.accelerator=cpu",
             "--trainer.log_every_n_steps=1",

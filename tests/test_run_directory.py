@@ -57,11 +57,12 @@ def test_processes_started_together_need_a_common_directory(variable, monkeypatc
 
 def test_temporary_files_are_no_checkpoints_and_are_removed(tmp_path):
     leaked = checkpoint(tmp_path / "run/checkpoints/.last-ab_3defg.ckpt", 1)
-    kept = leaked.with_name(".last.ckpt")
-    kept.touch()
+    kept = {leaked.with_name(name) for name in (".last.ckpt", ".predictions.jsonl-0123abcd.part")}
+    for path in kept:
+        path.touch()
     assert choose_run_directory("run", "fit", "rte", "abc", None) == Path("run")
     remove_temporary_files(leaked.parent)
-    assert list(leaked.parent.iterdir()) == [kept]
+    assert set(leaked.parent.iterdir()) == kept
 
 
 def test_auto_takes_the_newest_undamaged_checkpoint(tmp_path):
