@@ -12,7 +12,7 @@ from types import ModuleType
 
 #: The module that defines `AutoConfig`; the configuration is registered there once it has been imported.
 AUTO_CONFIG = "transformers.models.auto.configuration_auto"
-OUR_CONFIG = "acl_lightning.multi_exit_config"
+OUR_CONFIG = "acl_lightning.export.config"
 
 
 def register_when_imported() -> None:

@@ -27,7 +27,7 @@ def finish_run(backbone: str, directory: Path, *arguments: str) -> Path:
         assert main(["fit", *arguments, backbone_argument, *TINY, f"--run_dir={directory}"]) == 0
     path = directory / "result.json"
     result = json.loads(path.read_text())
-    static = {"class_path": "acl_lightning.exits.static.Static", "init_args": {}}
+    static = {"class_path": "acl_lightning.exits.criteria.static.Static", "init_args": {}}
     measured = next(iter(result["recommended"].values()))
     first = {**measured, "criterion": "static", "threshold": 1.0, "exit": static}
     path.write_text(json.dumps({**result, "recommended": {"first": first, **result["recommended"]}}))

@@ -5,7 +5,7 @@ import platform
 
 import pytest
 
-from acl_lightning.allocator import keep_freed_memory
+from acl_lightning.training.allocator import keep_freed_memory
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")

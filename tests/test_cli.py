@@ -36,7 +36,7 @@ def test_a_run_leaves_everything_and_can_be_run_again(fitted, command, tmp_path,
     assert {path.name for path in (fitted / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     result = json.loads((fitted / "result.json").read_text())
     assert result["status"] == "finished"
-    assert set(result["recommended"]) == {"loss0", "loss1", "loss2"}
+    assert set(result["recommended"]) == {"drop0", "drop1", "drop2"}
     assert result["seed"] == 0
     assert len(result["config_hash"]) == 10
     assert result["config_files"] == ["acl.yaml"]
@@ -109,12 +109,12 @@ def test_predict_takes_an_operating_point_by_name(fitted, command, tmp_path):
         f"--ckpt_path={fitted / 'checkpoints/best.ckpt'}",
         f"--run_dir={tmp_path / 'named'}",
     )
-    assert command("predict", *arguments, "--exit.operating_point=loss1", defaults=False) == (0, "")
+    assert command("predict", *arguments, "--exit.operating_point=drop1", defaults=False) == (0, "")
     lines = (tmp_path / "named/predictions.jsonl").read_text().splitlines()
     assert len(lines) == 16
     code, error = command("predict", *arguments, "--exit.operating_point=fastest", defaults=False)
     assert code == 2
-    assert "expected an operating point among: loss0, loss1, loss2; found 'fastest'" in error
+    assert "expected an operating point among: drop0, drop1, drop2; found 'fastest'" in error
 
 
 def test_without_a_criterion_predict_goes_to_full_depth(fitted, command, tmp_path):
@@ -188,7 +188,7 @@ def test_wandb_offline_holds_configuration_table_and_figure(command, tmp_path, m
     assert {".json", ".png"} <= media
     (record,) = offline.glob("*.wandb")
     content = record.read_bytes()
-    for text in (b"acl_lightning.gradients.Discard", b"named-run", b"exit/area", b"exit/loss1/layer_speedup"):
+    for text in (b"acl_lightning.gradients.ACLGrad", b"named-run", b"exit/area", b"exit/drop1/layer_speedup"):
         assert text in content
     assert b"lightning_logs" not in content  # the default name of another logger
 
@@ -215,10 +215,10 @@ MISTAKES = {
     ),
     "a fraction for an integer": (["--data.batch_size=2.5"], r"an integer for data\.batch_size; found 2\.5"),
     "wrong class": (["--model.gradient_rule=Average"], r"GradientRule.* for model\.gradient_rule; found Average"),
-    "misspelt class": (["--model.gradient_rule=Discrad"], r"Did you mean Discard\?"),
+    "misspelt class": (["--model.gradient_rule=Discrad"], r"Did you mean ACLGrad\?"),
     "misspelt path of a class": (
         ["--model.gradient_rule=acl_lightning.gradients.Discrad"],
-        r"module 'acl_lightning\.gradients' has no attribute 'Discrad'.* Did you mean Discard\?",
+        r"module 'acl_lightning\.gradients' has no attribute 'Discrad'.* Did you mean ACLGrad\?",
     ),
     "class of another kind": (["--model.gradient_rule=acl_lightning.exits.Entropy"], r"not correspond to a subclass"),
     "package that is not installed": (

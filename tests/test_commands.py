@@ -8,9 +8,8 @@ import sys
 
 import pytest
 
-from acl_lightning import commands
-from acl_lightning.cli import main
-from acl_lightning.commands import COMMANDS
+from acl_lightning.cli import commands, main
+from acl_lightning.cli.commands import COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -50,7 +49,7 @@ def test_help_lists_them():
 
 
 def test_the_table_itself_imports_nothing():
-    code = "import sys, acl_lightning.commands; assert not {'torch', 'lightning', 'matplotlib'} & set(sys.modules)"
+    code = "import sys, acl_lightning.cli.commands; assert not {'torch', 'lightning', 'matplotlib'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -17,8 +17,23 @@ from training_runs import ROOT, furthest, in_processes, still_backbone, tiny_dat
 from acl_lightning.callbacks import AdaptivePrediction
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Confidence
-from acl_lightning.gradients import BackwardRows, Discard, PerLayer, PerTensor, Project, Representation, TopLayers
-from acl_lightning.objectives import ACF, ACLCrossLayer, ACLEmbed, Combined, SelfDistillation, SupervisedContrastive
+from acl_lightning.gradients import (
+    ACLGrad,
+    BackwardRows,
+    PerLayer,
+    PerTensor,
+    ProtectedPCGrad,
+    Representation,
+    TopLayers,
+)
+from acl_lightning.objectives import (
+    ACF,
+    ACLCrossLayer,
+    ACLEmbed,
+    SelfDistillation,
+    SupervisedContrastive,
+    WeightedObjective,
+)
 
 #: 44 rows in global batches of 8: the last one is smaller. 6 steps an epoch.
 ROWS, GLOBAL_BATCH = 44, 8
@@ -37,7 +52,7 @@ class Decisions(Callback):
 
 def contrastive() -> dict[str, Any]:
     """A term that often conflicts with cross-entropy, and the rule that then drops it."""
-    return {"objective": Combined(SupervisedContrastive(0.1)), "gradient_rule": Discard()}
+    return {"objective": WeightedObjective(SupervisedContrastive(0.1)), "gradient_rule": ACLGrad()}
 
 
 #: Two epochs on two processes.
@@ -50,14 +65,17 @@ SCENARIOS: dict[str, dict[str, Any]] = {
 
 #: One epoch on two and on four processes, with a pool of all of them.
 OBJECTIVES: dict[str, dict[str, Any]] = {
-    "ACL-Embed": {"objective": Combined(ACLEmbed(0.1)), "gradient_rule": Discard()},
-    "ACL-CL": {"objective": Combined(ACLCrossLayer(0.1)), "gradient_rule": Discard()},
-    "ACF": {"objective": Combined(ACF(0.1)), "gradient_rule": Discard()},
-    "self-distillation": {"objective": Combined(SelfDistillation()), "gradient_rule": Discard()},
-    "two terms": {"objective": Combined([SupervisedContrastive(0.1), ACLEmbed(0.1)]), "gradient_rule": Discard()},
-    "project": contrastive() | {"gradient_rule": Project()},
+    "ACL-Embed": {"objective": WeightedObjective(ACLEmbed(0.1)), "gradient_rule": ACLGrad()},
+    "ACL-CL": {"objective": WeightedObjective(ACLCrossLayer(0.1)), "gradient_rule": ACLGrad()},
+    "ACF": {"objective": WeightedObjective(ACF(0.1)), "gradient_rule": ACLGrad()},
+    "self-distillation": {"objective": WeightedObjective(SelfDistillation()), "gradient_rule": ACLGrad()},
+    "two terms": {
+        "objective": WeightedObjective([SupervisedContrastive(0.1), ACLEmbed(0.1)]),
+        "gradient_rule": ACLGrad(),
+    },
+    "project": contrastive() | {"gradient_rule": ProtectedPCGrad()},
     "per layer": contrastive() | {"gradient_scope": PerLayer()},
-    "per tensor": contrastive() | {"gradient_scope": PerTensor(), "gradient_rule": Project()},
+    "per tensor": contrastive() | {"gradient_scope": PerTensor(), "gradient_rule": ProtectedPCGrad()},
     "top layer": contrastive() | {"gradient_scope": TopLayers()},
     "representation": contrastive() | {"gradient_scope": Representation()},
     "every third step": contrastive() | {"check_every_n_steps": 3},

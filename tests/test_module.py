@@ -9,20 +9,20 @@ from lightning.pytorch import Callback
 from lightning.pytorch.plugins import MixedPrecision
 from training_runs import furthest, still_backbone, tiny_data, tiny_module, tiny_trainer, weights
 
-from acl_lightning.callbacks import GradientConflict
+from acl_lightning.callbacks import GradientMonitor
 from acl_lightning.data import GLUEDataModule
 from acl_lightning.encoders import EncoderConfig
 from acl_lightning.errors import UserError
-from acl_lightning.gradients import Discard
-from acl_lightning.module import ACLModule
+from acl_lightning.gradients import ACLGrad
 from acl_lightning.objectives import (
     ACLEmbed,
-    Combined,
     CrossEntropy,
     GateCorrectness,
     SupervisedContrastive,
     Uniform,
+    WeightedObjective,
 )
+from acl_lightning.training.module import ACLModule
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def backbone(tiny_backbone, tmp_path_factory) -> str:
 
 
 def acl() -> dict:
-    return {"objective": Combined(ACLEmbed(), weight=0.5), "gradient_rule": Discard()}
+    return {"objective": WeightedObjective(ACLEmbed(), weight=0.5), "gradient_rule": ACLGrad()}
 
 
 class Watch(Callback):
@@ -191,9 +191,9 @@ class BrokenOnce(CrossEntropy):
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted(backbone, tmp_path):
-    telemetry = GradientConflict(every_n_steps=100)
-    objective = Combined(ACLEmbed(), weight=0.5, protected=BrokenOnce())
-    module, watch = fit(backbone, tmp_path, callbacks=[telemetry], objective=objective, gradient_rule=Discard())
+    telemetry = GradientMonitor(every_n_steps=100)
+    objective = WeightedObjective(ACLEmbed(), weight=0.5, protected=BrokenOnce())
+    module, watch = fit(backbone, tmp_path, callbacks=[telemetry], objective=objective, gradient_rule=ACLGrad())
     skipped = [report.skipped for report in watch.reports]
     assert skipped == [math.isnan(loss) for loss in watch.losses] == [False, True, False, False, False]
     assert telemetry.skipped == sum(skipped) == 1
@@ -208,9 +208,9 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(backbone, tmp_path):
 
 
 def test_telemetry_changes_nothing_and_tells_the_angle(backbone, tmp_path):
-    contrastive = {"objective": Combined(SupervisedContrastive(), weight=0.5), "gradient_rule": Discard()}
+    contrastive = {"objective": WeightedObjective(SupervisedContrastive(), weight=0.5), "gradient_rule": ACLGrad()}
     silent, expected = fit(backbone, tmp_path, **contrastive)
-    telemetry = GradientConflict(every_n_steps=1)
+    telemetry = GradientMonitor(every_n_steps=1)
     module, watch = fit(backbone, tmp_path, callbacks=[telemetry], **contrastive)
     assert furthest(weights(silent), weights(module)) == 0  # the same training on the same machine
     logged = {name: value.item() for name, value in module.trainer.callback_metrics.items()}
@@ -240,8 +240,8 @@ class Logged(Callback):
 def test_losses_per_exit_are_exact_in_mixed_precision(backbone, tmp_path):
     """Their mean is the loss that was trained on, which is computed in float32."""
     logged = Logged()
-    objective = Combined(SupervisedContrastive(0.05), exit_weights=Uniform())
-    callbacks = [GradientConflict(every_n_steps=1), logged]
+    objective = WeightedObjective(SupervisedContrastive(0.05), exit_weights=Uniform())
+    callbacks = [GradientMonitor(every_n_steps=1), logged]
     fit(backbone, tmp_path, callbacks=callbacks, objective=objective, trainer={"precision": "bf16-mixed"})
     assert len(logged.steps) == 5
     for values in logged.steps:
@@ -328,12 +328,12 @@ def test_the_module_is_a_plain_torch_module(backbone):
 
 def test_a_checkpoint_of_the_command_line_loads_by_itself(command, tmp_path):
     run = tmp_path / "run"
-    assert command("fit", f"--run_dir={run}", "--model.encoder.exits=[1,3]", "--model.gradient_rule=Discard")[0] == 0
+    assert command("fit", f"--run_dir={run}", "--model.encoder.exits=[1,3]", "--model.gradient_rule=ACLGrad")[0] == 0
     path = run / "checkpoints/best.ckpt"
     content = torch.load(path, weights_only=True)
     module = ACLModule.load_from_checkpoint(path, weights_only=True)
     assert module.exit_layers == (1, 3)
-    assert isinstance(module.gradient_rule, Discard)
+    assert isinstance(module.gradient_rule, ACLGrad)
     assert module.label_names == ["negative", "positive"]
     assert furthest(weights(module), content["state_dict"]) == 0
 
@@ -354,14 +354,14 @@ def test_a_checkpoint_of_a_module_made_by_hand_loads(backbone, tmp_path):
 
 
 def logged_names(backbone, directory, **settings) -> set[str]:
-    """Names of what `GradientConflict` logs in an epoch."""
+    """Names of what `GradientMonitor` logs in an epoch."""
     names = set()
 
     class Logged(Callback):
         def on_train_batch_end(self, trainer, pl_module, *_):
             names.update(trainer.callback_metrics)
 
-    fit(backbone, directory, callbacks=[GradientConflict(every_n_steps=1), Logged()], **settings)
+    fit(backbone, directory, callbacks=[GradientMonitor(every_n_steps=1), Logged()], **settings)
     return {name for name in names if name.startswith("gradient/")}
 
 
@@ -369,7 +369,7 @@ def logged_names(backbone, directory, **settings) -> set[str]:
 def test_a_term_that_shares_no_parameter_has_no_angle(protected_alone, backbone, tmp_path):
     """The gate's: it would be 90 degrees at every step."""
     terms = [GateCorrectness(), *([] if protected_alone else [ACLEmbed()])]
-    settings = {"encoder": {"learnt_gate": True}, "objective": Combined(terms), "gradient_rule": Discard()}
+    settings = {"encoder": {"learnt_gate": True}, "objective": WeightedObjective(terms), "gradient_rule": ACLGrad()}
     found = logged_names(backbone, tmp_path, **settings)
     assert not any("gate_correctness" in name for name in found)
     compared = {f"gradient/{kind}/acl_embed" for kind in ("cosine", "angle", "norm", "conflict_rate")}
@@ -378,18 +378,24 @@ def test_a_term_that_shares_no_parameter_has_no_angle(protected_alone, backbone,
 
 
 def test_a_term_that_is_switched_off_has_no_angle(backbone, tmp_path):
-    found = logged_names(backbone, tmp_path, objective=Combined(ACLEmbed(), weight=0.0), gradient_rule=Discard())
+    found = logged_names(
+        backbone, tmp_path, objective=WeightedObjective(ACLEmbed(), weight=0.0), gradient_rule=ACLGrad()
+    )
     assert "gradient/norm/acl_embed" in found
     assert not any(name.startswith(("gradient/angle", "gradient/cosine")) for name in found)
 
 
 def test_what_shares_no_parameter_is_remembered(backbone, tmp_path):
     """A resumed run with checks every few steps logs no conflict rate of the gate before its first check."""
-    telemetry = GradientConflict(every_n_steps=1)
-    settings = {"encoder": {"learnt_gate": True}, "objective": Combined(GateCorrectness()), "gradient_rule": Discard()}
+    telemetry = GradientMonitor(every_n_steps=1)
+    settings = {
+        "encoder": {"learnt_gate": True},
+        "objective": WeightedObjective(GateCorrectness()),
+        "gradient_rule": ACLGrad(),
+    }
     fit(backbone, tmp_path, callbacks=[telemetry], **settings)
     assert telemetry.state_dict()["shared"] == [False, False]
-    resumed = GradientConflict()
+    resumed = GradientMonitor()
     resumed.load_state_dict(telemetry.state_dict())
     assert resumed.state_dict() == telemetry.state_dict()
     resumed.load_state_dict({name: value for name, value in telemetry.state_dict().items() if name != "shared"})

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from acl_lightning.errors import UserError
-from acl_lightning.gradients import Discard, GradientStep, Sum
-from acl_lightning.optimization import OptimizationConfig, build_optimizer, count_steps, parameter_groups
+from acl_lightning.gradients import ACLGrad, GradientStep, Sum
+from acl_lightning.training.optimization import OptimizationConfig, build_optimizer, count_steps, parameter_groups
 
 
 def three():
@@ -18,7 +18,7 @@ def three():
 def test_discard_over_all_equals_the_update_computed_by_hand():
     named = three()
     (a, b, c) = (parameter for _, parameter in named)
-    step = GradientStep(Discard(), named)
+    step = GradientStep(ACLGrad(), named)
     # protected: (2a, 1, -) = (2, 1, none); auxiliary: (1, -3, 1): product over the shared a, b is 2 - 3 = -1: conflict.
     step.add([a * a + b, a - 3 * b + c])
     report = step.finish()
@@ -35,7 +35,7 @@ def test_discard_over_all_equals_the_update_computed_by_hand():
 def test_the_decision_is_taken_once_over_the_micro_batches():
     named = three()
     (a, b, _) = (parameter for _, parameter in named)
-    step = GradientStep(Discard(), named[:2])
+    step = GradientStep(ACLGrad(), named[:2])
     step.add([a, -a + 4 * b])  # alone: conflict
     step.add([b, b])  # alone: agreement
     report = step.finish()
@@ -58,7 +58,7 @@ def test_accumulated_sum_is_the_mean_of_the_micro_batches():
 def test_a_protected_gradient_that_is_not_finite_skips_the_step(bad):
     named = three()
     (a, b, _) = (parameter for _, parameter in named)
-    step = GradientStep(Discard(), named)
+    step = GradientStep(ACLGrad(), named)
     step.add([a * bad, b + a])
     assert step.finish().skipped
     assert a.grad is None
@@ -68,7 +68,7 @@ def test_a_protected_gradient_that_is_not_finite_skips_the_step(bad):
 def test_an_auxiliary_gradient_that_is_not_finite_is_discarded():
     named = three()
     (a, b, _) = (parameter for _, parameter in named)
-    step = GradientStep(Discard(), named)
+    step = GradientStep(ACLGrad(), named)
     step.add([a + b, a * float("inf")])
     report = step.finish()
     assert report.discarded
@@ -79,7 +79,7 @@ def test_an_auxiliary_gradient_that_is_not_finite_is_discarded():
 def test_under_a_scaler_every_overflow_reaches_the_scaler():
     named = three()
     (a, b, _) = (parameter for _, parameter in named)
-    step = GradientStep(Discard(), named, scaled=True)
+    step = GradientStep(ACLGrad(), named, scaled=True)
     step.add([a + b, a * float("inf")])
     assert step.finish().skipped
     assert math.isinf(a.grad.item())

@@ -24,21 +24,20 @@ def test_the_tour_in_plain_torch(capsys):
 
 
 def test_the_objective_of_ones_own():
-    from acl_lightning.objectives import Combined
+    from acl_lightning.objectives import WeightedObjective
     from acl_lightning.outputs import ExitOutputs
 
     names: dict = {}
     exec(EXAMPLES[1], names)
     outputs = ExitOutputs(torch.zeros(2, 3, 4), torch.zeros(2, 3, 2), torch.ones(2, 2, 4))
-    terms = Combined(names["CenterLoss"]())(outputs, torch.tensor([0, 1, 1]))
+    terms = WeightedObjective(names["CenterLoss"]())(outputs, torch.tensor([0, 1, 1]))
     assert terms["center"].item() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_every_command_is_understood(arguments, tmp_path, monkeypatch, capsys):
     """Parsed and resolved, with RUN being a directory whose configuration is that of the quickstart."""
-    from acl_lightning import commands
-    from acl_lightning.cli import main
+    from acl_lightning.cli import commands, main
 
     run = tmp_path / "run"
     run.mkdir()

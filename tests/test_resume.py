@@ -27,7 +27,7 @@ KILLS = {
 
 
 def settings(backbone: str, run: Path, accumulate: int) -> list[str]:
-    """A fit with dropout, ACL and `Discard`."""
+    """A fit with dropout, ACL and `ACLGrad`."""
     return [
         f"--config={CONF / 'objective/acl.yaml'}",
         f"--run_dir={run}",
@@ -43,7 +43,7 @@ def settings(backbone: str, run: Path, accumulate: int) -> list[str]:
         "--trainer.enable_progress_bar=false",
         "--trainer.log_every_n_steps=1",
         "--last_checkpoint.every_n_steps=2",
-        "--gradient_conflict.every_n_steps=1",
+        "--gradient_monitor.every_n_steps=1",
     ]
 
 

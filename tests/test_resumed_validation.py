@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from training_runs import furthest, tiny_data, tiny_module, tiny_trainer, weights
 
 from acl_lightning.callbacks import LastCheckpoint, RNGState
-from acl_lightning.objectives import ACLCrossLayer, BestExit, Combined
+from acl_lightning.objectives import ACLCrossLayer, BestExit, WeightedObjective
 
 pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 
@@ -54,7 +54,7 @@ class Copies(LastCheckpoint):
 def fit(backbone, directory, last, history, schedule, accumulate, checkpoint=None):
     """Weights at the end, and the name of the best checkpoint with its score."""
     data = tiny_data(backbone, synthetic_rows=40)
-    objective = Combined(ACLCrossLayer(teacher=BestExit()))
+    objective = WeightedObjective(ACLCrossLayer(teacher=BestExit()))
     module = tiny_module(backbone, data, objective=objective, optimization={"accumulate": accumulate})
     names = {"filename": "{step}", "enable_version_counter": False}
     best = ModelCheckpoint(dirpath=directory / "best", monitor="val/selection", mode="max", **names)

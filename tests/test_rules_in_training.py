@@ -11,18 +11,18 @@ from training_runs import furthest, still_backbone, tiny_data, tiny_module, tiny
 from acl_lightning.encoders import compilation
 from acl_lightning.errors import UserError
 from acl_lightning.gradients import (
+    ACLGrad,
     AllParameters,
     BackwardRows,
     BatchedRows,
-    Discard,
     PerLayer,
     PerTensor,
-    Project,
+    ProtectedPCGrad,
     Representation,
     Sum,
     TopLayers,
 )
-from acl_lightning.objectives import Combined, CrossEntropy, SupervisedContrastive
+from acl_lightning.objectives import CrossEntropy, SupervisedContrastive, WeightedObjective
 
 SCOPES = [AllParameters(), PerLayer(), PerTensor(), TopLayers(), Representation()]
 
@@ -50,7 +50,7 @@ class Reports(Callback):
 def fit(backbone, directory, *, trainer=None, ckpt_path=None, objective=None, **settings):
     """A module trained on three batches by a term that often conflicts, and the reports of its steps."""
     data = tiny_data(backbone, synthetic_rows=24)
-    objective = objective or Combined(SupervisedContrastive(0.1))
+    objective = objective or WeightedObjective(SupervisedContrastive(0.1))
     module = tiny_module(backbone, data, objective=objective, **settings)
     reports = Reports()
     runner = tiny_trainer(directory, callbacks=[reports], **(trainer or {}))
@@ -65,7 +65,7 @@ def half_precision() -> dict:
 
 #: SGD-like sensitivity: without clipping the losses' scale shows.
 @pytest.mark.parametrize("scope", SCOPES, ids=kind)
-@pytest.mark.parametrize("rule", [Discard(), Project()], ids=kind)
+@pytest.mark.parametrize("rule", [ACLGrad(), ProtectedPCGrad()], ids=kind)
 def test_mixed_precision_decides_as_float32_does(rule, scope, backbone, tmp_path):
     """Cosines of a first step; products under a loss scale of 256 are 2^16 times as large."""
     settings = {"gradient_rule": rule, "gradient_scope": scope}
@@ -82,7 +82,7 @@ def test_mixed_precision_decides_as_float32_does(rule, scope, backbone, tmp_path
 
 @pytest.mark.parametrize("scope", SCOPES, ids=kind)
 def test_checkpointing_and_collectors_change_no_update(scope, backbone, tmp_path):
-    settings = {"gradient_rule": Discard(), "gradient_scope": scope}
+    settings = {"gradient_rule": ACLGrad(), "gradient_scope": scope}
     plain, expected = fit(backbone, tmp_path, **settings)
     variants = {
         "checkpointing": {"encoder": {"gradient_checkpointing": True}},
@@ -97,7 +97,7 @@ def test_checkpointing_and_collectors_change_no_update(scope, backbone, tmp_path
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 def test_compiled_layers_train_alike(backbone, tmp_path, monkeypatch):
-    settings = {"gradient_rule": Discard(), "trainer": {"max_steps": 2}}
+    settings = {"gradient_rule": ACLGrad(), "trainer": {"max_steps": 2}}
     plain, _ = fit(backbone, tmp_path, **settings)
     monkeypatch.setattr(compilation, "BACKEND", "eager")
     compilation.compiled.cache_clear()
@@ -121,17 +121,17 @@ class Broken(CrossEntropy):
 def test_too_many_steps_in_a_row_without_a_finite_gradient_end_the_run(scope, broken, backbone, tmp_path):
     """Also where it is a term that the rule leaves out: it would be left out to the end without a word."""
     terms = {"protected": CrossEntropy(), "auxiliary": SupervisedContrastive()} | {broken: Broken()}
-    objective = Combined(**terms)
+    objective = WeightedObjective(**terms)
     with pytest.raises(UserError, match=r"finite gradient of every term; found one .* in 2 steps in a row"):
         fit(
-            backbone, tmp_path, objective=objective, gradient_rule=Discard(), gradient_scope=scope,
+            backbone, tmp_path, objective=objective, gradient_rule=ACLGrad(), gradient_scope=scope,
             optimization={"max_skipped_steps": 2},
         )  # fmt: skip
 
 
 def test_a_resumed_run_keeps_the_decision_in_force(backbone, tmp_path):
     """Three steps an epoch, a check every four: the second epoch begins between two checks."""
-    settings = {"gradient_rule": Discard(), "check_every_n_steps": 4}
+    settings = {"gradient_rule": ACLGrad(), "check_every_n_steps": 4}
     whole, expected = fit(backbone, tmp_path, trainer={"max_epochs": 2}, **settings)
     assert len({tuple(report.products_K.tolist()) for report in expected}) == 2
 
@@ -141,7 +141,7 @@ def test_a_resumed_run_keeps_the_decision_in_force(backbone, tmp_path):
                 trainer.save_checkpoint(tmp_path / "half.ckpt")
 
     data = tiny_data(backbone, synthetic_rows=24)
-    module = tiny_module(backbone, data, objective=Combined(SupervisedContrastive(0.1)), **settings)
+    module = tiny_module(backbone, data, objective=WeightedObjective(SupervisedContrastive(0.1)), **settings)
     tiny_trainer(tmp_path, max_epochs=2, callbacks=[Half()]).fit(module, datamodule=data)
     again, reports = fit(backbone, tmp_path, trainer={"max_epochs": 2}, ckpt_path=tmp_path / "half.ckpt", **settings)
     assert len(reports) == 3

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from acl_lightning import run_directory
 from acl_lightning.errors import UserError
 from acl_lightning.files import remove_temporary_files
-from acl_lightning.run_directory import choose_run_directory, find_checkpoint, newest_checkpoint, shared_checkpoint
+from acl_lightning.runs import directory as run_directory
+from acl_lightning.runs.directory import choose_run_directory, find_checkpoint, newest_checkpoint, shared_checkpoint
 
 LAUNCHERS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "SLURM_NTASKS")
 

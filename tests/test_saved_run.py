@@ -8,9 +8,9 @@ import torch
 import yaml
 
 from acl_lightning.errors import UserError
-from acl_lightning.saved_run import load_run, read_result
+from acl_lightning.runs.loading import load_run, read_result
 
-ACL = ("--model.objective=Combined", "--model.objective.auxiliary=ACLEmbed")
+ACL = ("--model.objective=WeightedObjective", "--model.objective.auxiliary=ACLEmbed")
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from training_runs import in_processes
 
 from acl_lightning.errors import UserError
 from acl_lightning.gradients import (
+    ACLGrad,
     AutogradRows,
     BackwardRows,
-    Discard,
     GradientStep,
     PerTensor,
-    Project,
+    ProtectedPCGrad,
     Representation,
     TopLayers,
 )
@@ -27,11 +27,11 @@ WORLD = 2
 
 #: Name -> rule, scope, and what the second term is multiplied by: both decisions occur.
 SCENARIOS: dict[str, tuple[Any, Any, float]] = {
-    "discard, agreement": (Discard(), None, 1.0),
-    "discard, conflict": (Discard(), None, -1.0),
-    "project, conflict": (Project(), None, -1.0),
-    "discard per tensor": (Discard(), PerTensor(), -1.0),
-    "discard at the representation": (Discard(), Representation(), -1.0),
+    "discard, agreement": (ACLGrad(), None, 1.0),
+    "discard, conflict": (ACLGrad(), None, -1.0),
+    "project, conflict": (ProtectedPCGrad(), None, -1.0),
+    "discard per tensor": (ACLGrad(), PerTensor(), -1.0),
+    "discard at the representation": (ACLGrad(), Representation(), -1.0),
 }
 
 
@@ -93,7 +93,7 @@ def train_sharded(directory: Path) -> None:
         hidden, out = model(rows(rank, WORLD))
         names = [(f"{n}".replace("backbone.", "backbone.model."), p) for n, p in model.named_parameters()]
         with pytest.raises(UserError) as error:
-            GradientStep(Discard(), names, scope, collector, average_ranks=True).add([out.sum(), hidden.sum()], hidden)
+            GradientStep(ACLGrad(), names, scope, collector, average_ranks=True).add([out.sum(), hidden.sum()], hidden)
         found[name] = str(error.value)
     with pytest.raises(UserError) as error:
         AutogradRows().check(sharded())

@@ -13,22 +13,22 @@ from test_resume import fit as fit_command
 from test_resume import killing, same, state
 from training_runs import ROOT, furthest, in_processes, still_backbone, tiny_data, tiny_module, tiny_trainer, weights
 
-from acl_lightning.callbacks import GradientConflict
+from acl_lightning.callbacks import GradientMonitor
 from acl_lightning.encoders.exit_rows import EXIT_ROWS
 from acl_lightning.errors import UserError
-from acl_lightning.gradients import Discard
+from acl_lightning.gradients import ACLGrad
 from acl_lightning.objectives import (
     ACLCrossLayer,
     ACLEmbed,
     BestExit,
-    Combined,
     CrossEntropy,
     Given,
     SelfDistillation,
     Term,
+    WeightedObjective,
 )
-from acl_lightning.optimization import OptimizationConfig
-from acl_lightning.stages import Joint, TwoStages, build_staged_optimizer
+from acl_lightning.training.optimization import OptimizationConfig
+from acl_lightning.training.stages import Joint, TwoStages, build_staged_optimizer
 
 FIRST, EPOCHS = 2, 4
 DEEPEST = ("backbone.", "heads.2.", "exit_rows.2.")
@@ -127,7 +127,7 @@ def test_the_second_stage_trains_heads_on_a_backbone_frozen_by_hand(backbone, tm
         for name, parameter in module.encoder.named_parameters():
             parameter.requires_grad_(not name.startswith(DEEPEST))
 
-    by_hand = Combined(exit_weights=Given([1, 2, 0]))
+    by_hand = WeightedObjective(exit_weights=Given([1, 2, 0]))
     _, expected = fit(backbone, tmp_path, objective=by_hand, prepare=freeze, trainer={"max_epochs": EPOCHS - FIRST})
     assert furthest(watch.weights[-1], expected.weights[-1]) < 1e-6
     assert watch.losses[FIRST:] == pytest.approx(expected.losses)
@@ -226,7 +226,7 @@ def test_skipped_steps_of_the_first_stage_do_not_delay_the_schedule_of_the_secon
     data = tiny_data(backbone, synthetic_rows=40, batch_size=8)
     rates = {"learning_rate": 1.0e-3, "warmup_fraction": 0.2}
     settings = {"trainer": {"max_epochs": 3}, "first_stage_epochs": 1, "optimization": rates}
-    _, watch = fit(backbone, tmp_path, data=data, objective=Combined(protected=Overflow(skipped)), **settings)
+    _, watch = fit(backbone, tmp_path, data=data, objective=WeightedObjective(protected=Overflow(skipped)), **settings)
     first = [0, 1, 0.75, 0.5, 0.25][: 5 - skipped]
     second = [0, 0.5, *(1 - step / 8 for step in range(8))]
     assert watch.rates == pytest.approx([1e-3 * rate for rate in first + second])
@@ -240,14 +240,14 @@ def test_a_schedule_of_one_stage_is_the_plain_one():
 
 def test_telemetry_goes_on_through_the_stages(backbone, tmp_path):
     """With a rule that compares gradients; the counts cover the steps of both stages."""
-    conflict = GradientConflict(every_n_steps=1)
+    conflict = GradientMonitor(every_n_steps=1)
     logged = []
 
     class Logged(Callback):
         def on_train_batch_end(self, trainer, pl_module, *_):
             logged.append(set(trainer.callback_metrics))
 
-    settings = {"objective": Combined(ACLEmbed(), weight=0.5), "gradient_rule": Discard()}
+    settings = {"objective": WeightedObjective(ACLEmbed(), weight=0.5), "gradient_rule": ACLGrad()}
     fit(backbone, tmp_path, first_stage_epochs=FIRST, callbacks=[conflict, Logged()], **settings)
     assert conflict.steps == EPOCHS
     assert len(conflict.conflicts) == 1
@@ -287,7 +287,7 @@ def test_the_best_exit_hears_of_every_validation_of_a_training_and_of_no_other(b
         def on_validation_end(self, trainer, pl_module):
             heard.append(int(teacher.best))
 
-    module = tiny_module(backbone, data, objective=Combined(ACLCrossLayer(teacher=teacher)))
+    module = tiny_module(backbone, data, objective=WeightedObjective(ACLCrossLayer(teacher=teacher)))
     settings = {"max_epochs": 2, "limit_val_batches": 1.0, "num_sanity_val_steps": 1}
     trainer = tiny_trainer(tmp_path, callbacks=[Listening()], **settings)
     trainer.fit(module, datamodule=data)
@@ -357,9 +357,15 @@ def test_two_processes_equal_one(backbone, tmp_path):
         ({"first_stage_epochs": 0}, "first_stage_epochs >= 1; found 0. Give null"),
         ({"encoder": {"exits": [3]}}, "at least 2 exits for training in two stages; found 1"),
         ({"encoder": {"label_embeddings": "separate"}}, "tied label embeddings for training in two stages"),
-        ({"objective": Combined(ACLCrossLayer())}, "one exit at a time, .* two stages; found acl_cl, which needs 2"),
-        ({"objective": Combined(SelfDistillation())}, "found self_distillation, which needs 2"),
-        ({"objective": Combined(exit_weights=Given([1, 1, 1]))}, "the deepest exit alone, .* Take exit weights"),
+        (
+            {"objective": WeightedObjective(ACLCrossLayer())},
+            "one exit at a time, .* two stages; found acl_cl, which needs 2",
+        ),
+        ({"objective": WeightedObjective(SelfDistillation())}, "found self_distillation, which needs 2"),
+        (
+            {"objective": WeightedObjective(exit_weights=Given([1, 1, 1]))},
+            "the deepest exit alone, .* Take exit weights",
+        ),
     ],
 )
 def test_what_cannot_be_trained_in_two_stages_is_refused_at_once(settings, message, backbone):
@@ -374,7 +380,9 @@ def test_a_first_stage_that_leaves_nothing_for_the_second_is_refused(first, back
 
 
 def test_class_weights_know_the_counts_before_the_first_step(backbone, tmp_path):
-    module, watch = fit(backbone, tmp_path, objective=Combined(protected=CrossEntropy(class_weights="balanced")))
+    module, watch = fit(
+        backbone, tmp_path, objective=WeightedObjective(protected=CrossEntropy(class_weights="balanced"))
+    )
     weights_C = module.objective.protected.weights_C
     counts_C = module.trainer.datamodule.class_counts()
     torch.testing.assert_close(weights_C * counts_C, torch.full((2,), counts_C.sum() / 2))

@@ -15,14 +15,15 @@ from finished_runs import finish_run
 from jsonargparse import _common
 from omegaconf import OmegaConf
 
-from acl_lightning import pretrained, trust
+from acl_lightning import pretrained
 from acl_lightning.__main__ import forget_working_directory
 from acl_lightning.callbacks import RepresentationDiagnostics
 from acl_lightning.errors import UserError
 from acl_lightning.exits import criterion_class, registry
 from acl_lightning.pretrained import resolve_pretrained
-from acl_lightning.saved_run import load_run
-from acl_lightning.trust import check_classes, known_cache, only_trusted_classes, split_trust
+from acl_lightning.runs import trust
+from acl_lightning.runs.loading import load_run
+from acl_lightning.runs.trust import check_classes, known_cache, only_trusted_classes, split_trust
 
 
 def touch(path):
@@ -42,8 +43,8 @@ def received(trained, tmp_path, monkeypatch):
     shutil.copytree(trained, directory)
     (directory / "planted.py").write_text(
         touch(tmp_path / "ran")
-        + "from acl_lightning.exits import Confidence\nfrom acl_lightning.objectives import Combined\n"
-        "class Mine(Combined): ...\nclass Sure(Confidence):\n    name = 'sure'\n"
+        + "from acl_lightning.exits import Confidence\nfrom acl_lightning.objectives import WeightedObjective\n"
+        "class Mine(WeightedObjective): ...\nclass Sure(Confidence):\n    name = 'sure'\n"
     )
     monkeypatch.chdir(directory)
     monkeypatch.syspath_prepend(directory)
@@ -66,7 +67,7 @@ def change(directory, **sections):
 
 SYSTEM = {"class_path": "os.system", "init_args": {"command": "touch ../ran"}}
 PLANTED = {"class_path": "planted.Mine"}
-COMBINED = "acl_lightning.objectives.Combined"
+COMBINED = "acl_lightning.objectives.WeightedObjective"
 
 #: Settings of the section `model` that would run code if their classes were imported or called.
 HOSTILE = {

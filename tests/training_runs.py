@@ -17,14 +17,14 @@ from lightning.pytorch import Trainer
 
 from acl_lightning.data import GLUEDataModule
 from acl_lightning.encoders import EncoderConfig
-from acl_lightning.module import ACLModule
-from acl_lightning.optimization import OptimizationConfig
+from acl_lightning.training.module import ACLModule
+from acl_lightning.training.optimization import OptimizationConfig
 
 ROOT = Path(__file__).parent.parent
 
 #: Children are forked from a server that has imported the package and started no threads: a tenth of a fresh start.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["acl_lightning.cli", "training_runs"])
+PROCESSES.set_forkserver_preload(["acl_lightning.cli.trainer", "training_runs"])
 
 
 def still_backbone(backbone: str, directory: Path) -> str:

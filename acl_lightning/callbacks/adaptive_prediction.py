@@ -15,8 +15,8 @@ from acl_lightning.callbacks.prediction_answers import prediction_answers
 from acl_lightning.callbacks.prediction_file import PredictionFile, weights_hash
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Criterion, Static, from_recipe, recipe, stored_temperatures, temperatures_of
-from acl_lightning.exits.runtime import AdaptiveRuntime
-from acl_lightning.run_result import named_point, read_result
+from acl_lightning.exits.inference import AdaptiveRuntime
+from acl_lightning.runs.result import named_point, read_result
 
 
 class AdaptivePrediction(Callback):
@@ -35,7 +35,7 @@ class AdaptivePrediction(Callback):
     Args:
         criterion: certainty of an exit. None: taken from the operating point, or full depth if there is none either.
         threshold: a sample leaves at the first exit whose certainty reaches it. Required with a criterion.
-        operating_point: Name of an operating point of the checkpoint's run ("loss0", "loss1", "loss2", and those that
+        operating_point: Name of an operating point of the checkpoint's run ("drop0", "drop1", "drop2", and those that
             `points` added): its criterion and threshold.
         output: file to write; a relative path lies in the run directory.
         probabilities: write the probabilities of all classes.

@@ -34,23 +34,23 @@ from acl_lightning.exits import (
     Budget,
     Criterion,
     ExitRecord,
-    MaxLoss,
+    MaxDrop,
     MinSpeedup,
     OperatingPoint,
     check_grids,
     cross_fit,
     describe_recommended,
-    loss_name,
+    drop_name,
     recommend,
     sweep,
     variant_of,
 )
-from acl_lightning.exits.description import RESAMPLES
-from acl_lightning.exits.exit_record import FILE_NAME
-from acl_lightning.exits.learnt_gate import check_gate
-from acl_lightning.exits.selection import check_names
-from acl_lightning.exits.sweep import Quality
-from acl_lightning.exits.swept_criteria import every_criterion, readable_criteria
+from acl_lightning.exits.criteria.learnt_gate import check_gate
+from acl_lightning.exits.evaluation.description import RESAMPLES
+from acl_lightning.exits.evaluation.record import FILE_NAME
+from acl_lightning.exits.evaluation.selection import check_names
+from acl_lightning.exits.evaluation.sweep import Quality
+from acl_lightning.exits.evaluation.swept_criteria import every_criterion, readable_criteria
 from acl_lightning.files import replaced_atomically, write_text_atomically
 
 
@@ -71,7 +71,7 @@ class ExitSweep(Callback):
     def __init__(
         self,
         criteria: list[Criterion] | None = None,
-        max_losses: tuple[float, ...] = (0.0, 1.0, 2.0),
+        max_drops: tuple[float, ...] = (0.0, 1.0, 2.0),
         thresholds: dict[str, list[float]] | None = None,
         min_speedups: tuple[float, ...] = (),
         budgets: list[Budget] | None = None,
@@ -84,10 +84,10 @@ class ExitSweep(Callback):
             criteria: criteria with different names; default: confidence, entropy, margin, patience, PCEE, F-PABEE, and
                 the learnt gate where the model has one. Static exits are always measured. For a regression, those that
                 cannot read one are left out.
-            max_losses: acceptable losses against full depth, in points; each gives a recommended operating point.
+            max_drops: acceptable losses against full depth, in points; each gives a recommended operating point.
             thresholds: ascending thresholds to try in place of a criterion's full grid, by the criterion's name.
             min_speedups: layer speed-ups to be reached; each gives the best point that is so fast (`speed2`).
-            budgets: further budgets, with names of their own if you like: `MaxLoss`, `MinSpeedup`, `MaxLatency`.
+            budgets: further budgets, with names of their own if you like: `MaxDrop`, `MinSpeedup`, `MaxLatency`.
             calibrate: divide each exit's logits by a temperature of its own, fitted on the selection half, before the
                 criteria see them. `predict` does the same at the recommended points.
             cross_fit: also report what the budgets give when both halves take turns (`cross_fitted` in the summary).
@@ -97,7 +97,7 @@ class ExitSweep(Callback):
                 not ascend, are out of the criterion's range or of no criterion.
         """
         self.criteria = criteria if criteria is not None else every_criterion()
-        self.max_losses = tuple(max_losses)
+        self.max_drops = tuple(max_drops)
         self.thresholds = thresholds or {}
         self.summary: dict[str, Any] = {}
         self.calibrate, self.cross_fit = calibrate, cross_fit
@@ -107,10 +107,10 @@ class ExitSweep(Callback):
         if len(set(names)) < len(names):
             raise UserError("exit criteria with different names", ", ".join(names), "Remove one from ExitSweep.")
         check_grids(self.criteria, self.thresholds)
-        if not self.max_losses or not all(loss >= 0 for loss in self.max_losses):
-            raise UserError("max_losses of 0 points or more", f"{list(self.max_losses)}", "Give e.g. [0, 1, 2].")
+        if not self.max_drops or not all(loss >= 0 for loss in self.max_drops):
+            raise UserError("max_drops of 0 points or more", f"{list(self.max_drops)}", "Give e.g. [0, 1, 2].")
         self.budgets: list[Budget] = [
-            *(MaxLoss(loss) for loss in self.max_losses),
+            *(MaxDrop(loss) for loss in self.max_drops),
             *(MinSpeedup(times) for times in min_speedups),
             *(budgets or []),
         ]
@@ -119,7 +119,7 @@ class ExitSweep(Callback):
     @property
     def highlighted(self) -> str:
         """Name of the operating point that figures and tables show exit by exit: the loss nearest to 1 point."""
-        return loss_name(min(self.max_losses, key=lambda loss: abs(loss - 1)))
+        return drop_name(min(self.max_drops, key=lambda loss: abs(loss - 1)))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse before the training what could only fail after it.

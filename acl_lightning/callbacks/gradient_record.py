@@ -72,7 +72,7 @@ def read_records(path: Path) -> list[Record]:
         with path.open(encoding="utf-8", newline="") as lines:
             return [_record(row) for row in csv.DictReader(lines)]
     except (KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path} as GradientWatch writes it", f"{error!r}", "Move the file away.") from error
+        raise UserError(f"{path} as GradientProbe writes it", f"{error!r}", "Move the file away.") from error
 
 
 def _record(row: dict[str, str]) -> Record:

@@ -18,7 +18,7 @@ from acl_lightning.callbacks.exit_sweep import ExitSweep
 from acl_lightning.callbacks.provenance import device_name, git_state, versions
 from acl_lightning.errors import UserError
 from acl_lightning.files import write_text_atomically
-from acl_lightning.run_result import finite
+from acl_lightning.runs.result import finite
 
 FILE_NAME = "result.json"
 

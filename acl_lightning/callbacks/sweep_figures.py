@@ -7,12 +7,12 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from acl_lightning.callbacks.points_table import point_text
 from acl_lightning.callbacks.sweep_summary import SweptModule
 from acl_lightning.exits import ExitRecord, OperatingPoint, Static, as_curve
 from acl_lightning.figures import per_exit_figure, speed_quality_figure
 from acl_lightning.figures.speed_quality import Point
 from acl_lightning.figures.style import CALIBRATED
-from acl_lightning.points_table import point_text
 
 #: Criteria that are monotone functions of each other where there are two classes: they trace one curve.
 EQUAL_FOR_TWO_CLASSES = frozenset({"confidence", "entropy", "margin"})

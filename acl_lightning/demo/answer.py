@@ -20,7 +20,7 @@ from acl_lightning.exits import (
     temperatures_of,
     without_arguments,
 )
-from acl_lightning.exits.runtime import AdaptiveRuntime
+from acl_lightning.exits.inference import AdaptiveRuntime
 
 #: How often the two times are taken, in turns: once would mostly measure what else the machine does.
 REPETITIONS = 7

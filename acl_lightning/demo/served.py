@@ -12,8 +12,8 @@ from acl_lightning.encoders import MultiExitEncoder
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Criterion, stored_temperatures
 from acl_lightning.export import load_export, resolve_point, served_points
-from acl_lightning.run_directory import CHECKPOINTS, find_checkpoint
-from acl_lightning.saved_run import load_run, read_result
+from acl_lightning.runs.directory import CHECKPOINTS, find_checkpoint
+from acl_lightning.runs.loading import load_run, read_result
 
 
 @dataclass(frozen=True)

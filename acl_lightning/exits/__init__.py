@@ -2,33 +2,20 @@
 
 Everything here reads exit logits `[E, B, C]` and nothing else, in plain torch: one forward pass over a validation set
 serves every criterion and every threshold. The one rule is `Criterion`'s: leave at the first exit whose certainty
-reaches the threshold. Carrying it out on a running encoder is `acl_lightning.exits.runtime`.
+reaches the threshold. Carrying it out on a running encoder is `acl_lightning.exits.inference`.
 """
 
-from acl_lightning.exits.baseline import Baseline, constant_baseline, lead_intervals
-from acl_lightning.exits.bootstrap import Interval, PointIntervals, Resampled, band, bootstrap
-from acl_lightning.exits.budget import Budget, MaxLatency, MaxLoss, MinMeasuredSpeedup, MinSpeedup, full_depth
-from acl_lightning.exits.calibrated import Calibrated, temperatures_of
-from acl_lightning.exits.confidence import Confidence
-from acl_lightning.exits.costs import ExitCosts
-from acl_lightning.exits.criterion import Criterion
-from acl_lightning.exits.curve import area_under_curve, as_curve, figure_points, pareto_front
-from acl_lightning.exits.description import describe, describe_recommended
-from acl_lightning.exits.difficulty import mean_layer_by_grade, spearman
-from acl_lightning.exits.elue import elue_score
-from acl_lightning.exits.entropy import Entropy
-from acl_lightning.exits.exit_record import ExitRecord
-from acl_lightning.exits.fpabee import FPABEE
-from acl_lightning.exits.histogram import exit_histogram
-from acl_lightning.exits.latency_table import LatencyTable
-from acl_lightning.exits.learnt_gate import LearntGate
-from acl_lightning.exits.margin import Margin
-from acl_lightning.exits.operating_point import OperatingPoint
-from acl_lightning.exits.oracle import OraclePoint, oracle_curve, oracle_exits
-from acl_lightning.exits.patience import Patience
-from acl_lightning.exits.pcee import PCEE
-from acl_lightning.exits.recipe import from_recipe, recipe
-from acl_lightning.exits.registry import (
+from acl_lightning.exits.criteria.base import Criterion
+from acl_lightning.exits.criteria.calibrated import Calibrated, temperatures_of
+from acl_lightning.exits.criteria.confidence import Confidence
+from acl_lightning.exits.criteria.entropy import Entropy
+from acl_lightning.exits.criteria.fpabee import FPABEE
+from acl_lightning.exits.criteria.learnt_gate import LearntGate
+from acl_lightning.exits.criteria.margin import Margin
+from acl_lightning.exits.criteria.patience import Patience
+from acl_lightning.exits.criteria.pcee import PCEE
+from acl_lightning.exits.criteria.recipe import from_recipe, recipe
+from acl_lightning.exits.criteria.registry import (
     criterion_class,
     criterion_names,
     from_config,
@@ -36,16 +23,36 @@ from acl_lightning.exits.registry import (
     to_config,
     without_arguments,
 )
-from acl_lightning.exits.reliability import Bin, calibration_error, reliability
-from acl_lightning.exits.selection import CrossFitted, cross_fit, loss_name, recommend
-from acl_lightning.exits.static import Static
-from acl_lightning.exits.sweep import check_grids, exit_index, sweep, variant_of
-from acl_lightning.exits.temperature import (
+from acl_lightning.exits.criteria.static import Static
+from acl_lightning.exits.criteria.temperature import (
     exit_probabilities,
     fit_temperatures,
     negative_log_likelihood,
     stored_temperatures,
 )
+from acl_lightning.exits.evaluation.baseline import Baseline, constant_baseline, lead_intervals
+from acl_lightning.exits.evaluation.bootstrap import Interval, PointIntervals, Resampled, band, bootstrap
+from acl_lightning.exits.evaluation.budgets import (
+    Budget,
+    MaxDrop,
+    MaxLatency,
+    MinMeasuredSpeedup,
+    MinSpeedup,
+    full_depth,
+)
+from acl_lightning.exits.evaluation.costs import ExitCosts
+from acl_lightning.exits.evaluation.curve import area_under_curve, as_curve, figure_points, pareto_front
+from acl_lightning.exits.evaluation.description import describe, describe_recommended
+from acl_lightning.exits.evaluation.difficulty import mean_layer_by_grade, spearman
+from acl_lightning.exits.evaluation.elue import elue_score
+from acl_lightning.exits.evaluation.histogram import exit_histogram
+from acl_lightning.exits.evaluation.latency_table import LatencyTable
+from acl_lightning.exits.evaluation.operating_point import OperatingPoint
+from acl_lightning.exits.evaluation.oracle import OraclePoint, oracle_curve, oracle_exits
+from acl_lightning.exits.evaluation.record import ExitRecord
+from acl_lightning.exits.evaluation.reliability import Bin, calibration_error, reliability
+from acl_lightning.exits.evaluation.selection import CrossFitted, cross_fit, drop_name, recommend
+from acl_lightning.exits.evaluation.sweep import check_grids, exit_index, sweep, variant_of
 
 __all__ = [
     "FPABEE",
@@ -64,8 +71,8 @@ __all__ = [
     "LatencyTable",
     "LearntGate",
     "Margin",
+    "MaxDrop",
     "MaxLatency",
-    "MaxLoss",
     "MinMeasuredSpeedup",
     "MinSpeedup",
     "OperatingPoint",
@@ -86,6 +93,7 @@ __all__ = [
     "cross_fit",
     "describe",
     "describe_recommended",
+    "drop_name",
     "elue_score",
     "exit_histogram",
     "exit_index",
@@ -96,7 +104,6 @@ __all__ = [
     "from_recipe",
     "full_depth",
     "lead_intervals",
-    "loss_name",
     "mean_layer_by_grade",
     "negative_log_likelihood",
     "oracle_curve",

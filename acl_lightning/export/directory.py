@@ -13,12 +13,12 @@ from typing import Any
 from acl_lightning.encoders import EXIT_ROWS, MultiExitEncoder
 from acl_lightning.errors import UserError
 from acl_lightning.exits import stored_temperatures
+from acl_lightning.export.config import MultiExitConfig
 from acl_lightning.export.model import MultiExitForSequenceClassification
 from acl_lightning.export.model_card import model_card
 from acl_lightning.export.served_points import damaged_result, served_points
 from acl_lightning.files import write_text_atomically
-from acl_lightning.multi_exit_config import MultiExitConfig
-from acl_lightning.saved_run import load_run, read_result
+from acl_lightning.runs.loading import load_run, read_result
 
 
 def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> MultiExitForSequenceClassification:

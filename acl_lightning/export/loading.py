@@ -13,9 +13,9 @@ import transformers
 from transformers import AutoTokenizer
 
 from acl_lightning.errors import UserError
+from acl_lightning.export.config import MultiExitConfig
 from acl_lightning.export.model import MultiExitForSequenceClassification
 from acl_lightning.export.served_points import resolve_point
-from acl_lightning.multi_exit_config import MultiExitConfig
 
 
 def load_export(directory: Path) -> tuple[MultiExitForSequenceClassification, Any]:

@@ -12,10 +12,10 @@ from transformers.utils import ModelOutput
 from acl_lightning.encoders import ADAPTERS, EXIT_ROWS, ExitHead, MultiExitEncoder
 from acl_lightning.errors import UserError
 from acl_lightning.exits import temperatures_of
-from acl_lightning.exits.runtime import AdaptiveRuntime
+from acl_lightning.exits.inference import AdaptiveRuntime
+from acl_lightning.export.config import MultiExitConfig
 from acl_lightning.export.pipeline import register_pipeline
 from acl_lightning.export.served_points import resolve_point
-from acl_lightning.multi_exit_config import MultiExitConfig
 
 
 @dataclass
@@ -36,7 +36,7 @@ class MultiExitForSequenceClassification(PreTrainedModel):  # type: ignore[misc]
     """A multi-exit encoder behind transformers' interface, for inference.
 
     Where samples leave is an operating point of `config.operating_points`: the one that `forward` is given, else
-    `config.operating_point`, else full depth. `from_pretrained(DIR, operating_point="loss1")` sets it for good.
+    `config.operating_point`, else full depth. `from_pretrained(DIR, operating_point="drop1")` sets it for good.
     `encoder` is the plain `MultiExitEncoder`, for all exits at once.
 
     Raises:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acl_lightning.exits import Calibrated, Criterion, from_config
-from acl_lightning.multi_exit_config import MultiExitConfig
+from acl_lightning.export.config import MultiExitConfig
 
 _HEADER = """\
 ---

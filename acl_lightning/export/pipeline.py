@@ -8,7 +8,7 @@ from typing import Any
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.text_classification import TextClassificationPipeline
 
-from acl_lightning.multi_exit_config import MultiExitConfig
+from acl_lightning.export.config import MultiExitConfig
 
 
 class MultiExitPipeline(TextClassificationPipeline):  # type: ignore[misc]  # transformers has no types

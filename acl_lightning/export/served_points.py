@@ -7,6 +7,7 @@ from typing import Any
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Criterion, Static, from_config
+from acl_lightning.legacy import present_point, present_points
 
 #: What of a recommendation is told to those who choose among the points; all of it from the report half.
 MEASURED = ("quality", "loss_points", "mean_exit_layer", "layer_speedup", "layer_saving", "flops_speedup")
@@ -55,6 +56,8 @@ def resolve_point(
     if name is None:
         return Static(), float(len(exit_layers))
     points = points or {}
+    if name not in points:
+        points, name = present_points(points), present_point(name)
     if name not in points:
         raise UserError(
             f"an operating point among: {', '.join(points) or 'none'}", f"{name!r}", "Leave it out for full depth."

@@ -11,7 +11,7 @@ from torch import nn
 
 from acl_lightning.encoders import MultiExitEncoder, exit_flops, flop_counter, full_depth_flops, static_exit_flops
 from acl_lightning.exits import Criterion, Static
-from acl_lightning.exits.runtime import ROW_FIRST_TOKENS, AdaptiveRuntime
+from acl_lightning.exits.inference import ROW_FIRST_TOKENS, AdaptiveRuntime
 from acl_lightning.latency.inputs import Inputs, singles
 from acl_lightning.latency.stopwatch import Spread, interleaved, ratio, spread
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from acl_lightning.errors import UserError
+from acl_lightning.legacy import present_names
 
 #: Settings that change neither the weights nor the results of a run.
 WITHOUT_EFFECT = frozenset({
@@ -49,7 +50,7 @@ APPLIED = frozenset({
     "trainer.callbacks",  # may be added or removed; a callback that stays keeps its settings
     "data.eval_batch_size",
     "exit_sweep",
-    "gradient_conflict",
+    "gradient_monitor",
 })  # fmt: skip
 
 
@@ -103,11 +104,8 @@ def changed_settings(run: Path, settings: Mapping[str, Any]) -> list[Difference]
             "no such file" if isinstance(error, FileNotFoundError) else "a file that cannot be read",
             "Resume from a checkpoint inside its run directory, or start anew in another --run_dir.",
         ) from error
-    found = [
-        difference
-        for difference in differences(stored if isinstance(stored, Mapping) else {}, settings)
-        if not _below(difference.key, WITHOUT_EFFECT)
-    ]
+    earlier, _ = present_names(stored if isinstance(stored, dict) else {})
+    found = [difference for difference in differences(earlier, settings) if not _below(difference.key, WITHOUT_EFFECT)]
     refused = [difference for difference in found if not _below(difference.key, APPLIED)]
     if refused:
         raise UserError(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from acl_lightning.run_directory import is_finished, is_requeued, shared_checkpoint
+from acl_lightning.runs.directory import is_finished, is_requeued, shared_checkpoint
 from acl_lightning.runs.resume import changed_settings, run_of
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from acl_lightning.arguments import add_names, exit_code, study_parser
+from acl_lightning.cli.arguments import add_names, exit_code, study_parser
 from acl_lightning.errors import UserError
 from acl_lightning.files import replaced_atomically, write_text_atomically
 from acl_lightning.studies.curves import curves_figure

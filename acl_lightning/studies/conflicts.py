@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from acl_lightning.arguments import exit_code, study_parser
+from acl_lightning.cli.arguments import exit_code, study_parser
 from acl_lightning.files import replaced_atomically, write_text_atomically
 from acl_lightning.studies.collect import none_finished, plain_console, read_each_once
 from acl_lightning.studies.conflict_report import angles_figures, markdown
@@ -28,7 +28,7 @@ DPI = 80
 
 
 def conflicts(directories: Sequence[Path], out: Path, command: Sequence[str], console: Console) -> None:
-    """Read runs that `GradientWatch` watched, write what it saw into `out`, print the summary.
+    """Read runs that `GradientProbe` watched, write what it saw into `out`, print the summary.
 
     Writes `angles.csv` (a row per group of runs and term), `agreement.csv` (and per scope), `per_layer.csv` (and per
     layer), `angles_TASK_ROWS.png`, `summary.md` and `provenance.json`; files of an earlier call are replaced. Runs that
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: as in `sys.argv[1:]`, which is the default.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
-    parser = study_parser(MODULE, "Angles between gradients, from runs with GradientWatch.")
+    parser = study_parser(MODULE, "Angles between gradients, from runs with GradientProbe.")
     options = parser.parse_args(typed)
     command = ["python", "-m", MODULE, *typed]
     return exit_code(lambda: conflicts(options.runs, options.out, command, plain_console()))

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from acl_lightning.arguments import add_names, exit_code, study_parser
+from acl_lightning.cli.arguments import add_names, exit_code, study_parser
 from acl_lightning.errors import UserError
 from acl_lightning.figures import EmbeddingMap, embedding_map_figure
 from acl_lightning.files import replaced_atomically, write_text_atomically

@@ -18,8 +18,8 @@ def flat_settings(config: Mapping[str, Any]) -> dict[str, str]:
     """The resolved configuration as dotted key -> text, without the seed and the run's own directory.
 
     An object (`class_path` and `init_args`) becomes one key that holds its class, and a key below it per argument:
-    `model.objective: acl_lightning.objectives.Combined`, `model.objective.weight: 0.5`. Null reads `none`; a list is
-    one value.
+    `model.objective: acl_lightning.objectives.WeightedObjective`, `model.objective.weight: 0.5`. Null reads `none`; a
+    list is one value.
     """
     return {key: text for key, text in _leaves(config, "") if key not in NOT_A_SETTING}
 
@@ -49,7 +49,7 @@ def labels(groups: Sequence[Settings]) -> list[str]:
 
     A key counts where those that have it disagree; an argument of a class that only one of them uses is told by the
     class. Keys are cut to the shortest ending that is unambiguous, classes to their names:
-    `auxiliary=ACLEmbed, gradient_rule=Discard`. A single group is `all runs`. Where the keys in common do not tell two
+    `auxiliary=ACLEmbed, gradient_rule=ACLGrad`. A single group is `all runs`. Where the keys in common do not tell two
     apart (a setting that one version of the program did not have), the keys that one of them lacks follow as `absent`.
     """
     if len(groups) == 1:

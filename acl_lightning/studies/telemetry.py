@@ -13,7 +13,7 @@ RATE = "gradient/conflict_rate/"
 def read_telemetry(directory: Path) -> dict[str, float]:
     """Angles between the protected and every auxiliary gradient, and how often they conflicted.
 
-    Reads `logs*/metrics.csv`, which `GradientConflict` feeds; of a resumed run all parts, in order.
+    Reads `logs*/metrics.csv`, which `GradientMonitor` feeds; of a resumed run all parts, in order.
 
     Returns:
         For each auxiliary term k `angle_min_k`, `angle_median_k`, `angle_max_k` in degrees over the recorded steps, and

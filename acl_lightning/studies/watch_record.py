@@ -1,4 +1,4 @@
-"""What `GradientWatch` left in a run's directory, as a study reads it."""
+"""What `GradientProbe` left in a run's directory, as a study reads it."""
 
 from __future__ import annotations
 

@@ -17,14 +17,14 @@ import torch
 
 from acl_lightning.encoders import EncoderConfig
 from acl_lightning.exits import Confidence, Static, from_recipe
-from acl_lightning.gradients import BatchedRows, Discard
+from acl_lightning.gradients import ACLGrad, BatchedRows
 from acl_lightning.latency import plain_model
 from acl_lightning.latency.inputs import validation_batches
 from acl_lightning.latency.measurement import Measured, measure
-from acl_lightning.module import ACLModule
-from acl_lightning.objectives import ACLEmbed, Combined
-from acl_lightning.optimization import OptimizationConfig
-from acl_lightning.saved_run import load_run, read_result
+from acl_lightning.objectives import ACLEmbed, WeightedObjective
+from acl_lightning.runs.loading import load_run, read_result
+from acl_lightning.training.module import ACLModule
+from acl_lightning.training.optimization import OptimizationConfig
 from tests.benchmarks.training import MINILM, _Batches, batches, hugging_face, ours
 
 BATCH_SIZES = (1, 32, 256)
@@ -46,7 +46,7 @@ def module(**settings: Any) -> ACLModule:
 
 def acl(**settings: Any) -> ACLModule:
     """The same, trained by ACL-Grad."""
-    return module(objective=Combined(ACLEmbed()), gradient_rule=Discard(), **settings)
+    return module(objective=WeightedObjective(ACLEmbed()), gradient_rule=ACLGrad(), **settings)
 
 
 def accelerator_of(device: torch.device) -> str:

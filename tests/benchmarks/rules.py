@@ -22,10 +22,9 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torchjd.aggregation import GramianWeightedAggregator, Weighting
 
-from acl_lightning.allocator import keep_freed_memory
 from acl_lightning.encoders import EncoderConfig
 from acl_lightning.gradients import (
-    Discard,
+    ACLGrad,
     GradientRule,
     GradientStep,
     Representation,
@@ -34,9 +33,10 @@ from acl_lightning.gradients import (
     TopLayers,
     autograd_rows,
 )
-from acl_lightning.objectives import ACLEmbed, Combined, Objective
-from acl_lightning.optimization import OptimizationConfig, build_optimizer
+from acl_lightning.objectives import ACLEmbed, Objective, WeightedObjective
 from acl_lightning.outputs import ExitOutputs
+from acl_lightning.training.allocator import keep_freed_memory
+from acl_lightning.training.optimization import OptimizationConfig, build_optimizer
 from tests.benchmarks.training import batches
 
 Batches = list[dict[str, Tensor]]
@@ -117,14 +117,14 @@ class TorchJD(Contestant):
 def contestants() -> dict[str, Contestant]:
     """Name -> contestant."""
     return {
-        "CE": Ours(Combined(), Sum()),
-        "two backward passes, no decision": TwoPasses(Combined(ACLEmbed())),
-        "discard, all": Ours(Combined(ACLEmbed()), Discard()),
-        "discard, top 1 layer": Ours(Combined(ACLEmbed()), Discard(), TopLayers(1)),
-        "discard, top 2 layers": Ours(Combined(ACLEmbed()), Discard(), TopLayers(2)),
-        "discard, representation": Ours(Combined(ACLEmbed()), Discard(), Representation()),
-        "torchjd, as documented": TorchJD(Combined(ACLEmbed()), tuned=False),
-        "torchjd, tuned": TorchJD(Combined(ACLEmbed()), tuned=True),
+        "CE": Ours(WeightedObjective(), Sum()),
+        "two backward passes, no decision": TwoPasses(WeightedObjective(ACLEmbed())),
+        "discard, all": Ours(WeightedObjective(ACLEmbed()), ACLGrad()),
+        "discard, top 1 layer": Ours(WeightedObjective(ACLEmbed()), ACLGrad(), TopLayers(1)),
+        "discard, top 2 layers": Ours(WeightedObjective(ACLEmbed()), ACLGrad(), TopLayers(2)),
+        "discard, representation": Ours(WeightedObjective(ACLEmbed()), ACLGrad(), Representation()),
+        "torchjd, as documented": TorchJD(WeightedObjective(ACLEmbed()), tuned=False),
+        "torchjd, tuned": TorchJD(WeightedObjective(ACLEmbed()), tuned=True),
     }
 
 

@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
-from acl_lightning.allocator import keep_freed_memory
 from acl_lightning.encoders import BertFamily, ExitHead, MeanRow, MultiExitEncoder
 from acl_lightning.gradients import GradientStep, Sum
 from acl_lightning.objectives import (
     ACF,
     ACLCrossLayer,
     ACLEmbed,
-    Combined,
     Objective,
     SelfDistillation,
     SupervisedContrastive,
+    WeightedObjective,
 )
-from acl_lightning.optimization import OptimizationConfig, build_optimizer
 from acl_lightning.outputs import ExitOutputs
+from acl_lightning.training.allocator import keep_freed_memory
+from acl_lightning.training.optimization import OptimizationConfig, build_optimizer
 from tests.benchmarks.rules import seconds
 
 EXITS, WIDTH, CLASSES = 12, 768, 2
@@ -36,7 +36,7 @@ def base_step() -> float:
     rows = [MeanRow(WIDTH) for _ in range(EXITS)]
     encoder = MultiExitEncoder(BertFamily(BertModel(BertConfig())), tuple(range(1, EXITS + 1)), rows, heads).train()
     optimizer, _ = build_optimizer(encoder.named_parameters(), OptimizationConfig(), 1000, fused=True)
-    step, objective = GradientStep(Sum(), encoder.named_parameters()), Combined()
+    step, objective = GradientStep(Sum(), encoder.named_parameters()), WeightedObjective()
     ids, mask = torch.randint(1000, 30000, (BATCH, TOKENS)), torch.ones(BATCH, TOKENS, dtype=torch.long)
     labels = torch.randint(CLASSES, (BATCH,))
 
@@ -74,9 +74,9 @@ def main() -> None:
     )
     terms = (SupervisedContrastive(), ACLEmbed(), ACLCrossLayer(), ACF(), SelfDistillation())
     for batch in (32, 256):
-        plain = cost(Combined(), batch)
+        plain = cost(WeightedObjective(), batch)
         for term in terms:
-            share = (cost(Combined(term), batch) - plain) / (base * batch / BATCH)
+            share = (cost(WeightedObjective(term), batch) - plain) / (base * batch / BATCH)
             print(f"  {term.name:22} batch {batch:3}   {100 * share:5.2f} %   at most 3 %")
 
 

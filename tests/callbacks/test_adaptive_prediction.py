@@ -18,7 +18,7 @@ from acl_lightning.exits import PCEE, Confidence, Patience
         ({"criterion": Confidence(), "threshold": 1.5}, "1.5"),
         ({"criterion": Patience(), "threshold": 0.5}, "a patience that is a whole number"),
         (
-            {"operating_point": "loss1", "threshold": 0.5},
+            {"operating_point": "drop1", "threshold": 0.5},
             "or a criterion and a threshold; found both",
         ),
     ],
@@ -29,21 +29,21 @@ def test_contradictions_and_ranges(arguments, message):
 
 
 def test_an_operating_point_brings_its_criterions_settings(tmp_path):
-    recipe = {"class_path": "acl_lightning.exits.pcee.PCEE", "init_args": {"bound": 0.3}}
+    recipe = {"class_path": "acl_lightning.exits.criteria.pcee.PCEE", "init_args": {"bound": 0.3}}
     point = {"criterion": "pcee", "threshold": 2.0, "exit": recipe}
     old = {"criterion": "patience", "threshold": 2.0}
-    points = {"loss1": point, "old": old}
+    points = {"drop1": point, "old": old}
     content = {"status": "finished", "recommended": points, "checkpoint": "x/best.ckpt"}
     (tmp_path / "result.json").write_text(json.dumps(content))
-    criterion, threshold = read_operating_point(tmp_path / "checkpoints/best.ckpt", "loss1")
+    criterion, threshold = read_operating_point(tmp_path / "checkpoints/best.ckpt", "drop1")
     assert isinstance(criterion, PCEE)
     assert (criterion.bound, threshold) == (0.3, 2.0)
     with pytest.raises(UserError, match=r"how 'old' leaves; found a result of an older version"):
         read_operating_point(tmp_path / "checkpoints/best.ckpt", "old")
     with pytest.raises(UserError, match="Thresholds do not carry over"):
-        read_operating_point(tmp_path / "checkpoints/last.ckpt", "loss1")
-    with pytest.raises(UserError, match="an operating point among: loss1, old; found 'loss9'"):
-        read_operating_point(tmp_path / "checkpoints/best.ckpt", "loss9")
+        read_operating_point(tmp_path / "checkpoints/last.ckpt", "drop1")
+    with pytest.raises(UserError, match="an operating point among: drop1, old; found 'drop9'"):
+        read_operating_point(tmp_path / "checkpoints/best.ckpt", "drop9")
 
 
 @pytest.mark.parametrize("content", [None, "{half"])
@@ -51,17 +51,17 @@ def test_without_a_readable_result_there_is_no_operating_point(tmp_path, content
     if content:
         (tmp_path / "result.json").write_text(content)
     with pytest.raises(UserError, match="Run `validate` into that directory, or give a threshold"):
-        read_operating_point(tmp_path / "checkpoints/best.ckpt", "loss1")
+        read_operating_point(tmp_path / "checkpoints/best.ckpt", "drop1")
     with pytest.raises(UserError, match="a checkpoint for an operating point; found none"):
-        read_operating_point(None, "loss1")
+        read_operating_point(None, "drop1")
 
 
 @pytest.mark.parametrize(
     "recommended",
-    [["loss1"], "loss1", {"loss1": 3}, {"loss1": {"exit": "static", "threshold": 1.0}}]
-    + [{"loss1": {"exit": {"name": "static"}, "threshold": threshold}} for threshold in (None, "1", [])],
+    [["drop1"], "drop1", {"drop1": 3}, {"drop1": {"exit": "static", "threshold": 1.0}}]
+    + [{"drop1": {"exit": {"name": "static"}, "threshold": threshold}} for threshold in (None, "1", [])],
 )
 def test_an_odd_result_is_one_line(tmp_path, recommended):
     (tmp_path / "result.json").write_text(json.dumps({"status": "finished", "recommended": recommended}))
     with pytest.raises(UserError, match=r"expected .*; found .*"):
-        read_operating_point(tmp_path / "checkpoints/best.ckpt", "loss1")
+        read_operating_point(tmp_path / "checkpoints/best.ckpt", "drop1")

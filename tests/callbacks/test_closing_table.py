@@ -11,8 +11,8 @@ import torch
 from fake_module import QUIET_TRAINER, FakeModule, loader, trainer_for
 from rich.console import Console
 
-from acl_lightning.callbacks.closing_table import ClosingTable, closing_tables
 from acl_lightning.callbacks.exit_sweep import ExitSweep
+from acl_lightning.callbacks.summary_table import SummaryTable, closing_tables
 from acl_lightning.exits import PCEE, Confidence
 
 pytestmark = QUIET_TRAINER
@@ -30,7 +30,7 @@ class Flat(FakeModule):
 
 
 def printed(directory, module: FakeModule, *callbacks) -> str:
-    table = ClosingTable()
+    table = SummaryTable()
     table.console = Console(record=True, width=120, file=io.StringIO())
     trainer_for(directory, *callbacks, table).validate(module, loader(), verbose=False)
     return table.console.export_text()
@@ -48,20 +48,20 @@ def test_it_names_the_half_the_numbers_and_the_files(tmp_path):
     assert str(tmp_path) in text.replace("\n", "")
     assert cells(text, "4") == ["4", "75.0*", "37.5", "25.0"]  # 12 of 16: chance is possible
     assert cells(text, "full depth") == ["full depth", "100.0"]
-    assert cells(text, "loss1")[0:2] == ["loss1", "confidence"]
-    assert cells(text, "loss1")[3:] == ["100.0", "0.0", "1.85x", "1.66x"]
+    assert cells(text, "drop1")[0:2] == ["drop1", "confidence"]
+    assert cells(text, "drop1")[3:] == ["100.0", "0.0", "1.85x", "1.66x"]
     assert "No sample leaves early" not in text
 
 
 def test_it_says_plainly_that_nothing_leaves_early(tmp_path):
     text = printed(tmp_path, Flat(), ExitSweep())
     assert "No sample leaves early at any recommended point" in text
-    assert "none leaves early" in cells(text, "loss2")
+    assert "none leaves early" in cells(text, "drop2")
     assert "1.00x" not in text
 
 
 def test_it_says_when_no_threshold_at_all_lets_anybody_leave(tmp_path):
-    text = printed(tmp_path, FakeModule(), ExitSweep([Confidence()], thresholds={"confidence": [1.0]}, max_losses=(0,)))
+    text = printed(tmp_path, FakeModule(), ExitSweep([Confidence()], thresholds={"confidence": [1.0]}, max_drops=(0,)))
     assert "No sample leaves early at any threshold of any criterion" in text
     assert "exit_sweep.thresholds" in text
     assert "1.00x" not in text
@@ -69,8 +69,8 @@ def test_it_says_when_no_threshold_at_all_lets_anybody_leave(tmp_path):
 
 def test_the_setting_of_a_family_stands_beside_its_threshold(tmp_path):
     text = printed(tmp_path, FakeModule(), ExitSweep([PCEE(0.25)]))
-    assert cells(text, "loss1")[1:3] == ["pcee", "1"]
-    assert re.search(r"loss1 .*\n +bound 0\.25 ", text)
+    assert cells(text, "drop1")[1:3] == ["pcee", "1"]
+    assert re.search(r"drop1 .*\n +bound 0\.25 ", text)
 
 
 def rendered(summary, width: int = 120) -> str:
@@ -97,16 +97,16 @@ def test_a_model_that_guesses_is_called_not_better_than_the_majority_class(tmp_p
         "exits_not_better": [1, 2, 4, 6],
     }
     assert not any(point["better_than_baseline"] for point in sweep.summary["recommended"].values())
-    assert re.search(r"loss0 +\S+ +\S+ +\d+\.\d\*", text)
+    assert re.search(r"drop0 +\S+ +\S+ +\d+\.\d\*", text)
 
 
 def test_points_and_exits_that_are_not_better_than_the_majority_class_are_marked(tmp_path):
-    sweep = ExitSweep(max_losses=(0, 80))
+    sweep = ExitSweep(max_drops=(0, 80))
     text = printed(tmp_path, FakeModule(), sweep)
     points = sweep.summary["recommended"]
-    assert (points["loss0"]["better_than_baseline"], points["loss80"]["better_than_baseline"]) == (True, False)
-    assert cells(text, "loss0")[3] == "100.0"
-    assert cells(text, "loss80")[3] == "25.0*"
+    assert (points["drop0"]["better_than_baseline"], points["drop80"]["better_than_baseline"]) == (True, False)
+    assert cells(text, "drop0")[3] == "100.0"
+    assert cells(text, "drop80")[3] == "25.0*"
     assert sweep.summary["baseline"]["exits_not_better"] == [1, 2, 4]
     assert "* not better than the majority class beyond chance" in text
     assert re.search(r"majority +50\.0 *\nclass", text)
@@ -114,9 +114,9 @@ def test_points_and_exits_that_are_not_better_than_the_majority_class_are_marked
 
 
 def test_intervals_of_the_quality_stand_under_it(tmp_path):
-    sweep = ExitSweep(max_losses=(0, 80))
+    sweep = ExitSweep(max_drops=(0, 80))
     text = printed(tmp_path, FakeModule(), sweep)
-    low, high = sweep.summary["recommended"]["loss80"]["intervals"]["quality"]
+    low, high = sweep.summary["recommended"]["drop80"]["intervals"]["quality"]
     assert f"{100 * low:.1f}-{100 * high:.1f}" in text
     assert "100-100" in text
 
@@ -124,22 +124,22 @@ def test_intervals_of_the_quality_stand_under_it(tmp_path):
 def test_a_point_that_another_beats_on_the_report_half_is_named(tmp_path):
     sweep = ExitSweep()
     printed(tmp_path, FakeModule(), sweep)
-    beaten = {**sweep.summary["recommended"]["loss0"], "beaten_by": ["loss1"]}
-    text = rendered({**sweep.summary, "recommended": {**sweep.summary["recommended"], "loss0": beaten}})
-    assert "loss0: loss1 did better and faster on the report half, which takes no part in the choice." in text
+    beaten = {**sweep.summary["recommended"]["drop0"], "beaten_by": ["drop1"]}
+    text = rendered({**sweep.summary, "recommended": {**sweep.summary["recommended"], "drop0": beaten}})
+    assert "drop0: drop1 did better and faster on the report half, which takes no part in the choice." in text
 
 
 def test_it_fits_a_terminal_of_80_columns(tmp_path):
     sweep = ExitSweep()
     printed(tmp_path, FakeModule(), sweep)
     measured = {"intervals": {"quality": [0.9251, 0.9703]}, "quality": 0.9551, "loss_points": -12.3}
-    usual = {**sweep.summary["recommended"]["loss0"], **measured, "better_than_baseline": False}
+    usual = {**sweep.summary["recommended"]["drop0"], **measured, "better_than_baseline": False}
     points = {
         **sweep.summary["recommended"],
-        "loss0.5": {**usual, "criterion": "learnt_gate", "threshold": 0.999602},
+        "drop0.5": {**usual, "criterion": "learnt_gate", "threshold": 0.999602},
         "speed2": {**usual, "criterion": "calibrated_confidence", "threshold": 0.9},
         "flops1.5": {**usual, "criterion": "fpabee", "threshold": 12.0, "settings": {"bound": 0.05}},
-        "loss0_calibrated": {**usual, "criterion": "calibrated_pcee", "threshold": 3.0, "settings": {"bound": 0.25}},
+        "drop0_calibrated": {**usual, "criterion": "calibrated_pcee", "threshold": 3.0, "settings": {"bound": 0.25}},
     }
     text = rendered({**sweep.summary, "recommended": points}, width=80)
     assert "…" not in text
@@ -147,12 +147,12 @@ def test_it_fits_a_terminal_of_80_columns(tmp_path):
 
 
 def test_it_travels_to_spawned_processes():
-    assert pickle.loads(pickle.dumps(ClosingTable())).console is None
+    assert pickle.loads(pickle.dumps(SummaryTable())).console is None
 
 
 def test_without_a_sweep_nothing_is_printed(tmp_path):
     assert printed(tmp_path, FakeModule()) == ""
-    table = ClosingTable()
+    table = SummaryTable()
     table.console = Console(record=True, width=120, file=io.StringIO())
     trainer_for(tmp_path, ExitSweep(), table, log_every_n_steps=1).fit(FakeModule(), loader(), loader())
     assert table.console.export_text() == ""
@@ -178,7 +178,7 @@ def test_it_prints_whether_harder_samples_go_deeper(tmp_path):
         console = Console(record=True, width=120, file=io.StringIO())
         console.print(closing_tables(summary, "fake", tmp_path))
         text = console.export_text()
-        assert f"Rank correlation of exit layer and difficulty at loss1: {words}" in text
+        assert f"Rank correlation of exit layer and difficulty at drop1: {words}" in text
         assert "Mean exit layer by difficulty grade: 0: 2.1, 1: 2.9" in text
 
 

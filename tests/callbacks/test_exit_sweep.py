@@ -22,8 +22,8 @@ from acl_lightning.exits import (
     Confidence,
     ExitRecord,
     LearntGate,
+    MaxDrop,
     MaxLatency,
-    MaxLoss,
     MinMeasuredSpeedup,
     Patience,
     Static,
@@ -89,7 +89,7 @@ def test_the_summary_is_what_the_samples_were_built_to_give(swept):
     assert [row["accuracy"] for row in summary["per_exit"]] == [0.25, 0.5, 0.75, 1.0]
     assert [row["f1"] for row in summary["per_exit"]] == [0.125, 0.25, 0.375, 0.5]
     assert summary["full_depth"] == {"accuracy": 1.0, "f1": 0.5}
-    point = summary["recommended"]["loss0"]
+    point = summary["recommended"]["drop0"]
     assert point["criterion"] == "confidence"
     assert point["quality"] == 1.0
     assert point["loss_points"] == 0.0
@@ -98,8 +98,8 @@ def test_the_summary_is_what_the_samples_were_built_to_give(swept):
     assert point["layer_speedup"] == pytest.approx(6 / 3.25)
     assert point["flops_speedup"] == pytest.approx(540 / 325)
     assert point["leaves_early"] is True
-    assert list(summary["recommended"]) == ["loss0", "loss1", "loss2"]
-    assert summary["highlighted"] == "loss1"
+    assert list(summary["recommended"]) == ["drop0", "drop1", "drop2"]
+    assert summary["highlighted"] == "drop1"
 
 
 def test_the_summary_has_the_majority_class_and_the_size_of_every_group(swept):
@@ -139,11 +139,11 @@ def test_difficulty_is_followed_where_it_is_known(swept, tmp_path):
 
 
 def test_a_regression_is_swept_with_the_criteria_that_can(tmp_path):
-    callback = ExitSweep([Confidence(), Patience(delta=0.3)], max_losses=(2, 4))
+    callback = ExitSweep([Confidence(), Patience(delta=0.3)], max_drops=(2, 4))
     trainer_for(tmp_path, callback).validate(FakeModule(("pearson",)), loader(regression=True), verbose=False)
     assert {row["criterion"] for row in rows_of(tmp_path)} == {"static", "patience"}
     assert callback.summary["full_depth"]["pearson"] == pytest.approx(1.0)
-    assert callback.highlighted == "loss2"
+    assert callback.highlighted == "drop2"
 
 
 def test_only_validate_sweeps_and_only_the_first_set(tmp_path):
@@ -159,7 +159,7 @@ def test_only_validate_sweeps_and_only_the_first_set(tmp_path):
 def test_a_family_is_recommended_with_the_setting_that_was_measured(tmp_path):
     callback = ExitSweep([PCEE()])
     trainer_for(tmp_path, callback).validate(FakeModule(), loader(), verbose=False)
-    point = callback.summary["recommended"]["loss0"]
+    point = callback.summary["recommended"]["drop0"]
     # Sure exits are right here: patience 1 is best, and of the bounds that do not tell the samples apart the first.
     assert (point["criterion"], point["threshold"], point["settings"]) == ("pcee", 1.0, {"bound": 0.01})
     assert point["exit"] == {"name": "pcee", "settings": {"bound": 0.01}}
@@ -287,10 +287,10 @@ def test_wandb_gets_the_table_and_the_figures(tmp_path, monkeypatch):
 def test_settings_are_checked():
     with pytest.raises(UserError, match="different names; found confidence, confidence"):
         ExitSweep([Confidence(), Confidence()])
-    with pytest.raises(UserError, match=r"max_losses of 0 points or more; found \[-1\]"):
-        ExitSweep(max_losses=(-1,))
-    with pytest.raises(UserError, match=r"max_losses of 0 points or more; found \[\]"):
-        ExitSweep(max_losses=())
+    with pytest.raises(UserError, match=r"max_drops of 0 points or more; found \[-1\]"):
+        ExitSweep(max_drops=(-1,))
+    with pytest.raises(UserError, match=r"max_drops of 0 points or more; found \[\]"):
+        ExitSweep(max_drops=())
 
 
 def test_the_stored_logits_are_what_the_exits_said(swept):
@@ -301,7 +301,7 @@ def test_the_stored_logits_are_what_the_exits_said(swept):
     assert torch.equal(record.labels_B, columns["labels"])
     assert torch.equal(record.difficulty_B, columns["difficulty"])
     assert (record.costs.layers_E, record.costs.full_flops) == ((1, 2, 4, 6), 540.0)
-    point = callback.summary["recommended"]["loss0"]
+    point = callback.summary["recommended"]["drop0"]
     exits_B = record.half(selection=False).leaving(from_recipe(point["exit"]), point["threshold"])
     shares = (exits_B.bincount(minlength=EXITS) / len(exits_B)).tolist()
     assert shares == pytest.approx(point["shares"])
@@ -309,7 +309,7 @@ def test_the_stored_logits_are_what_the_exits_said(swept):
 
 def test_numbers_come_with_intervals_calibration_and_histograms(swept):
     _, callback, _ = swept
-    point = callback.summary["recommended"]["loss0"]
+    point = callback.summary["recommended"]["drop0"]
     assert point["intervals"]["loss_points"] == [0.0, 0.0]  # right wherever it leaves, as full depth is
     low, high = point["intervals"]["layer_speedup"]
     assert low < point["layer_speedup"] < high
@@ -328,11 +328,11 @@ def test_budgets_of_speed_cross_fitting_and_calibration(tmp_path):
     assert summary["recommended"]["speed2"]["layer_speedup"] >= 2
     assert summary["unreachable"] == ["speed7"]
     assert {row["criterion"] for row in rows_of(tmp_path)} == {"static", "calibrated_confidence"}
-    point = summary["recommended"]["loss0"]
+    point = summary["recommended"]["drop0"]
     criterion = from_recipe(point["exit"])
     assert list(criterion.temperatures_E) == [row["temperature"] for row in summary["calibration"]]
-    assert set(summary["cross_fitted"]) == {"loss0", "loss1", "loss2", "speed2"}
-    assert summary["cross_fitted"]["loss0"]["quality"] == 1.0
+    assert set(summary["cross_fitted"]) == {"drop0", "drop1", "drop2", "speed2"}
+    assert summary["cross_fitted"]["drop0"]["quality"] == 1.0
 
 
 def test_static_exits_are_swept_once_and_have_nothing_to_calibrate(tmp_path):
@@ -376,7 +376,7 @@ def refused_before_training(callback, module, tmp_path, message):
     assert trainer.global_step == 0
 
 
-@pytest.mark.parametrize("budget", [MaxLatency, MinMeasuredSpeedup, MaxLoss])
+@pytest.mark.parametrize("budget", [MaxLatency, MinMeasuredSpeedup, MaxDrop])
 def test_a_table_of_other_exits_is_refused_before_training(budget, tmp_path):
     table = tmp_path / "exit_latency.csv"
     table.write_text("exit_layer,milliseconds,plain_milliseconds\n1,2,9\n2,3,9\n")
@@ -397,5 +397,5 @@ def test_a_gate_that_the_model_lacks_is_refused_before_training(tmp_path):
 
 
 def test_budgets_need_names_of_their_own():
-    with pytest.raises(UserError, match="budgets with different names; found loss1, loss1"):
-        ExitSweep(max_losses=(1,), budgets=[MaxLoss(1)])
+    with pytest.raises(UserError, match="budgets with different names; found drop1, drop1"):
+        ExitSweep(max_drops=(1,), budgets=[MaxDrop(1)])

@@ -14,26 +14,26 @@ from lightning.pytorch.plugins.precision import MixedPrecision
 from matplotlib.image import imread
 from training_runs import furthest, in_processes, still_backbone, tiny_data, tiny_module, tiny_trainer, weights
 
-from acl_lightning.callbacks import GradientConflict, GradientWatch, LastCheckpoint, RNGState
+from acl_lightning.callbacks import GradientMonitor, GradientProbe, LastCheckpoint, RNGState
 from acl_lightning.callbacks.gradient_record import Record, csv_text, read_records
 from acl_lightning.errors import UserError
-from acl_lightning.gradients import AllParameters, Discard, PerLayer, PerTensor, Representation, Sum, TopLayers
+from acl_lightning.gradients import ACLGrad, AllParameters, PerLayer, PerTensor, Representation, Sum, TopLayers
 from acl_lightning.objectives import (
     ACLCrossLayer,
     ACLEmbed,
-    Combined,
     CrossEntropy,
     Objective,
     SquaredError,
     SupervisedContrastive,
     Uniform,
+    WeightedObjective,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
 
 
 def watching(**settings):
-    return GradientWatch([SupervisedContrastive(), ACLEmbed()], **settings)
+    return GradientProbe([SupervisedContrastive(), ACLEmbed()], **settings)
 
 
 def trained(backbone, directory, *callbacks, data=None, encoder=None, ckpt_path=None, trainer=None, **settings):
@@ -118,9 +118,9 @@ def test_the_layers_add_up_to_the_whole(tiny_backbone, tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-@pytest.mark.parametrize("rule", [Sum, Discard])
+@pytest.mark.parametrize("rule", [Sum, ACLGrad])
 def test_the_training_ends_with_the_same_bits(rule, precision, tiny_backbone, tmp_path):
-    settings = {"objective": Combined(ACLEmbed()), "gradient_rule": rule()} if rule is Discard else {}
+    settings = {"objective": WeightedObjective(ACLEmbed()), "gradient_rule": rule()} if rule is ACLGrad else {}
     trainer = {"precision": precision}
     alone = trained(tiny_backbone, tmp_path / "alone", trainer=trainer, **settings)
     watch = watching()
@@ -148,10 +148,10 @@ class Logged(Callback):
 
 def test_the_trained_terms_record_equals_that_of_gradient_conflict(tiny_backbone, tmp_path):
     logged = Logged()
-    objective = Combined(ACLEmbed(), weight=0.5, exit_weights=Uniform())
+    objective = WeightedObjective(ACLEmbed(), weight=0.5, exit_weights=Uniform())
     watch = watching()
-    callbacks = (GradientConflict(every_n_steps=1), watch, logged)
-    trained(tiny_backbone, tmp_path, *callbacks, objective=objective, gradient_rule=Discard())
+    callbacks = (GradientMonitor(every_n_steps=1), watch, logged)
+    trained(tiny_backbone, tmp_path, *callbacks, objective=objective, gradient_rule=ACLGrad())
     found = overall(watch, "acl_embed")
     assert len(found) == len(logged.steps) == 5
     for number, (one, values) in enumerate(zip(found, logged.steps, strict=True)):
@@ -166,8 +166,8 @@ def test_the_trained_terms_record_equals_that_of_gradient_conflict(tiny_backbone
 def test_in_stages_it_watches_the_exits_that_are_trained(tiny_backbone, tmp_path):
     """One batch in each of two stages: the deepest exit, then the others."""
     logged, watch = Logged(), watching(scopes=[])
-    callbacks = (GradientConflict(every_n_steps=1), watch, logged)
-    settings = {"objective": Combined(ACLEmbed()), "gradient_rule": Discard(), "first_stage_epochs": 1}
+    callbacks = (GradientMonitor(every_n_steps=1), watch, logged)
+    settings = {"objective": WeightedObjective(ACLEmbed()), "gradient_rule": ACLGrad(), "first_stage_epochs": 1}
     trainer = {"max_epochs": 2, "limit_train_batches": 1}
     trained(tiny_backbone, tmp_path, *callbacks, trainer=trainer, **settings)
     for one, values in zip(overall(watch, "acl_embed"), logged.steps, strict=True):
@@ -179,7 +179,7 @@ def test_in_stages_it_watches_the_exits_that_are_trained(tiny_backbone, tmp_path
 def test_in_stages_terms_of_several_exits_are_refused(tiny_backbone, tmp_path):
     settings = {"first_stage_epochs": 1, "trainer": {"max_epochs": 2}}
     with pytest.raises(UserError, match="one exit at a time, for training in two stages; found acl_cl"):
-        trained(tiny_backbone, tmp_path, GradientWatch([ACLCrossLayer()]), **settings)
+        trained(tiny_backbone, tmp_path, GradientProbe([ACLCrossLayer()]), **settings)
 
 
 def test_the_interval_and_what_is_left_in_the_directory(tiny_backbone, tmp_path):
@@ -303,7 +303,7 @@ def test_the_file_holds_what_is_not_finite_and_gives_it_back(tmp_path):
 def test_a_foreign_file_is_named(text, tmp_path):
     path = tmp_path / "gradient_watch.csv"
     path.write_text(text)
-    with pytest.raises(UserError, match="as GradientWatch writes it"):
+    with pytest.raises(UserError, match="as GradientProbe writes it"):
         read_records(path)
 
 
@@ -319,11 +319,11 @@ def test_a_foreign_file_is_named(text, tmp_path):
 )
 def test_contradictions(arguments, message):
     with pytest.raises(UserError, match=message):
-        GradientWatch(**arguments)
+        GradientProbe(**arguments)
 
 
 def test_scopes_that_differ_in_arguments_only_are_two():
-    assert len(GradientWatch([ACLEmbed()], scopes=[TopLayers(1), TopLayers(2), PerTensor()]).scopes) == 4
+    assert len(GradientProbe([ACLEmbed()], scopes=[TopLayers(1), TopLayers(2), PerTensor()]).scopes) == 4
 
 
 class Attentive(SupervisedContrastive):
@@ -344,16 +344,16 @@ class Attentive(SupervisedContrastive):
 
 def test_terms_are_told_what_trained_ones_are(tiny_backbone, tmp_path):
     term, resumed = Attentive(), Attentive()
-    watch = GradientWatch([term])
+    watch = GradientProbe([term])
     trained(tiny_backbone, tmp_path, watch, trainer={"limit_val_batches": 1.0})
     assert sum(term.counts) == 40
     assert term.quality_E.max() > 0
-    GradientWatch([resumed]).load_state_dict(watch.state_dict())
+    GradientProbe([resumed]).load_state_dict(watch.state_dict())
     assert torch.equal(resumed.quality_E, term.quality_E)
 
 
 class Own(Objective):
-    """An objective that is not `Combined`."""
+    """An objective that is not `WeightedObjective`."""
 
     def losses_per_exit(self, outputs, labels_B):
         return {"own": CrossEntropy().per_exit(outputs, labels_B)}
@@ -363,18 +363,18 @@ class Own(Objective):
 
 
 def test_an_objective_without_exit_weights_is_refused(tiny_backbone, tmp_path):
-    with pytest.raises(UserError, match="of the class Combined for GradientWatch; found Own"):
+    with pytest.raises(UserError, match="of the class Combined for GradientProbe; found Own"):
         trained(tiny_backbone, tmp_path, watching(), objective=Own())
 
 
 def test_parameters_that_autograd_does_not_see_are_no_silent_zeros(tiny_backbone, tmp_path, monkeypatch):
-    unseen = "acl_lightning.callbacks.gradient_watch.gradient_row"
+    unseen = "acl_lightning.callbacks.gradient_probe.gradient_row"
     monkeypatch.setattr(unseen, lambda term, sources, world_size: [None] * len(sources))
     with pytest.raises(UserError, match="the strategy shards or hides them"):
         trained(tiny_backbone, tmp_path, watching())
 
 
 def test_what_the_task_has_no_use_for_is_refused(tiny_backbone, tmp_path):
-    values = {"data": {"task": "stsb"}, "objective": Combined(protected=SquaredError())}
+    values = {"data": {"task": "stsb"}, "objective": WeightedObjective(protected=SquaredError())}
     with pytest.raises(UserError, match="an objective for regression"):
         trained(tiny_backbone, tmp_path, watching(), **values)

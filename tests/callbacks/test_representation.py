@@ -17,7 +17,7 @@ from training_runs import in_processes, still_backbone, tiny_data, tiny_module, 
 
 from acl_lightning.callbacks import RepresentationDiagnostics
 from acl_lightning.errors import UserError
-from acl_lightning.objectives import Combined, SquaredError
+from acl_lightning.objectives import SquaredError, WeightedObjective
 from acl_lightning.representation import MEASURES, measure_exits, unit_vectors
 
 pytestmark = QUIET_TRAINER
@@ -128,7 +128,7 @@ def test_only_validate_measures_and_only_the_first_set(backbone, tmp_path):
 
 def test_a_regression_is_measured_without_classes(backbone, tmp_path):
     data = tiny_data(backbone, task="stsb")
-    module = tiny_module(backbone, data, objective=Combined(protected=SquaredError()))
+    module = tiny_module(backbone, data, objective=WeightedObjective(protected=SquaredError()))
     callback = RepresentationDiagnostics()
     trainer = tiny_trainer(tmp_path, limit_val_batches=1.0, callbacks=[callback])
     trainer.validate(module, datamodule=data, verbose=False)

@@ -47,8 +47,8 @@ def test_a_finished_run(tmp_path, monkeypatch):
     assert result["task"] == "fake"
     assert result["metrics"]["val/accuracy"] == pytest.approx(0.9)
     assert result["metrics"]["val/undefined"] is None
-    assert result["recommended"]["loss1"]["criterion"] == "confidence"
-    assert result["recommended"]["loss1"]["threshold"] > 0.5
+    assert result["recommended"]["drop1"]["criterion"] == "confidence"
+    assert result["recommended"]["drop1"]["threshold"] > 0.5
     assert result["per_exit"][3]["accuracy"] == 1.0
     assert result["seed"] == 7
     assert result["config_hash"] == "abc"

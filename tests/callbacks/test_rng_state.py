@@ -11,7 +11,7 @@ from lightning.pytorch import Callback
 from training_runs import furthest, in_processes, tiny_data, tiny_module, tiny_trainer, weights
 
 from acl_lightning.callbacks import RNGState
-from acl_lightning.objectives import ACLEmbed, Combined
+from acl_lightning.objectives import ACLEmbed, WeightedObjective
 
 
 class SaveAfter(Callback):
@@ -28,7 +28,7 @@ class SaveAfter(Callback):
 def train(backbone: str, directory: Path, world: int, *callbacks: Callback, checkpoint: Path | None = None):
     """Weights after two epochs with dropout, on rows of different lengths."""
     data = tiny_data(backbone, synthetic_rows=40, batch_size=8 // world, max_length=64)
-    module = tiny_module(backbone, data, encoder={"dropout": 0.1}, objective=Combined(ACLEmbed()))
+    module = tiny_module(backbone, data, encoder={"dropout": 0.1}, objective=WeightedObjective(ACLEmbed()))
     strategy = {"strategy": "ddp", "devices": world} if world > 1 else {}
     trainer = tiny_trainer(directory, max_epochs=2, callbacks=[RNGState(), *callbacks], **strategy)
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint)

@@ -18,7 +18,7 @@ def served(tiny_backbone) -> ServedModel:
         for head in encoder.heads:
             head.classifier.weight.mul_(20)  # so that the exits differ
     tokenizer = AutoTokenizer.from_pretrained(tiny_backbone)
-    points = {"loss0": (Patience(), 1.0), "loss1": (Static(), 2.0)}
+    points = {"drop0": (Patience(), 1.0), "drop1": (Static(), 2.0)}
     return ServedModel(
         encoder,
         tokenizer,
@@ -26,7 +26,7 @@ def served(tiny_backbone) -> ServedModel:
         ("sentence",),
         "sst2",
         points=points,
-        recommended_point="loss1",
+        recommended_point="drop1",
     )
 
 

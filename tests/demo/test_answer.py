@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from acl_lightning.cli.demo import main as demo_command
 from acl_lightning.demo import ServedModel, answer, criteria_for, load_served
 from acl_lightning.demo.answer import first_point
-from acl_lightning.demo.command import main as demo_command
 from acl_lightning.demo.page import rows, slider_range, verdict
 from acl_lightning.demo.page import table as html_table
 from acl_lightning.demo.served import run_of_checkpoint
@@ -133,8 +133,8 @@ def test_a_run_is_served(tiny_backbone, tmp_path):
 
     directory = finish_run(tiny_backbone, tmp_path / "run")
     run = load_served(directory)
-    assert list(run.points)[:2] == ["first", "loss0"]
-    assert first_point(run) == "loss1"
+    assert list(run.points)[:2] == ["first", "drop0"]
+    assert first_point(run) == "drop1"
     assert run.max_tokens == 32  # data.max_length
     assert run.temperatures_E is None
     long = answer(run, ["film " * 100], *run.points["first"])
@@ -148,8 +148,8 @@ def test_a_run_is_served(tiny_backbone, tmp_path):
 
 
 def test_it_opens_at_the_recommended_point_and_else_at_the_first(served):
-    assert first_point(served) == "loss1"
-    assert first_point(dataclasses.replace(served, recommended_point=None)) == "loss0"
+    assert first_point(served) == "drop1"
+    assert first_point(dataclasses.replace(served, recommended_point=None)) == "drop0"
     assert first_point(dataclasses.replace(served, recommended_point="gone", points={})) is None
 
 

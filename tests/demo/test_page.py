@@ -75,7 +75,7 @@ def address(served, tmp_path):
     """The command, serving an export from a process of its own for the length of a test."""
     pytest.importorskip("gradio", reason="the extra `demo` is not installed")
     recommended = {name: {"exit": recipe(one), "threshold": at} for name, (one, at) in served.points.items()}
-    result = {"recommended": recommended, "highlighted": "loss1"}
+    result = {"recommended": recommended, "highlighted": "drop1"}
     config = exported_config(served.encoder, served.label_names, served.text_columns, "sst2", result)
     model = MultiExitForSequenceClassification(config)
     model.encoder.load_state_dict(served.encoder.state_dict())
@@ -126,7 +126,7 @@ def test_type_classify_and_move_the_threshold(address, browser, tmp_path):
     browser.get(address)
     wait(lambda: text_of("#classify") == "Classify", "the button")
     value = "return document.querySelector('#operating-point input').value"
-    assert wait(lambda: browser.execute_script(value), "the point") == "loss1 (static 2)"
+    assert wait(lambda: browser.execute_script(value), "the point") == "drop1 (static 2)"
     assert text_of("#threshold") == ""
     browser.find_element("css selector", "#classify").click()
     wait(lambda: "Type something into every field" in text_of("#verdict"), "the refusal of nothing")

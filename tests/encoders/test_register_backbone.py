@@ -19,7 +19,7 @@ from acl_lightning.encoders import (
 )
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Confidence
-from acl_lightning.exits.runtime import AdaptiveRuntime
+from acl_lightning.exits.inference import AdaptiveRuntime
 
 
 class ToyConfig(PreTrainedConfig):

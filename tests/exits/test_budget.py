@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     LatencyTable,
+    MaxDrop,
     MaxLatency,
-    MaxLoss,
     MinMeasuredSpeedup,
     MinSpeedup,
     OperatingPoint,
@@ -46,7 +46,7 @@ def chosen(budget):
 
 
 def test_each_kind_finds_its_point():
-    assert chosen(MaxLoss(1)) == ("entropy", 0.9)
+    assert chosen(MaxDrop(1)) == ("entropy", 0.9)
     assert chosen(MinSpeedup(2)) == ("entropy", 0.8)
     assert chosen(MinSpeedup(2.5)) == ("entropy", 0.5)
     assert chosen(MinSpeedup(4.5, speed="flops_speedup")) == ("entropy", 0.5)
@@ -75,17 +75,17 @@ def test_static_exits_have_times_of_their_own(tmp_path):
     table.write_text(MEASURED)
     # Full depth as a static exit takes 7 ms; entropy at 0.9 leaves at 0.4 * 3 + 0.6 * 10 = 7.2 ms: slower, though
     # faster by layers.
-    assert chosen(MaxLoss(1)) == ("entropy", 0.9)
-    assert chosen(MaxLoss(1, table=str(table))) == ("static", 2)
-    assert chosen(MaxLoss(2, table=str(table))) == ("entropy", 0.8)  # 0.6 * 3 + 0.4 * 10 = 5.8
+    assert chosen(MaxDrop(1)) == ("entropy", 0.9)
+    assert chosen(MaxDrop(1, table=str(table))) == ("static", 2)
+    assert chosen(MaxDrop(2, table=str(table))) == ("entropy", 0.8)  # 0.6 * 3 + 0.4 * 10 = 5.8
     assert chosen(MaxLatency(7, str(table))) == ("static", 2)
     assert chosen(MinMeasuredSpeedup(8 / 7, str(table))) == ("static", 2)
     assert chosen(MinMeasuredSpeedup(1.2, str(table))) == ("entropy", 0.8)
     assert chosen(MinMeasuredSpeedup(4, str(table))) == ("static", 1)
     assert chosen(MinMeasuredSpeedup(5, str(table))) is None
     assert LatencyTable.read(str(table)).milliseconds(FULL) == 7
-    names = [MaxLoss(1, table=str(table)).name, MinMeasuredSpeedup(2, str(table)).name]
-    assert names == ["loss1_measured", "measured2"]
+    names = [MaxDrop(1, table=str(table)).name, MinMeasuredSpeedup(2, str(table)).name]
+    assert names == ["drop1_measured", "measured2"]
 
 
 def test_a_measured_speedup_needs_the_plain_models_time(tmp_path):
@@ -103,7 +103,7 @@ def test_a_measured_speedup_needs_the_plain_models_time(tmp_path):
         MaxLatency(2, str(table))
 
 
-BUDGETS = [MaxLoss(0), MaxLoss(1), MaxLoss(5), MinSpeedup(1.5), MinSpeedup(2), MinSpeedup(2, "flops_speedup")]
+BUDGETS = [MaxDrop(0), MaxDrop(1), MaxDrop(5), MinSpeedup(1.5), MinSpeedup(2), MinSpeedup(2, "flops_speedup")]
 
 
 def unrounded(quality, speed, flops):
@@ -135,16 +135,16 @@ def test_a_latency_table_that_cannot_be_read_is_said(tmp_path, content):
 
 
 def test_names():
-    assert [MaxLoss(0.5).name, MinSpeedup(2).name, MinSpeedup(2, "flops_speedup").name] == [
-        "loss0.5",
+    assert [MaxDrop(0.5).name, MinSpeedup(2).name, MinSpeedup(2, "flops_speedup").name] == [
+        "drop0.5",
         "speed2",
         "flops2",
     ]
-    assert MaxLoss(1, name="serve").name == "serve"
+    assert MaxDrop(1, name="serve").name == "serve"
     found = recommend(POINTS, [1, MinSpeedup(7), MinSpeedup(2, name="fast")])
-    assert list(found) == ["loss1", "fast"]  # what no point keeps is left out
-    with pytest.raises(UserError, match="budgets with different names; found loss1, loss1"):
-        recommend(POINTS, [1, MaxLoss(1)])
+    assert list(found) == ["drop1", "fast"]  # what no point keeps is left out
+    with pytest.raises(UserError, match="budgets with different names; found drop1, drop1"):
+        recommend(POINTS, [1, MaxDrop(1)])
 
 
 @pytest.mark.parametrize("times", [0.5, math.nan, math.inf])
@@ -166,11 +166,11 @@ def test_cross_fitting_averages_what_both_turns_report():
         point("patience", 3, 0.895, 2.0, reported=0.87),
     ]
     found = cross_fit(POINTS, turned, [1, MinSpeedup(7)])
-    assert list(found) == ["loss1"]
-    assert found["loss1"].quality == pytest.approx((0.75 + 0.87) / 2)
-    assert found["loss1"].loss_points == pytest.approx((5 + 3) / 2)
-    assert found["loss1"].chosen == (("entropy", 0.9), ("patience", 3))
-    assert (found["loss1"].layer_speedup, found["loss1"].flops_speedup) == (2.0, 3.0)
+    assert list(found) == ["drop1"]
+    assert found["drop1"].quality == pytest.approx((0.75 + 0.87) / 2)
+    assert found["drop1"].loss_points == pytest.approx((5 + 3) / 2)
+    assert found["drop1"].chosen == (("entropy", 0.9), ("patience", 3))
+    assert (found["drop1"].layer_speedup, found["drop1"].flops_speedup) == (2.0, 3.0)
 
 
 def test_a_front_on_the_selection_half_does_not_look_at_the_other():

@@ -22,7 +22,7 @@ from acl_lightning.exits import (
     recipe,
     reliability,
 )
-from acl_lightning.exits.temperature import RANGE
+from acl_lightning.exits.criteria.temperature import RANGE
 
 
 def sampled(temperature: float, samples: int = 40_000, seed: int = 0):

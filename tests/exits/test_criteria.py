@@ -29,7 +29,7 @@ from acl_lightning.exits import (
     patience,
     pcee,
 )
-from acl_lightning.exits.fpabee import jensen_shannon
+from acl_lightning.exits.criteria.fpabee import jensen_shannon
 
 SHARES = [Confidence(), Entropy(), Margin()]
 COUNTS = [Patience(), PCEE(), PCEE(0.9), FPABEE(), FPABEE(0.5)]

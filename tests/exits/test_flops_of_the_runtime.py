@@ -18,7 +18,7 @@ from acl_lightning.encoders import (
     static_exit_flops,
 )
 from acl_lightning.exits import Confidence, Criterion, ExitCosts, Static, sweep
-from acl_lightning.exits.runtime import MODES, ROW_FIRST_TOKENS, AdaptiveRuntime
+from acl_lightning.exits.inference import MODES, ROW_FIRST_TOKENS, AdaptiveRuntime
 
 WIDTH, LABELS, EXITS = 24, 3, (1, 3, 4)
 SHORT = 16

@@ -28,7 +28,7 @@ from acl_lightning.exits import (
     Static,
     exit_index,
 )
-from acl_lightning.exits.runtime import AdaptiveRuntime
+from acl_lightning.exits.inference import AdaptiveRuntime
 
 EXITS = 6
 SAMPLES = 2500  # by 40 pairs of criterion and threshold: 100,000

@@ -27,7 +27,7 @@ from acl_lightning.exits import (
     registry,
     to_config,
 )
-from acl_lightning.exits.distribution import DistributionCriterion
+from acl_lightning.exits.criteria.distribution import DistributionCriterion
 
 ALL = [
     *(Confidence(), Entropy(), Margin(), Patience(), Patience(0.3), PCEE(), PCEE(0.2), FPABEE(0.1), LearntGate()),
@@ -90,10 +90,10 @@ def test_a_result_that_names_a_command_does_not_run_it(tmp_path):
     command = {"class_path": "os.system", "init_args": {"command": f"touch {witness}"}}
     inside = {"name": "calibrated", "settings": {"criterion": command, "temperatures_E": [1.0]}}
     for hostile in (command, inside, {**command, "name": "entropy", "settings": command}, {"name": "os.system"}):
-        content = {"recommended": {"loss1": {"threshold": 0.5, "exit": hostile}}, "checkpoint": "x/best.ckpt"}
+        content = {"recommended": {"drop1": {"threshold": 0.5, "exit": hostile}}, "checkpoint": "x/best.ckpt"}
         (tmp_path / "result.json").write_text(json.dumps(content))
         with pytest.raises(UserError):
-            read_operating_point(tmp_path / "checkpoints/best.ckpt", "loss1")
+            read_operating_point(tmp_path / "checkpoints/best.ckpt", "drop1")
     assert not witness.exists()
 
 
@@ -104,7 +104,7 @@ def test_a_name_imports_nothing(tmp_path, monkeypatch):
         {"class_path": "planted.Criterion", "init_args": {}},
         {"name": "planted.Criterion", "settings": {}},
         {"name": "mine", "class_path": "planted.Criterion", "settings": {}},
-        {"class_path": "acl_lightning.exits.sweep.sweep", "init_args": {}},
+        {"class_path": "acl_lightning.exits.evaluation.sweep.sweep", "init_args": {}},
         {"class_path": "acl_lightning.exits.planted.Criterion", "init_args": {}},
         {"class_path": "acl_lightning.exits_planted.PCEE", "init_args": {}},
     ):
@@ -162,7 +162,7 @@ def test_what_cannot_be_registered_says_why():
 
 def test_an_installed_package_offers_criteria_by_entry_point(tmp_path, monkeypatch):
     (tmp_path / "offering.py").write_text(
-        "from acl_lightning.exits.confidence import Confidence\nclass Mine(Confidence):\n    name = 'offered'\n"
+        "from acl_lightning.exits import Confidence\nclass Mine(Confidence):\n    name = 'offered'\n"
     )
     metadata = tmp_path / "offering-1.0.dist-info"
     metadata.mkdir()

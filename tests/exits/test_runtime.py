@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from acl_lightning.encoders import Backbone, ClsRow, EncoderConfig, ExitHead, KeysValues, MultiExitEncoder, TokenState
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Confidence, Criterion, Entropy, Patience, Static, exit_index
-from acl_lightning.exits.runtime import ROW_FIRST_TOKENS, AdaptiveRuntime
+from acl_lightning.exits.inference import ROW_FIRST_TOKENS, AdaptiveRuntime
 
 KINDS = ["cls", "mean_row", "probe", "mean_pool"]
 

@@ -25,7 +25,7 @@ from acl_lightning.exits import (
     Static,
     exit_index,
 )
-from acl_lightning.exits.runtime import MODES, AdaptiveRuntime, Decisions, OneSample, Window
+from acl_lightning.exits.inference import MODES, AdaptiveRuntime, Decisions, OneSample, Window
 
 CRITERIA = [Confidence(), Entropy(), Margin(), Patience(), PCEE(bound=0.5), FPABEE(bound=0.1), LearntGate(), Static()]
 KINDS = list(EXIT_ROWS)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits import OperatingPoint, full_depth, loss_name, recommend
+from acl_lightning.exits import OperatingPoint, drop_name, full_depth, recommend
 
 
 def point(criterion: str, threshold: float, quality_selection: float, speed_selection: float) -> OperatingPoint:
@@ -33,11 +33,11 @@ def test_the_fastest_within_each_loss_is_recommended():
     chosen = recommend([*STATIC, *ADAPTIVE], (0, 1, 2, 5, 0.5))
     found = {name: (one.criterion, one.threshold) for name, one in chosen.items()}
     assert found == {
-        "loss0": ("confidence", 0.95),
-        "loss1": ("confidence", 0.9),
-        "loss2": ("confidence", 0.8),
-        "loss5": ("static", 2),
-        "loss0.5": ("confidence", 0.9),
+        "drop0": ("confidence", 0.95),
+        "drop1": ("confidence", 0.9),
+        "drop2": ("confidence", 0.8),
+        "drop5": ("static", 2),
+        "drop0.5": ("confidence", 0.9),
     }
 
 
@@ -52,33 +52,33 @@ def test_the_report_half_does_not_take_part():
 def test_rounding_does_not_cost_a_point():
     # 0.83 - 0.01 is 0.82 less one bit in floating point the other way round.
     points = [point("static", 3, 0.83, 1.0), point("confidence", 0.9, 0.83 - 0.01 - 1e-12, 2.0)]
-    assert recommend(points, (1,))["loss1"].threshold == 0.9
+    assert recommend(points, (1,))["drop1"].threshold == 0.9
 
 
 def test_ties_go_to_quality_then_static_then_first_swept_then_highest_threshold():
     full = point("static", 3, 0.9, 1.0)
     better = [full, point("confidence", 0.9, 0.9, 2.0), point("entropy", 0.3, 0.92, 2.0)]
-    assert recommend(better, (0,))["loss0"].criterion == "entropy"
+    assert recommend(better, (0,))["drop0"].criterion == "entropy"
     simpler = [point("static", 2, 0.9, 2.0), full, point("confidence", 0.9, 0.9, 2.0)]
-    assert recommend(simpler, (0,))["loss0"].criterion == "static"
+    assert recommend(simpler, (0,))["drop0"].criterion == "static"
     first = [full, point("patience", 1, 0.9, 2.0), point("confidence", 0.9, 0.9, 2.0)]
-    assert recommend(first, (0,))["loss0"].criterion == "patience"
+    assert recommend(first, (0,))["drop0"].criterion == "patience"
     cautious = [full, point("confidence", 0.8, 0.9, 2.0), point("confidence", 0.9, 0.9, 2.0)]
-    assert recommend(cautious, (0,))["loss0"].threshold == 0.9
+    assert recommend(cautious, (0,))["drop0"].threshold == 0.9
 
 
 def test_full_depth_is_the_answer_when_nothing_is_good_enough_and_when_nothing_is_faster():
     full = point("static", 2, 0.9, 1.0)
     hopeless = [point("static", 1, 0.5, 2.0), full, point("confidence", 0.9, 0.7, 1.5)]
     assert set(recommend(hopeless).values()) == {full}
-    assert recommend([full, point("confidence", 1.0, 0.9, 1.0)], (0,))["loss0"] is full
+    assert recommend([full, point("confidence", 1.0, 0.9, 1.0)], (0,))["drop0"] is full
 
 
 def test_an_undefined_quality_leaves_full_depth():
     full = point("static", 2, math.nan, 1.0)
-    assert recommend([full, point("patience", 1, 0.7, 1.5)], (0,))["loss0"] is full
+    assert recommend([full, point("patience", 1, 0.7, 1.5)], (0,))["drop0"] is full
     defined = point("static", 2, 0.9, 1.0)
-    assert recommend([defined, point("patience", 1, math.nan, 1.5)], (2,))["loss2"] is defined
+    assert recommend([defined, point("patience", 1, math.nan, 1.5)], (2,))["drop2"] is defined
 
 
 @settings(max_examples=40, deadline=None)
@@ -97,9 +97,9 @@ def test_full_depth_is_the_deepest_static_exit():
     assert full_depth([*ADAPTIVE, *STATIC]) == STATIC[-1]
 
 
-@pytest.mark.parametrize(("loss", "name"), [(0, "loss0"), (1.0, "loss1"), (0.5, "loss0.5")])
+@pytest.mark.parametrize(("loss", "name"), [(0, "drop0"), (1.0, "drop1"), (0.5, "drop0.5")])
 def test_names(loss, name):
-    assert loss_name(loss) == name
+    assert drop_name(loss) == name
 
 
 @pytest.mark.parametrize("loss", [-1.0, math.nan])

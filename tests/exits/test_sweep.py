@@ -158,7 +158,7 @@ def test_chunks_change_nothing(monkeypatch):
     certainty_EB = torch.rand(5, 40)
     thresholds_T = torch.linspace(0, 1, 33)
     whole = exit_index(certainty_EB, thresholds_T)
-    monkeypatch.setattr(sys.modules["acl_lightning.exits.sweep"], "CHUNK", 1)
+    monkeypatch.setattr(sys.modules["acl_lightning.exits.evaluation.sweep"], "CHUNK", 1)
     assert torch.equal(exit_index(certainty_EB, thresholds_T), whole)
 
 

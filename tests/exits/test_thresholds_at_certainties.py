@@ -22,7 +22,7 @@ from acl_lightning.exits import (
     Static,
     exit_index,
 )
-from acl_lightning.exits.runtime import AdaptiveRuntime
+from acl_lightning.exits.inference import AdaptiveRuntime
 
 CRITERIA = [Static(), Confidence(), Entropy(), Margin(), Patience(), PCEE(), FPABEE(), LearntGate()]
 CALIBRATED = [

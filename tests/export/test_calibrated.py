@@ -10,7 +10,8 @@ from finished_runs import finish_run
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from acl_lightning.callbacks.prediction_file import PredictionFile
-from acl_lightning.cli import CommandLine, main
+from acl_lightning.cli import main
+from acl_lightning.cli.trainer import CommandLine
 from acl_lightning.demo import answer, load_served
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
@@ -22,7 +23,7 @@ from acl_lightning.exits import (
     temperatures_of,
 )
 from acl_lightning.export import export_run
-from acl_lightning.saved_run import load_run
+from acl_lightning.runs.loading import load_run
 
 NAMES = ["negative", "positive"]
 
@@ -37,7 +38,7 @@ def run(tiny_backbone, tmp_path_factory):
     assert [row["layer"] for row in result["calibration"]] == [1, 2, 3]
     for row, temperature in zip(result["calibration"], TEMPERATURES, strict=True):
         row["temperature"] = temperature
-    entropy = {"class_path": "acl_lightning.exits.entropy.Entropy", "init_args": {}}
+    entropy = {"class_path": "acl_lightning.exits.criteria.entropy.Entropy", "init_args": {}}
     middle = {**result["recommended"]["first"], "criterion": "entropy", "threshold": 0.003, "exit": entropy}
     path.write_text(json.dumps({**result, "recommended": {**result["recommended"], "middle": middle}}))
     return directory
@@ -94,15 +95,15 @@ def check(rows, logits_EBC, temperatures):
         [],
         ["--exit.operating_point=first"],
         ["--exit.operating_point=middle"],
-        ["--exit.operating_point=loss1"],
+        ["--exit.operating_point=drop1"],
         ["--exit.criterion=Confidence", "--exit.threshold=0.53"],
     ],
 )
 def test_predict_writes_calibrated_confidences(run, tmp_path, arguments):
     rows = predict(run, tmp_path, *arguments, "--exit.probabilities=true")
     assert all(list(row["probabilities"]) == NAMES for row in rows)
-    if "loss1" in str(arguments):  # its own criterion has the temperatures that were fitted
-        point = json.loads((run / "result.json").read_text())["recommended"]["loss1"]
+    if "drop1" in str(arguments):  # its own criterion has the temperatures that were fitted
+        point = json.loads((run / "result.json").read_text())["recommended"]["drop1"]
         temperatures = temperatures_of(from_config(point["exit"]), TEMPERATURES)
     else:
         temperatures = TEMPERATURES

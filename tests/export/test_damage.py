@@ -30,7 +30,7 @@ def set_config(**changes):
 
 
 def point(**changes):
-    static = {"class_path": "acl_lightning.exits.static.Static", "init_args": {}}
+    static = {"class_path": "acl_lightning.exits.criteria.static.Static", "init_args": {}}
     return {"odd": {"criterion": static, "threshold": 1.0, "measured": {}, **changes}}
 
 
@@ -93,7 +93,7 @@ DAMAGES = {
     "config: no columns": set_config(text_columns=[]),
     "config: columns as text": set_config(text_columns="sentence"),
     "config: temperatures": set_config(temperatures=[1.0]),
-    "config: a point as a list": set_config(operating_points=["loss1"]),
+    "config: a point as a list": set_config(operating_points=["drop1"]),
     "config: a point without threshold": set_config(operating_points=point(threshold=None)),
     "config: a point out of range": set_config(operating_points=point(threshold=-5)),
     "config: a point without class": set_config(operating_points=point(criterion={})),
@@ -130,9 +130,9 @@ def test_the_demo_of_a_damaged_or_foreign_export_is_one_line(exported, tmp_path,
 
 
 ODD = {
-    "recommended": [["loss1"], {"loss1": 3}, {"loss1": {"exit": "static", "threshold": 1}}, "loss1"],
+    "recommended": [["drop1"], {"drop1": 3}, {"drop1": {"exit": "static", "threshold": 1}}, "drop1"],
     "calibrated": [True],
-    "highlighted": [{}, ["loss1"]],
+    "highlighted": [{}, ["drop1"]],
     "per_exit": [3, [3], [{"accuracy": 1.0}], {"layer": 1}, [{"layer": 1, "accuracy": "good"}]],
     "metric_names": [3, {"accuracy": 1}],
     "samples": ["many", 3],

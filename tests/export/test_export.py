@@ -12,9 +12,10 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
+from acl_lightning.cli.export import main as export_command
 from acl_lightning.errors import UserError
 from acl_lightning.exits import PCEE, Calibrated, Entropy, Patience, Static, recipe
-from acl_lightning.exits.runtime import AdaptiveRuntime
+from acl_lightning.exits.inference import AdaptiveRuntime
 from acl_lightning.export import (
     MultiExitForSequenceClassification,
     export_run,
@@ -22,9 +23,8 @@ from acl_lightning.export import (
     resolve_point,
     served_points,
 )
-from acl_lightning.export.command import main as export_command
-from acl_lightning.multi_exit_config import MultiExitConfig
-from acl_lightning.saved_run import load_run
+from acl_lightning.export.config import MultiExitConfig
+from acl_lightning.runs.loading import load_run
 
 TEXTS = ["a fine film", "not a film that anyone would want to see a second time , alas", "dull"]
 
@@ -86,12 +86,12 @@ def test_an_operating_point_is_chosen_at_loading_or_for_a_call(exported):
 
 
 def test_an_unknown_operating_point_lists_those_that_exist(exported):
-    message = "an operating point among: first, .*; found 'loss9'"
+    message = "an operating point among: first, .*; found 'drop9'"
     with pytest.raises(UserError, match=message):
-        AutoModelForSequenceClassification.from_pretrained(exported, operating_point="loss9")
+        AutoModelForSequenceClassification.from_pretrained(exported, operating_point="drop9")
     model = AutoModelForSequenceClassification.from_pretrained(exported)
     with pytest.raises(UserError, match=message):
-        model(**tokens(exported), operating_point="loss9")
+        model(**tokens(exported), operating_point="drop9")
 
 
 def test_it_works_in_a_pipeline(exported):
@@ -197,14 +197,19 @@ def test_a_run_that_is_none_or_lost_its_checkpoint(finished_run, tmp_path):
 def test_points_come_back_with_all_their_settings_and_run_no_foreign_code():
     inside = Calibrated(Entropy(), [1.0, 2.0])
     point = {"criterion": inside.name, "threshold": 0.5, "exit": recipe(inside), "quality": 0.9, "shares": [1.0]}
-    points = served_points({"recommended": {"loss1": point, "old": {"criterion": "entropy", "threshold": 0.5}}})
-    assert list(points) == ["loss1"]
-    assert points["loss1"]["measured"] == {"quality": 0.9}
-    criterion, threshold = resolve_point(json.loads(json.dumps(points)), "loss1", (1, 2))
+    points = served_points({"recommended": {"drop1": point, "old": {"criterion": "entropy", "threshold": 0.5}}})
+    assert list(points) == ["drop1"]
+    assert points["drop1"]["measured"] == {"quality": 0.9}
+    criterion, threshold = resolve_point(json.loads(json.dumps(points)), "drop1", (1, 2))
     assert isinstance(criterion, Calibrated)
     assert (criterion.temperatures_E, threshold) == ((1.0, 2.0), 0.5)
     assert isinstance(resolve_point(points, None, (1, 2))[0], Static)
-    for path in ("os.system", "acl_lightning.exits.sweep.sweep", "acl_lightning.exits.Missing", "evil.Entropy"):
+    for path in (
+        "os.system",
+        "acl_lightning.exits.evaluation.sweep.sweep",
+        "acl_lightning.exits.Missing",
+        "evil.Entropy",
+    ):
         foreign = {"x": {"criterion": {"class_path": path, "init_args": {}}, "threshold": 1.0}}
         with pytest.raises(UserError, match=r"an exit criterion among confidence, .*; found"):
             resolve_point(foreign, "x", (1, 2))
@@ -214,15 +219,15 @@ def test_the_card_names_criteria_in_full_and_no_speed_that_is_none():
     early = {"quality": 0.9, "loss_points": 0.5, "layer_speedup": 2.0, "layer_saving": 0.5, "flops_speedup": 2.5}
     full = {"quality": 0.9, "loss_points": 0.0, "layer_speedup": 1.0, "layer_saving": 0.0, "flops_speedup": 0.99}
     points = {
-        "loss1": {"criterion": recipe(Calibrated(PCEE(0.2), [1.0, 2.0])), "threshold": 1.0, "measured": early},
-        "loss0": {"criterion": recipe(Patience()), "threshold": 2.0, "measured": full},
+        "drop1": {"criterion": recipe(Calibrated(PCEE(0.2), [1.0, 2.0])), "threshold": 1.0, "measured": early},
+        "drop0": {"criterion": recipe(Patience()), "threshold": 2.0, "measured": full},
     }
     config = MultiExitConfig(
         backbone_config={"model_type": "bert", "num_hidden_layers": 2}, exit_layers=[1, 2], operating_points=points
     )
     card = model_card("model", config, {"metric": "accuracy"})
-    assert "| `loss1` | Calibrated PCEE, bound 0.2 | 1 | 90.0 | 0.5 | 2.00x | 2.50x |" in card
-    assert "| `loss0` | Patience | 2 | 90.0 | 0.0 | none leaves early |  |" in card
+    assert "| `drop1` | Calibrated PCEE, bound 0.2 | 1 | 90.0 | 0.5 | 2.00x | 2.50x |" in card
+    assert "| `drop0` | Patience | 2 | 90.0 | 0.0 | none leaves early |  |" in card
 
 
 def test_the_command(finished_run, tmp_path, capsys):

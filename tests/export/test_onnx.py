@@ -6,10 +6,10 @@ import pytest
 import torch
 from tiny_models import FAMILIES, batch, tiny
 
+from acl_lightning.cli.export import main as export_command
 from acl_lightning.encoders import EXIT_ROWS, BertFamily, ExitHead, MultiExitEncoder
 from acl_lightning.errors import UserError
 from acl_lightning.export import ExitGraph, export_onnx
-from acl_lightning.export.command import main as export_command
 from acl_lightning.export.onnx_graph import INPUTS, TOLERANCE, example_batch, onnx_difference
 
 pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")

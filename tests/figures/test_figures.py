@@ -12,7 +12,7 @@ from acl_lightning.figures import per_exit_figure, speed_quality_figure
 
 CURVES = {"confidence": [(6.0, 0.6), (2.0, 0.88), (2.0, 0.88), (1.0, 0.9)], "patience": [(2.5, 0.8), (1.0, 0.9)]}
 STATIC = {1: (6.0, 0.6), 3: (2.0, 0.85), 6: (1.0, 0.9)}
-RECOMMENDED = {"loss0": (1.0, 0.9), "loss1": (2.0, 0.88), "loss2": (2.0, 0.88)}
+RECOMMENDED = {"drop0": (1.0, 0.9), "drop1": (2.0, 0.88), "drop2": (2.0, 0.88)}
 
 
 def speed_quality():
@@ -49,11 +49,11 @@ def test_curves_differ_without_colour():
 def test_recommendations_that_coincide_share_one_ring_and_are_described_in_the_legend():
     figure = speed_quality()
     (axes,) = figure.axes
-    assert [text.get_text() for text in axes.texts] == ["loss0", "loss1, loss2"]
+    assert [text.get_text() for text in axes.texts] == ["drop0", "drop1, drop2"]
     rings = [line for line in axes.get_lines() if line.get_markersize() == 12]
     assert [ring.get_xydata().tolist() for ring in rings] == [[[1.0, 90.0]], [[2.0, 88.0]]]
     entries = {text.get_text() for text in figure.legends[0].get_texts()}
-    assert {"loss0: 90.0 % at 1.00x", "loss1, loss2: 88.0 % at 2.00x"} <= entries
+    assert {"drop0: 90.0 % at 1.00x", "drop1, drop2: 88.0 % at 2.00x"} <= entries
     assert not any("interval" in entry or "majority" in entry for entry in entries)
 
 
@@ -67,7 +67,7 @@ def test_criteria_with_the_same_points_are_one_curve_with_all_names():
 
 def test_intervals_and_the_majority_class_are_drawn():
     figure = speed_quality_figure(
-        CURVES, STATIC, RECOMMENDED, metric="accuracy", title="", intervals={"loss1": (0.86, 0.91)}, majority=0.55
+        CURVES, STATIC, RECOMMENDED, metric="accuracy", title="", intervals={"drop1": (0.86, 0.91)}, majority=0.55
     )
     (axes,) = figure.axes
     found = lines(axes)
@@ -75,7 +75,7 @@ def test_intervals_and_the_majority_class_are_drawn():
     majority = found["majority class: 55.0 %"]
     assert [*majority.get_ydata()] == pytest.approx([55.0, 55.0])
     assert axes.get_ylim()[0] < 55
-    assert "loss1, loss2: 88.0 % [86.0, 91.0] at 2.00x" in found
+    assert "drop1, drop2: 88.0 % [86.0, 91.0] at 2.00x" in found
 
 
 def test_a_majority_class_far_below_the_curves_is_named_only():
@@ -125,7 +125,7 @@ def test_a_criterion_has_one_style_in_every_figure():
 
 def per_exit(grades=None, metrics=("accuracy", "f1")):
     qualities = {name: [0.6, 0.8, 0.9] for name in metrics}
-    return per_exit_figure((1, 3, 6), qualities, (0.5, 0.3, 0.2), grades, operating_point="loss1", title="SST-2")
+    return per_exit_figure((1, 3, 6), qualities, (0.5, 0.3, 0.2), grades, operating_point="drop1", title="SST-2")
 
 
 def test_per_exit_draws_metrics_shares_and_grades():
@@ -161,8 +161,8 @@ def test_one_exit_and_undefined_quality_are_drawn():
     nan = float("nan")
     point = (1.0, nan)
     for figure in (
-        speed_quality_figure({"patience": [point]}, {6: point}, {"loss0": point}, metric="m", title=""),
-        per_exit_figure((6,), {"m": [nan]}, (1.0,), operating_point="loss0", title=""),
+        speed_quality_figure({"patience": [point]}, {6: point}, {"drop0": point}, metric="m", title=""),
+        per_exit_figure((6,), {"m": [nan]}, (1.0,), operating_point="drop0", title=""),
     ):
         file = io.BytesIO()
         figure.savefig(file)
@@ -191,13 +191,13 @@ def test_a_sweep_of_all_criteria_has_a_look_for_each():
 
 
 def test_a_share_that_is_not_zero_is_never_written_as_zero():
-    figure = per_exit_figure((1, 2, 3), {"m": [0.5] * 3}, (0.004, 0.996, 0.0), operating_point="loss1", title="")
+    figure = per_exit_figure((1, 2, 3), {"m": [0.5] * 3}, (0.004, 0.996, 0.0), operating_point="drop1", title="")
     assert [text.get_text() for text in figure.axes[1].texts] == ["<1", "100", "0"]
 
 
 def test_bars_of_the_grades_say_how_many_samples_they_stand_for():
     figure = per_exit_figure(
-        (1, 2), {"m": [0.5] * 2}, (0.5, 0.5), {0: 1.0, 3: 2.0}, operating_point="loss1", title="",
+        (1, 2), {"m": [0.5] * 2}, (0.5, 0.5), {0: 1.0, 3: 2.0}, operating_point="drop1", title="",
         counts_by_grade={0: 12, 3: 5},
     )  # fmt: skip
     assert [tick.get_text() for tick in figure.axes[2].get_xticklabels()] == ["0\nn = 12", "3\nn = 5"]

@@ -32,7 +32,7 @@ from acl_lightning.figures.seed_curves import SeedCurve, seed_curves_figure
 TITLE = "a task with a rather long name, report split of validation, n = 436, and more words than fit into one line"
 CRITERIA = ("confidence", "entropy", "margin", "patience", "pcee", "fpabee", "learnt_gate")
 SETTINGS = (
-    "weight=0.5, gradient_rule=Discard, exit_weights=Uniform, temperature=0.1, learning_rate=0.0001, exit_row=cls"
+    "weight=0.5, gradient_rule=ACLGrad, exit_weights=Uniform, temperature=0.1, learning_rate=0.0001, exit_row=cls"
 )
 
 
@@ -77,7 +77,7 @@ def curve(depth: int, number: int) -> list[tuple[float, float]]:
 def test_speed_quality(depth):
     curves = {name: curve(depth, number) for number, name in enumerate(CRITERIA)}
     static = {layer: (depth / layer, 0.9 - 0.35 * np.exp(-3 * (layer - 1) / depth)) for layer in range(1, depth + 1)}
-    recommended = {f"loss{n}": curves[CRITERIA[n]][-6 * (n + 1) if depth > 1 else 0] for n in range(5)}
+    recommended = {f"drop{n}": curves[CRITERIA[n]][-6 * (n + 1) if depth > 1 else 0] for n in range(5)}
     figure = speed_quality_figure(
         curves, static, recommended, metric="accuracy", title=TITLE, majority=0.51,
         intervals={name: (quality - 0.03, quality + 0.02) for name, (_, quality) in recommended.items()},
@@ -101,7 +101,7 @@ def test_per_exit(exits, grades):
     counts = None if grades is None else dict.fromkeys(grades, 1234)
     check(
         per_exit_figure(
-            range(1, exits + 1), qualities, shares, grades, operating_point="loss1", title=TITLE, counts_by_grade=counts
+            range(1, exits + 1), qualities, shares, grades, operating_point="drop1", title=TITLE, counts_by_grade=counts
         )
     )
 
@@ -116,7 +116,7 @@ def test_exit_histogram(classes, exits):
     }
     counts = {kind: dict.fromkeys(members, 1000) for kind, members in groups.items()}
     check(
-        exit_histogram_figure(range(1, exits + 1), groups, operating_point="loss1 (pcee 2)", title=TITLE, counts=counts)
+        exit_histogram_figure(range(1, exits + 1), groups, operating_point="drop1 (pcee 2)", title=TITLE, counts=counts)
     )
 
 
@@ -166,7 +166,7 @@ def test_embedding_map(classes, columns, monkeypatch):
 
 
 def test_measured_speed():
-    quality = {"full_depth": 0.9, "loss0": 0.9, "loss1": 0.89, "loss2": 0.881, "speed2": 0.885}
+    quality = {"full_depth": 0.9, "drop0": 0.9, "drop1": 0.89, "drop2": 0.881, "speed2": 0.885}
     promised = {name: {"layers": 1 + 0.4 * n, "FLOPs": 0.97 + 0.4 * n} for n, name in enumerate(quality)}
     measured = {
         mode: {name: (1 + 0.3 * n, 0.9 + 0.3 * n, 1.1 + 0.3 * n) for n, name in enumerate(quality)} for mode in "ab"

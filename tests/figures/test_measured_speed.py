@@ -7,11 +7,11 @@ from acl_lightning.figures import measured_speed_figure
 
 def test_points_lie_at_their_speed_and_quality():
     figure = measured_speed_figure(
-        {"full_depth": 0.9, "loss1": 0.88},
-        {"full_depth": {"layers": 1.0, "FLOPs": 0.97}, "loss1": {"layers": 2.0, "FLOPs": 2.4}},
+        {"full_depth": 0.9, "drop1": 0.88},
+        {"full_depth": {"layers": 1.0, "FLOPs": 0.97}, "drop1": {"layers": 2.0, "FLOPs": 2.4}},
         {
-            "batch": {"full_depth": (1.1, 1.0, 1.2), "loss1": (2.5, 2.3, 2.6)},
-            "throughput": {"full_depth": (1.3, 1.2, 1.4), "loss1": (3.1, 3.0, 3.3)},
+            "batch": {"full_depth": (1.1, 1.0, 1.2), "drop1": (2.5, 2.3, 2.6)},
+            "throughput": {"full_depth": (1.3, 1.2, 1.4), "drop1": (3.1, 3.0, 3.3)},
         },
         metric="accuracy",
         title="sst2, cpu",
@@ -29,7 +29,7 @@ def test_points_lie_at_their_speed_and_quality():
         pytest.approx([1.2, 1.4]),
         pytest.approx([3.0, 3.3]),
     ]
-    assert {text.get_text() for text in axes.texts} == {"full_depth", "loss1"}
+    assert {text.get_text() for text in axes.texts} == {"full_depth", "drop1"}
     assert axes.get_ylabel() == "accuracy (%)"
     assert axes.get_xlabel() == "speed-up over the plain model"
 

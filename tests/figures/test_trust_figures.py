@@ -44,7 +44,7 @@ def test_bins_of_few_samples_are_merged_with_their_neighbour(counts, merged):
 
 def test_bars_are_shares_stacked_from_the_first_exit():
     groups = {"class": {"0": (0.5, 0.5), "1": (0.25, 0.75)}, "difficulty": {"3": (0.0, 1.0)}}
-    figure = exit_histogram_figure((2, 4), groups, operating_point="loss1", title="t")
+    figure = exit_histogram_figure((2, 4), groups, operating_point="drop1", title="t")
     first, second = figure.axes
     assert [(bar.get_x(), bar.get_width()) for bar in first.patches] == [(0, 50), (0, 25), (50, 50), (25, 75)]
     assert [bar.get_width() for bar in second.patches] == [0, 100]
@@ -55,6 +55,6 @@ def test_bars_are_shares_stacked_from_the_first_exit():
 def test_bars_say_how_many_samples_they_stand_for():
     groups = {"class": {"negative": (0.5, 0.5), "a class of a very long name, too long": (0.25, 0.75)}}
     counts = {"class": {"negative": 12}}
-    (axes,) = exit_histogram_figure((2, 4), groups, operating_point="loss1", title="t", counts=counts).axes
+    (axes,) = exit_histogram_figure((2, 4), groups, operating_point="drop1", title="t", counts=counts).axes
     names = [tick.get_text() for tick in axes.get_yticklabels()]
     assert names == ["negative (n = 12)", "a class of a very long…"]

@@ -46,7 +46,7 @@ def test_a_part_that_fails_is_reported_and_the_others_run(gpu_check, monkeypatch
         "synchronisations": lambda: {"CE": {"per_step": 2.0, "places": {"step.py:7": 2.0}}},
         "runtime": lambda: [
             {
-                "batch_size": 32, "point": "loss1", "mean_exit_layer": 3.0, "layer_speedup": 2.0,
+                "batch_size": 32, "point": "drop1", "mean_exit_layer": 3.0, "layer_speedup": 2.0,
                 "measured_speedup": spread, "milliseconds_per_sample": 0.1,
             }
         ],
@@ -64,7 +64,7 @@ def test_a_part_that_fails_is_reported_and_the_others_run(gpu_check, monkeypatch
         "Tests: 3 passed, 1 failed, 0 skipped.",
         "| ACL-Grad / CE | 1.50 | 1.40-1.60 |",
         "| CE | 2.0 | `step.py:7` 2.0 |",
-        "| 32 | loss1 | 2.00 | 1.50 | 1.40-1.60 | 0.1 |",
+        "| 32 | drop1 | 2.00 | 1.50 | 1.40-1.60 | 0.1 |",
     ):
         assert line in text
     assert sys.version_info[:2] == tuple(map(int, results["environment"]["python"].split(".")[:2]))

@@ -8,7 +8,7 @@ import torch
 
 from acl_lightning.encoders import EXIT_ROWS, EncoderConfig
 from acl_lightning.exits import FPABEE, PCEE, Calibrated, Confidence, Entropy, Margin, Patience, Static, exit_index
-from acl_lightning.exits.runtime import AdaptiveRuntime
+from acl_lightning.exits.inference import AdaptiveRuntime
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default")]
 

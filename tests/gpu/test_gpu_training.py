@@ -16,16 +16,16 @@ from training_runs import still_backbone, tiny_data, tiny_module, tiny_trainer, 
 
 from acl_lightning.callbacks import LastCheckpoint, RNGState
 from acl_lightning.encoders import EXIT_ROWS
-from acl_lightning.gradients import AutogradRows, BackwardRows, BatchedRows, Discard, PerLayer, Project
+from acl_lightning.gradients import ACLGrad, AutogradRows, BackwardRows, BatchedRows, PerLayer, ProtectedPCGrad
 from acl_lightning.objectives import (
     ACF,
     ACLCrossLayer,
     ACLEmbed,
-    Combined,
     CrossEntropy,
     SelfDistillation,
     SupervisedContrastive,
     Uniform,
+    WeightedObjective,
 )
 from acl_lightning.outputs import ExitOutputs
 
@@ -59,8 +59,8 @@ def trained(
 ):
     """A training of ten steps on generated rows; its trainer, and the weights before and after."""
     data = tiny_data(backbone, synthetic_rows=80)
-    objective = Combined(ACLEmbed(0.3), weight=0.5, exit_weights=Uniform())
-    module = tiny_module(backbone, data, **({"objective": objective, "gradient_rule": Discard()} | model))
+    objective = WeightedObjective(ACLEmbed(0.3), weight=0.5, exit_weights=Uniform())
+    module = tiny_module(backbone, data, **({"objective": objective, "gradient_rule": ACLGrad()} | model))
     before = weights(module)
     trainer = tiny_trainer(
         directory, accelerator=accelerator, precision=precision, callbacks=list(callbacks), max_epochs=-1,
@@ -95,7 +95,11 @@ def test_a_training_ends_where_that_on_the_cpu_does(precision, accelerator, stil
 def test_the_command_line_trains_and_measures(precision, accelerator, device, command, tmp_path):
     run = tmp_path / "run"
     arguments = (f"--trainer.accelerator={accelerator}", "--trainer.devices=1", f"--trainer.precision={precision}")
-    acl = ("--model.objective=Combined", "--model.objective.auxiliary=ACLEmbed", "--model.gradient_rule=Discard")
+    acl = (
+        "--model.objective=WeightedObjective",
+        "--model.objective.auxiliary=ACLEmbed",
+        "--model.gradient_rule=ACLGrad",
+    )
     code, said = command("fit", *acl, *arguments, f"--run_dir={run}")
     assert code == 0, said
     result = json.loads((run / "result.json").read_text())
@@ -103,7 +107,7 @@ def test_the_command_line_trains_and_measures(precision, accelerator, device, co
     if device.type == "cuda":
         assert result["device"] == torch.cuda.get_device_name(device)
     best = f"--ckpt_path={run / 'checkpoints/best.ckpt'}"
-    point = "--exit.operating_point=loss1"
+    point = "--exit.operating_point=drop1"
     code, said = command(
         "predict", f"--config={run / 'config.yaml'}", best, point, f"--run_dir={tmp_path / 'out'}", defaults=False
     )
@@ -140,7 +144,7 @@ def test_a_resumed_training_ends_as_one_that_was_not_interrupted(accelerator, ti
     assert distance(found, expected) <= max(0.02 * distance(expected, before), 2 * distance(again, expected))
 
 
-@pytest.mark.parametrize("rule", [Discard(), Project()], ids=["discard", "project"])
+@pytest.mark.parametrize("rule", [ACLGrad(), ProtectedPCGrad()], ids=["discard", "project"])
 @pytest.mark.parametrize("collector", [BatchedRows(), BackwardRows()], ids=["batched", "backward"])
 def test_collectors_give_the_same_update(collector, rule, accelerator, still, tmp_path):
     _, before, expected = trained(still, tmp_path, accelerator, gradient_rule=rule, gradient_collector=AutogradRows())
@@ -161,7 +165,7 @@ def test_rows_of_batched_rows_equal_a_pass_per_term(device, still):
     parameters = list(module.encoder.parameters())
 
     def rows(collector):
-        return collector.rows(list(Combined(ACLEmbed())(module(batch), batch["labels"]).values()), parameters)
+        return collector.rows(list(WeightedObjective(ACLEmbed())(module(batch), batch["labels"]).values()), parameters)
 
     for found, expected in zip(rows(BatchedRows()), rows(AutogradRows()), strict=True):
         for one, other in zip(found, expected, strict=True):

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchjd.aggregation import PCGrad
 
-from acl_lightning.gradients import Discard, Project, Sum, combine, products, products_with_protected
+from acl_lightning.gradients import ACLGrad, ProtectedPCGrad, Sum, combine, products, products_with_protected
 
-RULES = [Discard(), Project(), Sum()]
-COMPARING = [Discard(), Project()]
+RULES = [ACLGrad(), ProtectedPCGrad(), Sum()]
+COMPARING = [ACLGrad(), ProtectedPCGrad()]
 
 SEEDS = st.integers(0, 10_000)
 EXPONENTS = st.lists(st.integers(-15, 15), min_size=4, max_size=4)
@@ -32,7 +32,7 @@ def test_discard_keeps_exactly_the_rows_that_agree(seed, K, exponents):
     for row in rows[1:]:
         if row @ rows[0] >= 0:
             expected += row
-    torch.testing.assert_close(Discard()(rows), expected)
+    torch.testing.assert_close(ACLGrad()(rows), expected)
 
 
 @given(seed=SEEDS, K=st.integers(1, 4), exponents=EXPONENTS)
@@ -43,7 +43,7 @@ def test_project_takes_from_every_row_its_part_against_the_protected_one(seed, K
     for row in rows[1:]:
         expected += row - min(0.0, (row @ rows[0]).item()) / (rows[0] @ rows[0]) * rows[0]
     # Where rows differ by 1e30 in length the part along the short one is below the rounding of the long one.
-    torch.testing.assert_close(Project()(rows), expected, rtol=1e-9, atol=1e-12 * rows.abs().max().item())
+    torch.testing.assert_close(ProtectedPCGrad()(rows), expected, rtol=1e-9, atol=1e-12 * rows.abs().max().item())
 
 
 @pytest.mark.parametrize("rule", COMPARING, ids=named)
@@ -76,10 +76,10 @@ FAMILIES = {
 @pytest.mark.parametrize(("auxiliary", "discarded", "projected"), FAMILIES.values(), ids=FAMILIES)
 def test_what_counts_as_conflict_and_what_remains(auxiliary, discarded, projected):
     rows = torch.tensor([[2.0, 0.0], auxiliary])
-    torch.testing.assert_close(Discard()(rows), torch.tensor(discarded))
+    torch.testing.assert_close(ACLGrad()(rows), torch.tensor(discarded))
     # (1 + 5e29) * 2 - 1e30 is 2 in exact arithmetic; a float32 near 1e30 knows nothing below 1e23.
     atol = 1e24 if auxiliary[0] == -1e30 else 0.0
-    torch.testing.assert_close(Project()(rows), torch.tensor(projected), rtol=1e-6, atol=atol)
+    torch.testing.assert_close(ProtectedPCGrad()(rows), torch.tensor(projected), rtol=1e-6, atol=atol)
 
 
 @pytest.mark.parametrize("rule", COMPARING, ids=named)
@@ -108,16 +108,16 @@ def test_a_protected_row_that_is_not_finite_yields_no_finite_update(rule):
 def test_project_agrees_with_pcgrad_where_they_coincide(seed, scale):
     """Of two gradients PCGrad projects each against the other, so it is the sum of both ways to protect one."""
     rows = matrix(seed, scales=[1.0, scale])
-    both_ways = Project()(rows) + Project()(rows.flip(0)) - rows.sum(dim=0)
+    both_ways = ProtectedPCGrad()(rows) + ProtectedPCGrad()(rows.flip(0)) - rows.sum(dim=0)
     torch.testing.assert_close(PCGrad()(rows), both_ways)
     if rows[0] @ rows[1] >= 0:
-        torch.testing.assert_close(PCGrad()(rows), Project()(rows))
+        torch.testing.assert_close(PCGrad()(rows), ProtectedPCGrad()(rows))
 
 
 def test_projection_keeps_to_the_parameters_that_terms_share():
     """A head that the protected term alone reaches keeps its gradient: nothing was to be made up for there."""
     rows = [[torch.tensor([1.0]), torch.tensor([7.0])], [torch.tensor([-2.0]), None]]
-    weights_K = Project().weights(products_with_protected(rows))
+    weights_K = ProtectedPCGrad().weights(products_with_protected(rows))
     assert weights_K.tolist() == [3.0, 1.0]
     assert [combine(rows, weights_K, index).item() for index in (0, 1)] == [1.0, 7.0]
 
@@ -149,8 +149,8 @@ def test_sum_needs_one_backward_pass_and_adds():
     rows = matrix(0, 3)
     torch.testing.assert_close(Sum()(rows), rows.sum(dim=0))
     assert not Sum.needs_separate_gradients
-    assert Discard.needs_separate_gradients
-    assert Project.needs_separate_gradients
+    assert ACLGrad.needs_separate_gradients
+    assert ProtectedPCGrad.needs_separate_gradients
 
 
 @pytest.mark.parametrize("rule", RULES, ids=named)

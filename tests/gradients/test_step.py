@@ -9,15 +9,15 @@ from torch import nn
 
 from acl_lightning.errors import UserError
 from acl_lightning.gradients import (
+    ACLGrad,
     AllParameters,
     AutogradRows,
     BackwardRows,
     BatchedRows,
-    Discard,
     GradientStep,
     PerLayer,
     PerTensor,
-    Project,
+    ProtectedPCGrad,
     Representation,
     Sum,
     TopLayers,
@@ -46,15 +46,15 @@ def gradients(named):
 # At (a, b, c) = (1, 2, 3) the protected a^2 + b has the gradient (2, 1, none), the auxiliary a - 3b + c (1, -3, 1).
 # Products: a 2, b -3, together -1; c is reached by one alone. |g_0|^2 = 5 over a, b.
 ON_PAPER = {
-    "discard, all": (Discard(), AllParameters(), [2, 1, 0], [5, -1], True),
-    "project, all": (Project(), AllParameters(), [1.2 * 2 + 1, 1.2 - 3, 1], [5, -1], False),
-    "discard, per layer": (Discard(), PerLayer(), [3, 1, 1], [5, -1], True),
-    "project, per layer": (Project(), PerLayer(), [3, 1, 1], [5, -1], False),
-    "discard, per tensor": (Discard(), PerTensor(), [3, 1, 1], [5, -1], True),
-    "discard, top layer": (Discard(), TopLayers(1), [2, 1, None], [1, -3], True),
-    "project, top layer": (Project(), TopLayers(1), [4 * 2 + 1, 4 - 3, 1], [1, -3], False),
-    "discard, top two layers": (Discard(), TopLayers(2), [2, 1, None], [5, -1], True),
-    "discard, more layers than there are": (Discard(), TopLayers(9), [2, 1, None], [5, -1], True),
+    "discard, all": (ACLGrad(), AllParameters(), [2, 1, 0], [5, -1], True),
+    "project, all": (ProtectedPCGrad(), AllParameters(), [1.2 * 2 + 1, 1.2 - 3, 1], [5, -1], False),
+    "discard, per layer": (ACLGrad(), PerLayer(), [3, 1, 1], [5, -1], True),
+    "project, per layer": (ProtectedPCGrad(), PerLayer(), [3, 1, 1], [5, -1], False),
+    "discard, per tensor": (ACLGrad(), PerTensor(), [3, 1, 1], [5, -1], True),
+    "discard, top layer": (ACLGrad(), TopLayers(1), [2, 1, None], [1, -3], True),
+    "project, top layer": (ProtectedPCGrad(), TopLayers(1), [4 * 2 + 1, 4 - 3, 1], [1, -3], False),
+    "discard, top two layers": (ACLGrad(), TopLayers(2), [2, 1, None], [5, -1], True),
+    "discard, more layers than there are": (ACLGrad(), TopLayers(9), [2, 1, None], [5, -1], True),
 }
 
 
@@ -78,7 +78,7 @@ def test_the_representation_decides_for_all_parameters(sign):
     """h = (a, b): gradients (1, 2) and sign * (3, -1) there: products 5 and sign * 1."""
     named = three()
     (a, b, _) = (parameter for _, parameter in named)
-    step = GradientStep(Discard(), named, Representation())
+    step = GradientStep(ACLGrad(), named, Representation())
     h = torch.stack([a * a, b]).reshape(1, 1, 2)
     step.add([h[0, 0, 0] + 2 * h[0, 0, 1], sign * (3 * h[0, 0, 0] - h[0, 0, 1])], h)
     report = step.finish()
@@ -91,7 +91,7 @@ def test_the_representation_decides_for_all_parameters(sign):
 def test_a_proxy_decides_micro_batch_by_micro_batch():
     named = three()
     (_, b, _) = (parameter for _, parameter in named)
-    step = GradientStep(Discard(), named, TopLayers())
+    step = GradientStep(ACLGrad(), named, TopLayers())
     step.add([b, -2 * b])  # conflict: 1 is left
     step.add([b, 4 * b])  # agreement: 5
     report = step.finish()
@@ -101,7 +101,7 @@ def test_a_proxy_decides_micro_batch_by_micro_batch():
 
 
 @pytest.mark.parametrize("scope", SCOPES, ids=kind)
-@pytest.mark.parametrize("rule", [Discard(), Project()], ids=kind)
+@pytest.mark.parametrize("rule", [ACLGrad(), ProtectedPCGrad()], ids=kind)
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_protected_gradient_that_is_not_finite_skips_the_step(bad, rule, scope):
     named = three()
@@ -120,7 +120,7 @@ def test_a_protected_gradient_that_is_not_finite_skips_the_step(bad, rule, scope
 
 @pytest.mark.parametrize("collector", [AutogradRows(), BackwardRows()], ids=kind)
 @pytest.mark.parametrize("scope", SCOPES, ids=kind)
-@pytest.mark.parametrize("rule", [Discard(), Project()], ids=kind)
+@pytest.mark.parametrize("rule", [ACLGrad(), ProtectedPCGrad()], ids=kind)
 def test_an_auxiliary_gradient_that_is_not_finite_is_left_out(rule, scope, collector):
     named = three()
     (a, b, _) = (parameter for _, parameter in named)
@@ -136,7 +136,7 @@ def test_an_auxiliary_gradient_that_is_not_finite_is_left_out(rule, scope, colle
 def test_batched_rows_cannot_tell_whose_gradient_is_not_finite():
     """Zero times infinity, in the row of the protected term: the step is skipped, as the collector says."""
     named = three()
-    step = GradientStep(Discard(), named, collector=BatchedRows())
+    step = GradientStep(ACLGrad(), named, collector=BatchedRows())
     step.add([named[0][1] * 1, named[0][1] * math.inf])
     assert step.finish().skipped
 
@@ -145,7 +145,7 @@ def test_batched_rows_cannot_tell_whose_gradient_is_not_finite():
 def test_under_a_scaler_every_overflow_reaches_the_scaler(scope):
     named = three()
     (a, b, _) = (parameter for _, parameter in named)
-    step = GradientStep(Discard(), named, scope, scaled=True)
+    step = GradientStep(ACLGrad(), named, scope, scaled=True)
     h = torch.stack([a, b]).reshape(1, 1, 2)
     step.add([h.sum(), h.sum() * math.inf], h)
     assert step.finish().skipped
@@ -155,7 +155,7 @@ def test_under_a_scaler_every_overflow_reaches_the_scaler(scope):
 def test_one_term_needs_no_decision():
     for scope in SCOPES:
         named = three()
-        step = GradientStep(Discard(), named, scope)
+        step = GradientStep(ACLGrad(), named, scope)
         step.add([named[0][1] * 3])
         report = step.finish()
         assert report.products_K.tolist() == [9]
@@ -167,7 +167,7 @@ def test_gradients_of_a_step_share_no_memory(collector):
     """Clipping writes in place: autograd hands out one tensor for both sides of a sum, and expanded ones."""
     named = [(name, nn.Parameter(torch.ones(3))) for name in "ab"]
     (a, b) = (parameter for _, parameter in named)
-    step = GradientStep(Discard(), named, collector=collector)
+    step = GradientStep(ACLGrad(), named, collector=collector)
     step.add([(a + b).sum(), (a + b).square().sum()])
     step.finish()
     a.grad.mul_(2)
@@ -211,7 +211,7 @@ def stepped(seed: int, sizes, rule, scope=None, collector=None):
 
 
 @pytest.mark.parametrize("collector", COLLECTORS, ids=kind)
-@pytest.mark.parametrize("rule", [Sum(), Discard(), Project()], ids=kind)
+@pytest.mark.parametrize("rule", [Sum(), ACLGrad(), ProtectedPCGrad()], ids=kind)
 def test_micro_batches_of_different_sizes_equal_one_batch(rule, collector):
     """Gradients and decisions, for terms that are means over samples; some seeds conflict, some do not."""
     decisions = set()
@@ -222,7 +222,7 @@ def test_micro_batches_of_different_sizes_equal_one_batch(rule, collector):
         torch.testing.assert_close(report.products_K, whole.products_K, rtol=1e-9, atol=1e-12)
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
         decisions.add(report.discarded)
-    assert decisions == ({False, True} if isinstance(rule, Discard) else {False})
+    assert decisions == ({False, True} if isinstance(rule, ACLGrad) else {False})
 
 
 @pytest.mark.parametrize("scope", [TopLayers(), Representation()], ids=kind)
@@ -231,20 +231,20 @@ def test_a_proxy_weights_micro_batches_by_samples(scope):
     named, inputs, labels = regression_model(0)
     alone = []
     for part in torch.arange(12).split(list(RAGGED)):
-        step = GradientStep(Discard(), named, scope)
+        step = GradientStep(ACLGrad(), named, scope)
         step.add(*two_losses(named, inputs[part], labels[:, part]))
         products_K = step.finish().products_K
         alone.append([len(part) / 12 * tensor for tensor in (*(p.grad for _, p in named), products_K)])
         step.clear()
     *expected, products_K = (sum(parts) for parts in zip(*alone, strict=True))
-    found, report = stepped(0, RAGGED, Discard(), scope)
+    found, report = stepped(0, RAGGED, ACLGrad(), scope)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(report.products_K, products_K, rtol=1e-9, atol=1e-12)
 
 
 def test_a_term_without_a_gradient_may_be_accumulated():
     named = three()
-    step = GradientStep(Discard(), named)
+    step = GradientStep(ACLGrad(), named)
     for samples in (2, 1):
         step.add([named[0][1] * 3, torch.tensor(1.0)], samples=samples)
     step.finish()
@@ -269,7 +269,7 @@ def signs_seen(step, named, signs):
 @pytest.mark.parametrize("scope", [AllParameters(), TopLayers(), Representation()], ids=kind)
 def test_between_checks_the_last_decision_holds(scope):
     named = three()
-    step = GradientStep(Discard(), named, scope, check_every_n_steps=3)
+    step = GradientStep(ACLGrad(), named, scope, check_every_n_steps=3)
     size = 2 if isinstance(scope, AllParameters) else 1
     found = signs_seen(step, named, [1, -1, -1, -1, 1, 1, 1])
     assert [gradient for gradient, _, _ in found] == [2, 0, 0, 1, 1, 1, 2]
@@ -279,21 +279,21 @@ def test_between_checks_the_last_decision_holds(scope):
 
 def test_the_decision_in_force_survives_a_checkpoint():
     named = three()
-    step = GradientStep(Discard(), named, check_every_n_steps=3)
+    step = GradientStep(ACLGrad(), named, check_every_n_steps=3)
     whole = signs_seen(step, named, [-1, 1, 1, 1])
     named = three()
-    first = GradientStep(Discard(), named, check_every_n_steps=3)
+    first = GradientStep(ACLGrad(), named, check_every_n_steps=3)
     start = signs_seen(first, named, [-1, 1])
-    resumed = GradientStep(Discard(), named, check_every_n_steps=3)
+    resumed = GradientStep(ACLGrad(), named, check_every_n_steps=3)
     resumed.interval.load_state_dict(first.interval.state_dict())
     assert start + signs_seen(resumed, named, [1, 1]) == whole
     assert [discarded for _, discarded, _ in whole] == [True, True, True, False]
-    assert GradientStep(Discard(), named).interval.state_dict() == {}
+    assert GradientStep(ACLGrad(), named).interval.state_dict() == {}
 
 
 def test_a_skipped_step_is_no_check():
     named = three()
-    step = GradientStep(Discard(), named, check_every_n_steps=5)
+    step = GradientStep(ACLGrad(), named, check_every_n_steps=5)
     a = named[0][1]
     step.add([a * math.nan, a])
     assert step.finish().skipped
@@ -318,7 +318,7 @@ def test_a_skipped_step_is_no_check():
 def test_observers_see_the_rows_that_were_compared(scope, rows):
     named = three()
     (a, b, c) = (parameter for _, parameter in named)
-    step = GradientStep(Discard(), named, scope)
+    step = GradientStep(ACLGrad(), named, scope)
     seen = []
     step.observers.append(lambda found: seen.append([[g if g is None else g.item() for g in row] for row in found]))
     step.add([a * a + b, a - 3 * b + c])
@@ -332,23 +332,23 @@ def test_observers_see_the_rows_that_were_compared(scope, rows):
 @pytest.mark.parametrize("scope", [PerLayer(), PerTensor()], ids=kind)
 def test_an_interval_needs_a_scope_of_one_decision(scope):
     with pytest.raises(UserError, match=r"one decision for check_every_n_steps = 2; found Per\w+ with 3\. Set check"):
-        GradientStep(Discard(), three(), scope, check_every_n_steps=2)
+        GradientStep(ACLGrad(), three(), scope, check_every_n_steps=2)
 
 
 @pytest.mark.parametrize("every", [0, -1])
 def test_an_interval_is_at_least_one(every):
     with pytest.raises(UserError, match=rf"expected check_every_n_steps >= 1; found {every}"):
-        GradientStep(Discard(), three(), check_every_n_steps=every)
+        GradientStep(ACLGrad(), three(), check_every_n_steps=every)
 
 
 def test_a_scope_that_selects_nothing_is_refused():
     with pytest.raises(UserError, match=r"trained layers of the backbone for the scope TopLayers; found none\. Unfree"):
-        GradientStep(Discard(), three()[2:], TopLayers())
+        GradientStep(ACLGrad(), three()[2:], TopLayers())
     with pytest.raises(UserError, match=r"at least one layer for the scope TopLayers; found 0"):
         TopLayers(0)
     with pytest.raises(UserError, match=r"expected parameters to train; found none"):
-        GradientStep(Discard(), [])
-    step = GradientStep(Discard(), three(), Representation())
+        GradientStep(ACLGrad(), [])
+    step = GradientStep(ACLGrad(), three(), Representation())
     with pytest.raises(UserError, match=r"embeddings with a graph for the scope Representation; found none"):
         step.add([three()[0][1] * 1, three()[0][1] * 2])
 
@@ -367,4 +367,4 @@ def test_a_setting_that_the_rule_ignores_warns(settings, ignored):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         GradientStep(Sum(), three())
-        GradientStep(Discard(), three(), **settings)
+        GradientStep(ACLGrad(), three(), **settings)

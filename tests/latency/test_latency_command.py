@@ -12,10 +12,10 @@ from acl_lightning.cli import main
 from acl_lightning.encoders import EncoderConfig, exit_flops, full_depth_flops, static_exit_flops
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Confidence, LatencyTable, MaxLatency, MinMeasuredSpeedup, Static
-from acl_lightning.exits.runtime import MODES
+from acl_lightning.exits.inference import MODES
 from acl_lightning.latency import measure, plain_model
 from acl_lightning.latency.inputs import singles, text_batches, validation_batches
-from acl_lightning.saved_run import load_run, read_result
+from acl_lightning.runs.loading import load_run, read_result
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_every_point_in_every_mode_is_measured_and_named(run, tmp_path, capsys):
     given = [f"--table={table}", "--measured-speed=0.001", "--max-drop=100"]
     assert main(["points", str(run), *given]) == 0
     added = read_result(run)["recommended"]
-    assert {"measured0.001", "loss100_measured"} <= set(added)
+    assert {"measured0.001", "drop100_measured"} <= set(added)
     (run / "points.json").unlink()
 
 
@@ -137,7 +137,7 @@ def test_flops_are_those_of_the_mode(tiny_backbone):
         (["--batch_size=0"], r"--batch_size of 1 or more; found 0"),
         (["--repeats=0"], r"--repeats of 1 or more; found 0"),
         (["--rows=0"], r"--rows of 1 or more; found 0"),
-        (["--operating_point", "loss9"], r"an operating point among: first, loss0, loss1, loss2; found 'loss9'"),
+        (["--operating_point", "drop9"], r"an operating point among: first, drop0, drop1, drop2; found 'drop9'"),
         (["--data=missing.txt"], r"a text file at missing.txt; found .*No such file"),
         (["--text_column=sentence"], r"--data beside --text_column; found none"),
         (["--device=abacus"], r"a device of this machine; found 'abacus' .*Set --device cpu"),

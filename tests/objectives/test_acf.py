@@ -8,7 +8,7 @@ from oracles import acf_oracle, correlation_penalty_oracle
 from test_terms import outputs
 
 from acl_lightning.errors import UserError
-from acl_lightning.objectives import ACF, ACLEmbed, Combined, SupervisedContrastive, correlation_penalty
+from acl_lightning.objectives import ACF, ACLEmbed, SupervisedContrastive, WeightedObjective, correlation_penalty
 
 
 def noise(E=2, B=8, D=5, seed=0, dtype=torch.float64):
@@ -132,7 +132,7 @@ def test_a_correlation_weight_out_of_range_is_refused(rho):
 def test_batches_of_one_are_refused_where_a_part_would_always_be_zero():
     for term in (ACF(), SupervisedContrastive()):
         with pytest.raises(UserError, match=f"a batch of at least 2 samples for {term.name}; found 1"):
-            Combined(term).check_batch_size(1)
-        Combined(term).check_batch_size(2)
-    Combined(ACF(correlation_weight=0.0)).check_batch_size(1)
-    Combined(ACLEmbed()).check_batch_size(1)
+            WeightedObjective(term).check_batch_size(1)
+        WeightedObjective(term).check_batch_size(2)
+    WeightedObjective(ACF(correlation_weight=0.0)).check_batch_size(1)
+    WeightedObjective(ACLEmbed()).check_batch_size(1)

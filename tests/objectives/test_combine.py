@@ -10,13 +10,13 @@ from acl_lightning.objectives import (
     ACLCrossLayer,
     ACLEmbed,
     Ascending,
-    Combined,
     CrossEntropy,
     Given,
     SelfDistillation,
     SquaredError,
     SupervisedContrastive,
     Uniform,
+    WeightedObjective,
 )
 from acl_lightning.outputs import ExitOutputs
 
@@ -25,17 +25,17 @@ def test_additive_and_convex_totals():
     out, labels = outputs()
     w = Ascending()(3).double()
     ce, acl = CrossEntropy().per_exit(out, labels) @ w, ACLEmbed(0.3).per_exit(out, labels) @ w
-    additive = Combined(ACLEmbed(0.3), weight=0.5)(out, labels)
+    additive = WeightedObjective(ACLEmbed(0.3), weight=0.5)(out, labels)
     assert list(additive) == ["cross_entropy", "acl_embed"]
     torch.testing.assert_close(additive["cross_entropy"], ce)
     torch.testing.assert_close(additive["acl_embed"], 0.5 * acl)
-    convex = Combined(ACLEmbed(0.3), weight=0.9, convex=True)(out, labels)
+    convex = WeightedObjective(ACLEmbed(0.3), weight=0.9, convex=True)(out, labels)
     torch.testing.assert_close(sum(convex.values()), 0.1 * ce + 0.9 * acl)
 
 
 def test_several_terms_have_their_own_weights_and_exit_weights():
     out, labels = outputs()
-    objective = Combined(
+    objective = WeightedObjective(
         [ACLEmbed(), SupervisedContrastive()], weight=[0.2, 0.3], convex=True, auxiliary_exit_weights=Uniform()
     )
     terms = objective(out, labels)
@@ -53,7 +53,7 @@ def test_every_term_beside_every_other(convex):
     out, labels = outputs()
     terms = [SupervisedContrastive(), ACLEmbed(), ACLCrossLayer(), ACF(), SelfDistillation()]
     lambdas, aside = [0.1, 0.2, 0.3, 0.0, 0.05], Given([3, 1, 0])
-    found = Combined(terms, lambdas, convex, exit_weights=Uniform(), auxiliary_exit_weights=aside)(out, labels)
+    found = WeightedObjective(terms, lambdas, convex, exit_weights=Uniform(), auxiliary_exit_weights=aside)(out, labels)
     assert list(found) == ["cross_entropy", *(term.name for term in terms)]
     protected = (1 - sum(lambdas)) if convex else 1.0
     torch.testing.assert_close(found["cross_entropy"], protected * CrossEntropy().per_exit(out, labels).mean())
@@ -65,7 +65,7 @@ def test_every_term_beside_every_other(convex):
 
 def test_exits_that_no_teacher_reaches_learn_from_the_labels_alone():
     out, labels = outputs()
-    found = Combined(ACLCrossLayer(students=[1]))(out, labels)
+    found = WeightedObjective(ACLCrossLayer(students=[1]))(out, labels)
     found["acl_cl"].backward()
     assert [bool(gradient.abs().max() > 0) for gradient in out.embeddings_EBD.grad] == [True, False, False]
     assert out.logits_EBC.grad is None
@@ -83,7 +83,7 @@ def test_pabees_weights_ascend_with_the_exit():
 
 def test_autocast_does_not_reach_the_similarities():
     out, labels = outputs(dtype=torch.float32)
-    objective = Combined(ACLEmbed(0.05))
+    objective = WeightedObjective(ACLEmbed(0.05))
     reference = objective(out, labels)
     with torch.autocast("cpu", torch.bfloat16):
         inside = objective(out, labels)
@@ -93,13 +93,13 @@ def test_autocast_does_not_reach_the_similarities():
 
 
 def test_who_needs_classes():
-    for objective in (Combined(), Combined(ACLEmbed(), protected=SquaredError())):
+    for objective in (WeightedObjective(), WeightedObjective(ACLEmbed(), protected=SquaredError())):
         with pytest.raises(UserError, match="an objective for regression"):
             objective.check(classes=False, num_exits=3)
-    Combined().check(classes=True, num_exits=1)
-    Combined(protected=SquaredError()).check(classes=False, num_exits=1)
+    WeightedObjective().check(classes=True, num_exits=1)
+    WeightedObjective(protected=SquaredError()).check(classes=False, num_exits=1)
     with pytest.raises(UserError, match="an objective for classes"):
-        Combined(protected=SquaredError()).check(classes=True, num_exits=1)
+        WeightedObjective(protected=SquaredError()).check(classes=True, num_exits=1)
 
 
 @pytest.mark.parametrize(
@@ -113,12 +113,12 @@ def test_who_needs_classes():
 )
 def test_bad_weights_are_refused(arguments, message):
     with pytest.raises(UserError, match=message):
-        Combined(ACLEmbed(), **arguments)
+        WeightedObjective(ACLEmbed(), **arguments)
 
 
 def test_a_repeated_term_is_refused():
     with pytest.raises(UserError, match="each auxiliary term once"):
-        Combined([ACLEmbed(), ACLEmbed()])
+        WeightedObjective([ACLEmbed(), ACLEmbed()])
 
 
 @pytest.mark.parametrize("weights", [[], [-1.0, 2.0], [0.0, 0.0], [float("inf")]])
@@ -132,4 +132,4 @@ def test_exit_weights_of_the_wrong_number_are_refused():
         Given([1, 2])(3)
     for name in ("exit_weights", "auxiliary_exit_weights"):  # before training
         with pytest.raises(UserError, match="3 exit weights, one per exit; found 2"):
-            Combined(**{name: Given([1, 2])}).check(classes=True, num_exits=3)
+            WeightedObjective(**{name: Given([1, 2])}).check(classes=True, num_exits=3)

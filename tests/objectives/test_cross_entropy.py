@@ -9,7 +9,7 @@ from oracles import cross_entropy_oracle
 from test_terms import outputs
 
 from acl_lightning.errors import UserError
-from acl_lightning.objectives import Combined, CrossEntropy
+from acl_lightning.objectives import CrossEntropy, WeightedObjective
 
 #: Exact in binary: the weights are kept in float32.
 WEIGHTS = [0.5, 2.0, 0.25]
@@ -78,9 +78,9 @@ def test_class_weights_of_the_wrong_number_are_refused_before_training_and_in_it
     with pytest.raises(UserError, match="3 class weights, one per class; found 2"):
         term.prepare(torch.tensor([1, 1, 1]))
     with pytest.raises(UserError, match="3 class weights, one per class; found 2"):
-        Combined(protected=term)(*outputs())
+        WeightedObjective(protected=term)(*outputs())
 
 
 def test_balanced_weights_need_counts():
     with pytest.raises(UserError, match=r"the counts of the training data .* Call prepare\(class_counts\)"):
-        Combined(protected=CrossEntropy(class_weights="balanced"))(*outputs())
+        WeightedObjective(protected=CrossEntropy(class_weights="balanced"))(*outputs())

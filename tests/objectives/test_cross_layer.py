@@ -8,7 +8,7 @@ from oracles import acl_cross_layer_oracle
 from test_terms import outputs
 
 from acl_lightning.errors import UserError
-from acl_lightning.objectives import ACLCrossLayer, BestExit, Combined, GivenExit, LastExit, NextExit
+from acl_lightning.objectives import ACLCrossLayer, BestExit, GivenExit, LastExit, NextExit, WeightedObjective
 from acl_lightning.outputs import ExitOutputs
 
 EXITS = 4
@@ -127,7 +127,10 @@ def test_the_best_exit_is_chosen_at_every_validation_and_of_equals_the_deepest()
 
 
 def test_the_best_exit_is_in_the_checkpoint():
-    first, second = Combined(ACLCrossLayer(teacher=best(1))), Combined(ACLCrossLayer(teacher=BestExit()))
+    first, second = (
+        WeightedObjective(ACLCrossLayer(teacher=best(1))),
+        WeightedObjective(ACLCrossLayer(teacher=BestExit())),
+    )
     second.load_state_dict(first.state_dict())
     assert second.auxiliary[0].teacher(torch.arange(EXITS)).tolist() == [1] * EXITS
 
@@ -160,7 +163,7 @@ def test_other_teachers_do_not_listen():
 )
 def test_teachers_and_students_that_cannot_be_are_refused_before_training(settings_, num_exits, message):
     with pytest.raises(UserError, match=message):
-        Combined(ACLCrossLayer(**settings_)).check(classes=True, num_exits=num_exits)
+        WeightedObjective(ACLCrossLayer(**settings_)).check(classes=True, num_exits=num_exits)
 
 
 def test_what_no_model_could_have_is_refused_at_once():
@@ -171,4 +174,4 @@ def test_what_no_model_could_have_is_refused_at_once():
 
 
 def test_listed_students_below_their_teacher_pass():
-    Combined(ACLCrossLayer(teacher=GivenExit(3), students=[1, 2])).check(classes=True, num_exits=3)
+    WeightedObjective(ACLCrossLayer(teacher=GivenExit(3), students=[1, 2])).check(classes=True, num_exits=3)

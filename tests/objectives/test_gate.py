@@ -7,8 +7,8 @@ import torch
 
 from acl_lightning.encoders import EncoderConfig
 from acl_lightning.errors import UserError
-from acl_lightning.gradients import Discard, autograd_rows, products_with_protected
-from acl_lightning.objectives import ACLEmbed, Combined, GateCorrectness
+from acl_lightning.gradients import ACLGrad, autograd_rows, products_with_protected
+from acl_lightning.objectives import ACLEmbed, GateCorrectness, WeightedObjective
 from acl_lightning.outputs import ExitOutputs
 
 
@@ -42,7 +42,7 @@ def encoder_and_rows(tiny_backbone):
     torch.manual_seed(0)
     encoder = EncoderConfig(tiny_backbone, learnt_gate=True).build(2)
     ids = torch.randint(1000, 9000, (6, 7))
-    terms = Combined([ACLEmbed(), GateCorrectness()])(encoder(ids, torch.ones_like(ids)), torch.arange(6) % 2)
+    terms = WeightedObjective([ACLEmbed(), GateCorrectness()])(encoder(ids, torch.ones_like(ids)), torch.arange(6) % 2)
     named = list(encoder.named_parameters())
     return named, autograd_rows(list(terms.values()), [parameter for _, parameter in named])
 
@@ -54,7 +54,7 @@ def test_it_reaches_the_gate_alone_and_no_rule_discards_it(tiny_backbone):
     assert not reached[2] & (reached[0] | reached[1])
     products_K = products_with_protected(rows)
     assert products_K[2] == 0
-    assert Discard().weights(products_K)[2] == 1
+    assert ACLGrad().weights(products_K)[2] == 1
 
 
 def test_the_gate_learns_who_is_right(tiny_backbone):
@@ -82,13 +82,13 @@ def test_without_a_gate_there_is_nothing_to_teach():
     with pytest.raises(UserError, match=r"a learnt gate for gate_correctness; found one without.*learnt_gate to true"):
         GateCorrectness().per_exit(outputs(None, torch.zeros(2, 3, 2)), torch.zeros(3).long())
     with pytest.raises(UserError, match="an objective for regression"):
-        Combined(GateCorrectness()).check(classes=False, num_exits=2)
+        WeightedObjective(GateCorrectness()).check(classes=False, num_exits=2)
 
 
 def test_a_gate_and_its_teacher_come_together():
     with pytest.raises(UserError, match=r"a term that trains the learnt gate; found none.*learnt_gate\.yaml"):
-        Combined().check_gate(learnt_gate=True)
+        WeightedObjective().check_gate(learnt_gate=True)
     with pytest.raises(UserError, match=r"a learnt gate for gate_correctness; found one without"):
-        Combined(GateCorrectness()).check_gate(learnt_gate=False)
-    Combined(GateCorrectness()).check_gate(learnt_gate=True)
-    Combined().check_gate(learnt_gate=False)
+        WeightedObjective(GateCorrectness()).check_gate(learnt_gate=False)
+    WeightedObjective(GateCorrectness()).check_gate(learnt_gate=True)
+    WeightedObjective().check_gate(learnt_gate=False)

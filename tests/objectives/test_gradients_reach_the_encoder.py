@@ -7,7 +7,14 @@ import pytest
 import torch
 from training_runs import tiny_data, tiny_module
 
-from acl_lightning.objectives import ACF, ACLCrossLayer, ACLEmbed, Combined, SelfDistillation, SupervisedContrastive
+from acl_lightning.objectives import (
+    ACF,
+    ACLCrossLayer,
+    ACLEmbed,
+    SelfDistillation,
+    SupervisedContrastive,
+    WeightedObjective,
+)
 
 TERMS = [SupervisedContrastive(), ACLEmbed(), ACLCrossLayer(), ACF(), SelfDistillation()]
 
@@ -32,7 +39,7 @@ def forward(encoder, batch):
 @pytest.mark.parametrize("term", TERMS, ids=lambda term: term.name)
 def test_every_term_reaches_the_first_layer(term, encoder_and_batch):
     encoder, batch = encoder_and_batch
-    loss = Combined(term)(forward(encoder, batch), batch["labels"])[term.name]
+    loss = WeightedObjective(term)(forward(encoder, batch), batch["labels"])[term.name]
     reached = gradients(loss, encoder)
     first = [name for name in reached if name.startswith("backbone.") and ".0." in name and name.endswith("weight")]
     assert len(first) >= 6

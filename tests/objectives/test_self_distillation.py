@@ -8,7 +8,7 @@ from oracles import distillation_oracle
 from test_terms import outputs
 
 from acl_lightning.errors import UserError
-from acl_lightning.objectives import Combined, CrossEntropy, SelfDistillation, Uniform, distillation
+from acl_lightning.objectives import CrossEntropy, SelfDistillation, Uniform, WeightedObjective, distillation
 
 
 @given(seed=st.integers(0, 10_000), batch=st.integers(1, 7), classes=st.integers(2, 4), temperature=st.floats(0.1, 10))
@@ -26,7 +26,7 @@ def test_students_equal_the_slow_oracle_and_the_last_exit_learns_the_labels(seed
 
 def test_romeberts_total_is_convex_for_students_and_plain_for_the_last_exit():
     out, labels = outputs()
-    terms = Combined(SelfDistillation(3.0), weight=0.9, convex=True, exit_weights=Uniform())(out, labels)
+    terms = WeightedObjective(SelfDistillation(3.0), weight=0.9, convex=True, exit_weights=Uniform())(out, labels)
     ce_E, kl_E = CrossEntropy().per_exit(out, labels), distillation(out.logits_EBC, out.logits_EBC[-1], 3.0)
     expected = (0.1 * ce_E[:-1] + 0.9 * kl_E[:-1]).sum() + ce_E[-1]
     torch.testing.assert_close(sum(terms.values()), expected / 3)
@@ -70,4 +70,4 @@ def test_bad_input():
     with pytest.raises(UserError, match=r"a temperature > 0; found 0\.0\. The usual value is 3\."):
         SelfDistillation(0.0)
     with pytest.raises(UserError, match="at least 2 exits for self_distillation; found 1"):
-        Combined(SelfDistillation()).check(classes=True, num_exits=1)
+        WeightedObjective(SelfDistillation()).check(classes=True, num_exits=1)

@@ -11,12 +11,12 @@ from acl_lightning.objectives import (
     ACF,
     ACLCrossLayer,
     ACLEmbed,
-    Combined,
     CrossEntropy,
     NextExit,
     SelfDistillation,
     SquaredError,
     SupervisedContrastive,
+    WeightedObjective,
 )
 from acl_lightning.outputs import ExitOutputs
 
@@ -168,7 +168,7 @@ def test_gradcheck(name):
 def test_no_temperature_overflows(term_class, tau, dtype):
     """Through the objective, which promotes; and it says what float64 says of the same, rounded, numbers."""
     out, labels = outputs(dtype=dtype, scale=1e3)
-    objective = Combined(term_class(tau))
+    objective = WeightedObjective(term_class(tau))
     loss = objective(out, labels)[term_class.name]
     loss.backward()
     assert loss.dtype == torch.float32

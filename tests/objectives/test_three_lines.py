@@ -7,7 +7,7 @@ import torch
 from test_terms import outputs
 
 import acl_lightning.objectives as room
-from acl_lightning.objectives import Combined, SquaredError, Term
+from acl_lightning.objectives import SquaredError, Term, WeightedObjective
 
 TERMS = sorted(
     name for name in room.__all__ if isinstance(found := getattr(room, name), type) and issubclass(found, Term)
@@ -32,12 +32,12 @@ def test_every_term_trains_with_its_defaults(name):
     if name == "GateCorrectness":
         out = replace(out, gates_EB=torch.zeros(3, 8, requires_grad=True))
     term = getattr(room, name)()
-    objective = Combined(protected=term) if name == "CrossEntropy" else Combined(term)
+    objective = WeightedObjective(protected=term) if name == "CrossEntropy" else WeightedObjective(term)
     sum(objective(out, labels).values()).backward()
     assert out.logits_EBC.grad.abs().max() > 0
 
 
 def test_regression_trains_with_its_defaults():
     out, _ = outputs(C=1)
-    sum(Combined(protected=SquaredError())(out, torch.rand(8)).values()).backward()
+    sum(WeightedObjective(protected=SquaredError())(out, torch.rand(8)).values()).backward()
     assert out.logits_EBC.grad.abs().max() > 0

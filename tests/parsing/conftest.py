@@ -6,7 +6,7 @@ import pytest
 @pytest.fixture
 def parse(command, monkeypatch):
     """Parse `fit ARGUMENTS`: `parse("--data.task=rte") -> settings`, or the error message of a refused command."""
-    from acl_lightning.cli import CommandLine
+    from acl_lightning.cli.trainer import CommandLine
 
     class ParsedError(BaseException):
         pass

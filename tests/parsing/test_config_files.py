@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from acl_lightning.parsing import config_files
+from acl_lightning.cli.parsing import config_files
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acl_lightning.parsing import Parser
-from acl_lightning.parsing.values import fit_to_type, members_of
+from acl_lightning.cli.parsing import Parser
+from acl_lightning.cli.parsing.values import fit_to_type, members_of
 
 CONF = Path(__file__).parent.parent.parent / "conf"
 ACL = f"--config={CONF / 'objective/acl.yaml'}"
@@ -137,7 +137,7 @@ def test_the_json_file_of_a_wandb_agent(parse, tmp_path, form):
 def test_the_types_above_cover_the_configuration():
     """Every setting of plain type is of a type that is tested above, or is made of such types."""
     from acl_lightning.data import GLUEDataModule
-    from acl_lightning.module import ACLModule
+    from acl_lightning.training.module import ACLModule
 
     parser = Parser(exit_on_error=False, parser_mode="omegaconf+")
     parser.add_class_arguments(ACLModule, "model", fail_untyped=False)

@@ -15,9 +15,9 @@ from acl_lightning.callbacks.adaptive_prediction import read_operating_point
 from acl_lightning.cli import main
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Calibrated, ExitCosts, ExitRecord, Static, from_recipe
-from acl_lightning.exits.exit_record import FILE_NAME
+from acl_lightning.exits.evaluation.record import FILE_NAME
 from acl_lightning.export.served_points import resolve_point, served_points
-from acl_lightning.run_result import POINTS, read_result
+from acl_lightning.runs.result import POINTS, read_result
 
 SAMPLES, LAYERS = 240, (1, 2, 4, 6)
 TIMES = "exit_layer,milliseconds,static_milliseconds,plain_milliseconds\n1,2,2,9\n2,5,3,9\n4,9,6,9\n6,14,9,9\n"
@@ -40,15 +40,15 @@ def stored(directory: Path, *, classes: int = 2, metric: str = "accuracy", noise
     num_tokens_B = torch.full((SAMPLES,), 9)
     record = ExitRecord(logits_EBC, labels_B, torch.arange(SAMPLES), selection_B, num_tokens_B, costs)
     record.save(directory / FILE_NAME)
-    static = {"class_path": "acl_lightning.exits.static.Static", "init_args": {}}
-    loss1 = {
+    static = {"class_path": "acl_lightning.exits.criteria.static.Static", "init_args": {}}
+    drop1 = {
         **{"criterion": "static", "settings": {}, "threshold": 4.0, "quality": 0.9, "loss_points": 0.0, "exit": static},
         **{"layer_speedup": 1.0, "flops_speedup": 1.0, "leaves_early": False},
     }
     result = {
         **{"status": "finished", "task": "sst2", "metric": metric, "finished": "2026-01-01T00:00:00+00:00"},
         **{"checkpoint": "elsewhere/best.ckpt", "exit_layers": list(LAYERS), "full_depth": {metric: 0.9}},
-        "recommended": {"loss1": loss1},
+        "recommended": {"drop1": drop1},
     }
     (directory / "result.json").write_text(json.dumps(result))
     return directory
@@ -68,11 +68,11 @@ def test_new_points_keep_their_budgets_and_are_added_beside_the_result(run, caps
     assert points(run, "--speed", "1.5", "2", "--max-drop", "0.5", "--flops-speed", "1.6") == 0
     assert (run / "result.json").read_bytes() == before
     found = read_result(run)["recommended"]
-    assert list(found) == ["loss1", "loss0.5", "speed1.5", "speed2", "flops1.6"]
+    assert list(found) == ["drop1", "drop0.5", "speed1.5", "speed2", "flops1.6"]
     record = ExitRecord.load(run / FILE_NAME)
     selection = record.half(selection=True)
     full = (selection.logits_EBC[-1].argmax(-1) == selection.labels_B).double().mean()
-    for name, (low, drop) in {"speed1.5": (1.5, 1), "speed2": (2, 1), "loss0.5": (1, 0.005)}.items():
+    for name, (low, drop) in {"speed1.5": (1.5, 1), "speed2": (2, 1), "drop0.5": (1, 0.005)}.items():
         exits_B = selection.leaving(from_recipe(found[name]["exit"]), found[name]["threshold"])
         layers = torch.tensor(LAYERS)[exits_B].double().mean()
         answers_B = selection.logits_EBC.argmax(-1).gather(0, exits_B[None])[0]
@@ -86,7 +86,7 @@ def test_new_points_keep_their_budgets_and_are_added_beside_the_result(run, caps
     said = capsys.readouterr().out
     assert "speed2" in said
     assert "majority" in said
-    assert "Added to points.json: loss0.5, speed1.5, speed2, flops1.6" in said
+    assert "Added to points.json: drop0.5, speed1.5, speed2, flops1.6" in said
     assert all(len(line.rstrip()) <= 80 for line in said.splitlines())
 
 
@@ -106,17 +106,17 @@ def test_every_reader_accepts_the_new_names_and_lists_the_known_ones(run):
         lambda: read_operating_point(run / "checkpoints" / "best.ckpt", "speed3"),
         lambda: resolve_point(served_points(result), "speed3", LAYERS),
     ):
-        with pytest.raises(UserError, match="an operating point among: loss1, speed2; found 'speed3'"):
+        with pytest.raises(UserError, match="an operating point among: drop1, speed2; found 'speed3'"):
             reader()
 
 
 def test_calibrated_points_have_names_of_their_own(run):
     assert points(run, "--max-drop", "1", "--calibrate") == 0
-    found = read_result(run)["recommended"]["loss1_calibrated"]
+    found = read_result(run)["recommended"]["drop1_calibrated"]
     criterion = from_recipe(found["exit"])
     assert isinstance(criterion, Static | Calibrated)
     assert points(run, "--speed", "1.5", "--calibrate", "--suffix=_c") == 0
-    assert list(read_result(run)["recommended"]) == ["loss1", "loss1_calibrated", "speed1.5_c"]
+    assert list(read_result(run)["recommended"]) == ["drop1", "drop1_calibrated", "speed1.5_c"]
 
 
 def test_a_later_call_replaces_points_of_an_earlier_one_only(run, capsys):
@@ -127,15 +127,15 @@ def test_a_later_call_replaces_points_of_an_earlier_one_only(run, capsys):
     capsys.readouterr()
     assert points(run, "--max-drop", "1") == 2
     error = capsys.readouterr().err
-    assert "found 'loss1' (static at 4). Give for example --suffix=_new." in error
-    assert list(read_result(run)["recommended"]) == ["loss1", "speed2", "speed3"]
+    assert "found 'drop1' (static at 4). Give for example --suffix=_new." in error
+    assert list(read_result(run)["recommended"]) == ["drop1", "speed2", "speed3"]
 
 
 def test_points_are_chosen_by_measured_time(run, capsys):
     (run / "exit_latency.csv").write_text(TIMES)
     assert points(run, "--measured-speed", "1.5", "--max-latency", "6") == 0
     found = read_result(run)["recommended"]
-    assert {name: point["budget"] for name, point in found.items() if name != "loss1"} == {
+    assert {name: point["budget"] for name, point in found.items() if name != "drop1"} == {
         "ms6": "at most 6 ms per sample",
         "measured1.5": "measured speed-up of at least 1.5",
     }
@@ -143,7 +143,7 @@ def test_points_are_chosen_by_measured_time(run, capsys):
     assert "ms per sample by the measured times" in capsys.readouterr().out
     by_time = ["--max-drop", "1", "--table", str(run / "exit_latency.csv")]
     assert points(run, *by_time) == 0
-    point = read_result(run)["recommended"]["loss1_measured"]
+    point = read_result(run)["recommended"]["drop1_measured"]
     static = {"1": 2, "2": 3, "3": 6, "4": 9}
     if point["criterion"] == "static":
         assert point["milliseconds"] == static[f"{point['threshold']:g}"]
@@ -151,7 +151,7 @@ def test_points_are_chosen_by_measured_time(run, capsys):
 
 def test_without_a_budget_the_points_of_the_run_are_listed(run, capsys):
     assert points(run) == 0
-    assert "loss1" in capsys.readouterr().out
+    assert "drop1" in capsys.readouterr().out
     assert not (run / POINTS).exists()
 
 
@@ -159,20 +159,20 @@ def test_a_regression_is_chosen_for_too(tmp_path):
     run = stored(tmp_path / "run", classes=1, metric="pearson")
     assert points(run, "--max-drop", "5", "--speed", "1.2") == 0
     found = read_result(run)["recommended"]
-    assert {found[name]["criterion"] for name in ("loss5", "speed1.2")} <= {"static", "patience"}
+    assert {found[name]["criterion"] for name in ("drop5", "speed1.2")} <= {"static", "patience"}
 
 
 def test_points_of_other_logits_are_ignored_with_a_warning(run, tmp_path):
     assert points(run, "--speed", "2") == 0
     (run / FILE_NAME).rename(tmp_path / "kept.npz")
-    assert list(read_result(run)["recommended"]) == ["loss1", "speed2"]  # removed to save space
+    assert list(read_result(run)["recommended"]) == ["drop1", "speed2"]  # removed to save space
     (stored(tmp_path / "resumed", noise=1.2) / FILE_NAME).rename(run / FILE_NAME)
     with pytest.warns(UserWarning, match=r"points\.json is about an earlier state of this run and is ignored"):
-        assert list(read_result(run)["recommended"]) == ["loss1"]
+        assert list(read_result(run)["recommended"]) == ["drop1"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert points(run, "--speed", "3") == 0
-    assert list(read_result(run)["recommended"]) == ["loss1", "speed3"]
+    assert list(read_result(run)["recommended"]) == ["drop1", "speed3"]
 
 
 @pytest.mark.parametrize(
@@ -203,8 +203,8 @@ def test_files_that_are_missing_or_damaged_are_named(run, capsys):
 
 
 def test_choosing_imports_neither_lightning_nor_the_model():
-    strangers = {"lightning", "datasets", "jsonargparse", "acl_lightning.encoders", "acl_lightning.module"}
-    code = f"import sys, acl_lightning.points.command; assert not {strangers} & set(sys.modules)"
+    strangers = {"lightning", "datasets", "jsonargparse", "acl_lightning.encoders", "acl_lightning.training.module"}
+    code = f"import sys, acl_lightning.cli.points; assert not {strangers} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

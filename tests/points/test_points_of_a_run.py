@@ -10,8 +10,8 @@ from finished_runs import finish_run
 
 from acl_lightning.cli import main
 from acl_lightning.exits import ExitRecord, from_recipe
-from acl_lightning.exits.exit_record import FILE_NAME
-from acl_lightning.saved_run import read_result
+from acl_lightning.exits.evaluation.record import FILE_NAME
+from acl_lightning.runs.loading import read_result
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_predict_leaves_where_the_new_point_says(run, command, tmp_path):
 def test_export_and_latency_know_the_new_points(run, tmp_path, capsys):
     assert main(["export", str(run), f"--out={tmp_path / 'export'}"]) == 0
     config = json.loads((tmp_path / "export" / "config.json").read_text())
-    assert {"loss0", "speed1.2", "flops1.2"} <= set(config["operating_points"])
+    assert {"drop0", "speed1.2", "flops1.2"} <= set(config["operating_points"])
     given = ["--operating_point", "speed1.2", "--mode", "batch", "--repeats=1", "--rows=4", f"--out={tmp_path}"]
     assert main(["latency", str(run), *given]) == 0
     with (tmp_path / "latency.csv").open() as table:

@@ -6,13 +6,16 @@ import yaml
 from acl_lightning.errors import UserError
 from acl_lightning.runs.resume import APPLIED, WITHOUT_EFFECT, changed_settings, differences, run_of
 
-OBJECTIVE = {"class_path": "Combined", "init_args": {"auxiliary": {"class_path": "ACF", "init_args": {"rho": 0.1}}}}
+OBJECTIVE = {
+    "class_path": "WeightedObjective",
+    "init_args": {"auxiliary": {"class_path": "ACF", "init_args": {"rho": 0.1}}},
+}
 STORED = {
     "seed_everything": 0,
     "trainer": {"max_epochs": 2, "precision": None, "callbacks": None, "logger": {"class_path": "CSVLogger"}},
     "model": {"objective": OBJECTIVE, "optimization": {"learning_rate": 0.1, "weight_decay": 0.0}},
     "data": {"batch_size": 8, "num_workers": 0},
-    "exit_sweep": {"max_losses": [1.0]},
+    "exit_sweep": {"max_drops": [1.0]},
 }
 
 
@@ -43,7 +46,7 @@ def test_equal_settings_differ_in_nothing(run):
     ("model.optimization.learning_rate", 0.2, "model.optimization.learning_rate: 0.1 -> 0.2"),
     ("model.objective.init_args.auxiliary.init_args.rho", 0.2, "model.objective.auxiliary.rho: 0.1 -> 0.2"),
     ("model.objective.init_args.auxiliary.class_path", "SCL", "model.objective.auxiliary: ACF -> SCL"),
-    ("model.objective", None, "model.objective: Combined -> null"),
+    ("model.objective", None, "model.objective: WeightedObjective -> null"),
     ("data.new", 3, "data.new: (absent) -> 3"),
 ])  # fmt: skip
 def test_what_would_stay_in_force_is_refused_by_name(key, value, message, run):
@@ -64,14 +67,14 @@ def test_what_has_no_effect_is_no_difference(run):
     assert changed_settings(run, STORED | {"run_dir": "elsewhere", "ckpt_path": "auto"}) == []
 
 
-@pytest.mark.parametrize(("key", "value"), [("trainer.max_epochs", 3), ("exit_sweep.max_losses", [2.0])])
+@pytest.mark.parametrize(("key", "value"), [("trainer.max_epochs", 3), ("exit_sweep.max_drops", [2.0])])
 def test_what_is_applied_is_a_difference(key, value, run):
     assert [difference.key for difference in changed_settings(run, changed(key, value))] == [key]
 
 
 def test_callbacks_come_and_go_but_keep_their_arguments():
     stopping = {"class_path": "lightning.EarlyStopping", "init_args": {"patience": 3}}
-    watch = {"class_path": "GradientWatch"}
+    watch = {"class_path": "GradientProbe"}
     old = {"trainer": {"callbacks": [stopping, watch]}}
     assert differences(old, {"trainer": {"callbacks": None}}) == []
     assert differences(old, {"trainer": {"callbacks": stopping}}) == []

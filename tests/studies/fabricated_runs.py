@@ -17,7 +17,10 @@ def config(seed, directory, **settings):
         "run_dir": str(directory),
         "model": {
             "encoder": {"exit_row": "mean_row", "exits": None},
-            "objective": {"class_path": "objectives.Combined", "init_args": {"auxiliary": None, "weight": 0.5}},
+            "objective": {
+                "class_path": "objectives.WeightedObjective",
+                "init_args": {"auxiliary": None, "weight": 0.5},
+            },
         },
         "data": {"task": "sst2", "source": None, "train_rows": 100, "synthetic_rows": 400},
     }
@@ -53,7 +56,7 @@ def result(seed, qualities, task):
         "samples": {"selection": 10, "report": 11},
         "full_depth": {"accuracy": qualities[1]},
         "per_exit": [{"layer": layer, "accuracy": q} for layer, q in enumerate(qualities, 1)],
-        "recommended": {"loss1": point(qualities[1], 1.5)},
+        "recommended": {"drop1": point(qualities[1], 1.5)},
         "seed": seed,
         "config_hash": f"hash{seed}",
         "precision": "32-true",

@@ -8,7 +8,7 @@ import torch
 from fabricated_runs import fabricate
 
 from acl_lightning.exits import ExitCosts, ExitRecord
-from acl_lightning.exits.exit_record import FILE_NAME
+from acl_lightning.exits.evaluation.record import FILE_NAME
 
 DEPTH, SAMPLES = 6, 120
 

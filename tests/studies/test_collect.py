@@ -36,7 +36,7 @@ def test_runs_and_summary(tmp_path, out, capsys):
     assert (first["run"], first["status"], first["seed"], first["train_rows"]) == ("run0", "finished", "0", "100")
     assert (second["exit_1"], second["exit_2"], second["full_depth"]) == ("0.6", "0.9", "0.9")
     point = {"criterion": "entropy", "threshold": "0.5", "quality": "0.8", "loss_points": "1"}
-    assert {name: first[f"loss1_{name}"] for name in point} == point
+    assert {name: first[f"drop1_{name}"] for name in point} == point
     origin = {"fit_seconds": "3600", "device": "cpu (test)", "torch": "2.13.0", "commit": "abc", "dirty": "false"}
     assert {name: first[name] for name in origin} == origin
     assert (first["config_hash"], first["precision"], first["report_samples"]) == ("hash0", "32-true", "11")
@@ -44,7 +44,7 @@ def test_runs_and_summary(tmp_path, out, capsys):
     (group,) = rows(out / "summary.csv")
     assert (group["n"], group["seeds"], group["metric"]) == ("2", "0 1", "accuracy")
     assert (group["exit_2_mean"], group["exit_2_std"]) == ("0.85", "0.070710678")
-    assert (group["loss1_layer_speedup_mean"], group["loss1_layer_speedup_std"]) == ("1.3333333", "0")
+    assert (group["drop1_layer_speedup_mean"], group["drop1_layer_speedup_std"]) == ("1.3333333", "0")
     printed = capsys.readouterr().out
     assert "85.0 ± 7.1" in printed
     assert "n = 1" not in printed

@@ -18,7 +18,12 @@ from acl_lightning.studies.embeddings import main
 
 MEASURES = ("alignment", "uniformity", "label_margin")
 STUDIES = [readme for readme in READMES if "acl_lightning.studies.embeddings" in readme.read_text(encoding="utf-8")]
-ACL = {"model__objective": {"class_path": "objectives.Combined", "init_args": {"auxiliary": "objectives.ACLEmbed"}}}
+ACL = {
+    "model__objective": {
+        "class_path": "objectives.WeightedObjective",
+        "init_args": {"auxiliary": "objectives.ACLEmbed"},
+    }
+}
 
 
 def represent(directory, alignments=(1.0, 0.5), layers=(2,), samples=12) -> Path:

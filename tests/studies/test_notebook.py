@@ -80,7 +80,7 @@ def test_a_sweep_is_drawn_without_the_command_line(criteria):
     assert arranged["static"] == {
         layer: (6 / layer, point.quality) for layer, point in zip((2, 4, 6), points[:3], strict=True)
     }
-    assert arranged["recommended"]["loss0"] == (recommended["loss0"].layer_speedup, recommended["loss0"].quality)
+    assert arranged["recommended"]["drop0"] == (recommended["drop0"].layer_speedup, recommended["drop0"].quality)
     (axes, *_) = speed_quality_figure(**arranged, metric="accuracy", title="mine").axes
     assert axes.get_title(loc="left").startswith("mine")
     speed_quality_figure(**figure_points(points), metric="accuracy", title="")
@@ -93,7 +93,7 @@ def own_criterion(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "argv", ["acl_lightning"])
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-    monkeypatch.setattr("acl_lightning.trust._trusted", [])
+    monkeypatch.setattr("acl_lightning.runs.trust._trusted", [])
     Path("own_criteria.py").write_text(
         "from acl_lightning.exits import Entropy\nclass Halved(Entropy):\n    name = 'halved'\n"
     )
@@ -119,6 +119,6 @@ def test_a_criterion_of_the_users_own_is_trained_with_predicted_with_and_drawn(o
     sweep_it = ("--exit_sweep.criteria=[own_criteria.Halved]", "--trust=own_criteria", f"--run_dir={run}")
     assert command("fit", *sweep_it) == (0, "")
     checkpoint = f"--ckpt_path={run / 'checkpoints/best.ckpt'}"
-    predict = ("predict", f"--config={run / 'config.yaml'}", checkpoint, "--exit.operating_point=loss2")
+    predict = ("predict", f"--config={run / 'config.yaml'}", checkpoint, "--exit.operating_point=drop2")
     assert command(*predict, f"--run_dir={tmp_path / 'out'}", "--trust=own_criteria", defaults=False) == (0, "")
     assert command("curves", str(run), "--criterion=halved", f"--out={tmp_path / 'curves'}", defaults=False) == (0, "")

@@ -10,7 +10,7 @@ from acl_lightning.studies.settings import flat_settings, labels
 
 
 def combined(**arguments):
-    return {"class_path": "acl_lightning.objectives.Combined", "init_args": arguments}
+    return {"class_path": "acl_lightning.objectives.WeightedObjective", "init_args": arguments}
 
 
 def test_objects_lists_null_and_booleans_become_text_and_the_seed_is_left_out():
@@ -25,7 +25,7 @@ def test_objects_lists_null_and_booleans_become_text_and_the_seed_is_left_out():
         "data.seed": "0",
         "data.rows": "[1, 2]",
         "data.root": "none",
-        "model.objective": "acl_lightning.objectives.Combined",
+        "model.objective": "acl_lightning.objectives.WeightedObjective",
         "model.objective.weight": "0.5",
         "model.objective.convex": "false",
         "model.rule": "rules.Sum",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from acl_lightning.exits.curve import SPEED_RANGE
+from acl_lightning.exits.evaluation.curve import SPEED_RANGE
 from acl_lightning.figures.seed_curves import LAYER_SPEEDUP, seed_curves_figure
 from acl_lightning.studies.comparison.contenders import Comparison
 from acl_lightning.studies.spread import Spread

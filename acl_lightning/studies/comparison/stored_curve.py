@@ -27,8 +27,8 @@ from acl_lightning.exits import (
     oracle_curve,
     sweep,
 )
-from acl_lightning.exits.exit_record import FILE_NAME
-from acl_lightning.exits.sweep import variant_of
+from acl_lightning.exits.evaluation.record import FILE_NAME
+from acl_lightning.exits.evaluation.sweep import variant_of
 from acl_lightning.metrics import quality
 from acl_lightning.outputs import predictions
 from acl_lightning.studies.run_record import Run, SweepPoint

@@ -1,0 +1,96 @@
+"""Configuration files: where `--config` looks, and what it checks before they are parsed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from acl_lightning.errors import UserError
+
+_PACKAGE = Path(__file__).parents[2]
+
+
+def shipped_directory() -> Path:
+    """Return the directory of the shipped configurations: in the installed package, or beside it in a clone."""
+    places = (_PACKAGE / "conf", _PACKAGE.parent / "conf")
+    return next((place for place in places if (place / "quickstart.yaml").is_file()), places[0])
+
+
+def find_configuration(text: str) -> tuple[str, Any]:
+    """Return the path of a configuration file and its content.
+
+    A path that exists comes first. Otherwise `fit/glue.yaml` and `conf/fit/glue.yaml` name the file that is shipped
+    with the program.
+
+    Args:
+        text: what follows `--config`: a path, or a configuration written out as JSON or YAML.
+
+    Returns:
+        The path and the mapping in the file; `text` itself and None for what is not a regular file.
+
+    Raises:
+        UserError: no such file, a directory, a file that is not text in UTF-8, a syntax error, or no mapping.
+    """
+    if "://" in text or text.lstrip()[:1] in {"{", "["} or "\n" in text or ": " in text:
+        return text, None
+    path = Path(text).expanduser()
+    if not path.exists():
+        path = _shipped(text)
+    if path.is_dir():
+        raise UserError("a configuration file for --config", f"the directory {path}", _example())
+    if not path.is_file():
+        return text, None  # a pipe can be read only once
+    return str(path), _content(path)
+
+
+def _shipped(text: str) -> Path:
+    names = sorted(path.relative_to(shipped_directory()).as_posix() for path in shipped_directory().rglob("*.yaml"))
+    name = Path(text).as_posix().removeprefix("./").removeprefix("conf/")
+    if name in names:
+        return shipped_directory() / name
+    close = difflib.get_close_matches(name, names, n=1)
+    remedy = f"Did you mean --config={close[0]}, which is shipped?" if close else _example()
+    raise UserError("an existing configuration file for --config", f"no file {text}", remedy)
+
+
+def _example() -> str:
+    return "Give the path of a YAML or JSON file, or the name of a shipped one, such as --config=fit/glue.yaml."
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            "a configuration file in YAML or JSON, encoded in UTF-8",
+            f"byte {error.start} of {path} that is no UTF-8",
+            "Give a text file, such as --config=RUN/config.yaml; a checkpoint belongs to --ckpt_path.",
+        ) from error
+    try:
+        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(
+            f"YAML or JSON in {path}", f"{error.problem or error.context}{line}", f"Correct the syntax of {path}."
+        ) from error
+    except yaml.YAMLError as error:
+        raise UserError(f"YAML or JSON in {path}", " ".join(str(error).split()), "Give a text file.") from error
+    if not isinstance(content, dict):
+        found = "an empty file" if content is None else f"a {type(content).__name__}"
+        raise UserError(
+            f"settings such as `data: {{task: rte}}` in {path}", found, "Write a setting into it, or leave it out."
+        )
+    return content
+
+
+def keys_of(content: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted name of everything in a mapping, the inner nodes included."""
+    if isinstance(content, dict):
+        for name, value in content.items():
+            yield f"{prefix}{name}"
+            yield from keys_of(value, f"{prefix}{name}.")

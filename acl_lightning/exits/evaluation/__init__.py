@@ -1,0 +1,1 @@
+"""Evaluation of exits from stored logits: sweep, operating points, budgets, intervals and calibration."""

@@ -1,0 +1,69 @@
+"""The best constant answer, with which every exit and operating point is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from acl_lightning.exits.evaluation.bootstrap import Interval, draw_counts, interval_bounds
+from acl_lightning.exits.evaluation.resampled_quality import resampled_quality
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A predictor that gives every sample the same answer.
+
+    Attributes:
+        label: The class; None for a regression, whose constant is the mean of the labels.
+        is_majority: Whether the class is the most frequent one. With accuracy it always is; with F1, which is that of
+            class 1, the best constant may be a rarer class.
+        quality: The metric of the constant answer, a fraction.
+    """
+
+    label: int | None
+    is_majority: bool
+    quality: float
+
+
+def constant_baseline(labels_B: Tensor, num_classes: int, quality: Callable[[Tensor, Tensor], float]) -> Baseline:
+    """Return the constant answer of the highest quality on the given samples; of equal ones the most frequent class.
+
+    Args:
+        labels_B: Classes, or values for a regression, of the report half.
+        num_classes: Number of classes; 1 for a regression.
+        quality: Predictions (B,) and labels (B,) to the metric.
+    """
+    if num_classes == 1:
+        constant_B = labels_B.double().mean().to(labels_B.dtype).expand(len(labels_B)).clone()
+        return Baseline(None, False, quality(constant_B, labels_B))
+    counts = labels_B.long().bincount(minlength=num_classes).tolist()
+    qualities = [quality(torch.full_like(labels_B, label), labels_B) for label in range(num_classes)]
+    best = max(range(num_classes), key=lambda label: (qualities[label], counts[label], -label))
+    return Baseline(best, counts[best] == max(counts), qualities[best])
+
+
+def lead_intervals(
+    answers_PB: Tensor, labels_B: Tensor, baseline: Baseline, *, metric: str, resamples: int = 1000, seed: int = 0
+) -> list[Interval]:
+    """Return 95 % intervals of what P predictors lead over a constant answer, in hundredths of the metric.
+
+    The bootstrap is paired: every resample measures the predictor and the constant answer on the same samples.
+
+    Args:
+        answers_PB: Answers of each predictor.
+        labels_B: Classes, or values for a regression.
+        baseline: The constant answer.
+        metric: Name of the metric.
+        resamples: Number of resamples.
+        seed: Seed of the draws.
+    """
+    constant = labels_B.double().mean() if baseline.label is None else baseline.label
+    constant_1B = torch.full_like(answers_PB[:1], float(constant))
+    together = torch.cat([answers_PB, constant_1B])
+    measure = resampled_quality(metric)
+    qualities = [measure(together, labels_B, draws_RB) for draws_RB in draw_counts(len(labels_B), resamples, seed)]
+    quality_RP = torch.cat(qualities)
+    return [Interval(*both) for both in interval_bounds(100 * (quality_RP[:, :-1] - quality_RP[:, -1:]))]

@@ -1,0 +1,178 @@
+"""How far a measured quality or speed can be trusted: percentile bootstrap over the validation samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from acl_lightning.exits.evaluation.costs import ExitCosts
+from acl_lightning.exits.evaluation.resampled_quality import resampled_quality
+
+#: Percentiles of the resamples that bound an interval of 95 %.
+BOUNDS = (0.025, 0.975)
+
+#: Largest matrix of draws made at once (bytes).
+CHUNK = 2**26
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval.
+
+    Attributes:
+        low: 2.5th percentile.
+        high: 97.5th percentile.
+    """
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PointIntervals:
+    """95 % intervals of one operating point.
+
+    Attributes:
+        quality: of the metric, a fraction.
+        loss_points: of what is lost against full depth, in hundredths. Paired: every resample measures both on the
+            same samples, so that the interval is one of the difference and much narrower than those of the qualities.
+        layer_speedup: of depth / mean exit layer.
+        flops_speedup: of FLOPs of full depth / mean FLOPs.
+    """
+
+    quality: Interval
+    loss_points: Interval
+    layer_speedup: Interval
+    flops_speedup: Interval
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Every resample's measurements of P operating points, float64.
+
+    Attributes:
+        quality_RP: the metric.
+        full_quality_R1: the metric of the deepest exit.
+        layer_speedup_RP: depth / mean exit layer.
+        flops_speedup_RP: FLOPs of full depth / mean FLOPs.
+    """
+
+    quality_RP: Tensor
+    full_quality_R1: Tensor
+    layer_speedup_RP: Tensor
+    flops_speedup_RP: Tensor
+
+    def intervals(self) -> list[PointIntervals]:
+        """The intervals of each point."""
+        columns = (
+            self.quality_RP,
+            100 * (self.full_quality_R1 - self.quality_RP),
+            self.layer_speedup_RP,
+            self.flops_speedup_RP,
+        )
+        bounds = [interval_bounds(values_RP) for values_RP in columns]
+        return [PointIntervals(*(Interval(*both) for both in point)) for point in zip(*bounds, strict=True)]
+
+
+def draw_indices(samples: int, resamples: int, seed: int = 0) -> Tensor:
+    """Which of B samples each of R resamples drew, with replacement: (R, B), the same for the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(samples, (resamples, samples), generator=generator)
+
+
+def interval_bounds(values_RP: Tensor) -> list[tuple[float, float]]:
+    """The 2.5th and 97.5th percentile over the resamples, for each of the P columns."""
+    bounds_2P = values_RP.quantile(values_RP.new_tensor(BOUNDS), dim=0)
+    return [(low, high) for low, high in bounds_2P.T.tolist()]
+
+
+def bootstrap(
+    exits_PB: Tensor,
+    predictions_EB: Tensor,
+    labels_B: Tensor,
+    *,
+    metric: str,
+    costs: ExitCosts,
+    static_P: Sequence[bool] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Resampled:
+    """Measure P operating points on R resamples of the B samples (Efron's bootstrap).
+
+    A resample draws B samples with replacement; it is the same one for every point and for full depth. All resamples
+    are measured at once from how often each sample was drawn, by matrix products.
+
+    Args:
+        exits_PB: index of the exit at which each sample leaves at each point.
+        predictions_EB: every exit's answer.
+        labels_B: classes, or values for a regression.
+        metric: name of the quality.
+        costs: what leaving at each exit costs.
+        static_P: Whether each point is a static exit, which has FLOPs of its own. None: no point is.
+        resamples: their number R.
+        seed: of the draws.
+
+    Raises:
+        UserError: an unknown metric.
+    """
+    quality = resampled_quality(metric)
+    answers_PB = torch.cat([predictions_EB.gather(0, exits_PB), predictions_EB[-1:]])
+    layers_PB = torch.tensor(costs.layers_E, dtype=torch.float64)[exits_PB]
+    flops_PB = torch.stack(
+        [
+            torch.tensor(costs.flops_by(static=static), dtype=torch.float64)[exits_B]
+            for exits_B, static in zip(exits_PB, static_P or [False] * len(exits_PB), strict=True)
+        ]
+    )
+    parts = []
+    for draws_RB in draw_counts(len(labels_B), resamples, seed):
+        mean_layers_RP = draws_RB @ layers_PB.T / len(labels_B)
+        mean_flops_RP = draws_RB @ flops_PB.T / len(labels_B)
+        values_RP = quality(answers_PB, labels_B, draws_RB)
+        speeds = (costs.depth / mean_layers_RP, costs.full_flops / mean_flops_RP)
+        parts.append((values_RP[:, :-1], values_RP[:, -1:], *speeds))
+    return Resampled(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+
+
+def draw_counts(samples: int, resamples: int, seed: int) -> Iterator[Tensor]:
+    """Yield how often each sample was drawn (R, B), float64, in pieces of R that fit into memory."""
+    for indices_RB in torch.split(draw_indices(samples, resamples, seed), max(1, CHUNK // (8 * samples))):
+        ones_RB = torch.ones(indices_RB.shape, dtype=torch.float64)
+        yield torch.zeros_like(ones_RB).scatter_add_(1, indices_RB, ones_RB)
+
+
+def band(resampled: Resampled, speeds_G: Sequence[float], *, speed: str = "layer_speedup") -> list[Interval]:
+    """The 95 % band of a criterion's curve, the points of which were resampled, at each of G given speeds.
+
+    Every resample's points are joined by straight lines over the mean cost (1 / speed), as mixing two thresholds
+    attains; beyond its slowest and fastest point a curve is flat. Point by point, not for the curve as a whole.
+
+    Args:
+        resampled: the curve's points.
+        speeds_G: speed-ups, at least 1 of them.
+        speed: `layer_speedup` or `flops_speedup`.
+    """
+    costs_RP = 1 / getattr(resampled, f"{speed}_RP")
+    values_RG = torch.stack(
+        [
+            interpolated(costs_P, quality_P, 1 / torch.tensor(speeds_G, dtype=torch.float64))
+            for costs_P, quality_P in zip(costs_RP, resampled.quality_RP, strict=True)
+        ]
+    )
+    return [Interval(*both) for both in interval_bounds(values_RG)]
+
+
+def interpolated(costs_P: Tensor, quality_P: Tensor, at_G: Tensor) -> Tensor:
+    """Quality (G,) at the costs `at_G`, by straight lines through the points; those of one cost are averaged."""
+    distinct_C, group_P = torch.unique(costs_P, sorted=True, return_inverse=True)
+    total_C: Tensor = torch.zeros_like(distinct_C).index_add_(0, group_P, quality_P)
+    mean_C: Tensor = total_C / group_P.bincount(minlength=len(distinct_C))
+    right_G = torch.searchsorted(distinct_C, at_G).clamp(1, max(1, len(distinct_C) - 1))
+    if len(distinct_C) == 1:
+        return mean_C.expand(len(at_G))
+    low_G, high_G = distinct_C[right_G - 1], distinct_C[right_G]
+    weight_G: Tensor = ((at_G - low_G) / (high_G - low_G)).clamp(0, 1)
+    return mean_C[right_G - 1] * (1 - weight_G) + mean_C[right_G] * weight_G

@@ -1,0 +1,71 @@
+"""Names of earlier versions: classes, settings and operating points that were renamed, and their present names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+#: Class path of an earlier version -> present class path.
+CLASSES = {
+    "acl_lightning.gradients.Discard": "acl_lightning.gradients.ACLGrad",
+    "acl_lightning.gradients.Project": "acl_lightning.gradients.ProtectedPCGrad",
+    "acl_lightning.objectives.Combined": "acl_lightning.objectives.WeightedObjective",
+    "acl_lightning.exits.MaxLoss": "acl_lightning.exits.MaxDrop",
+    "acl_lightning.callbacks.GradientWatch": "acl_lightning.callbacks.GradientProbe",
+    "acl_lightning.callbacks.GradientConflict": "acl_lightning.callbacks.GradientMonitor",
+}
+
+#: Setting of an earlier version -> present setting, both with dots from the root of the configuration.
+SETTINGS = {
+    "gradient_conflict": "gradient_monitor",
+    "exit_sweep.max_losses": "exit_sweep.max_drops",
+}
+
+_POINT = re.compile(r"loss(?=\d)")
+
+
+def present_names(configuration: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return a configuration with present names in place of earlier ones, and what was renamed.
+
+    Args:
+        configuration: The content of a configuration file of `fit`, as nested plain values. It is not changed.
+
+    Returns:
+        The configuration, and one text `old -> new` for every name that was replaced, each once.
+    """
+    renamed: list[str] = []
+    classes = _with_present_classes(configuration, renamed)
+    assert isinstance(classes, dict)
+    for old, new in SETTINGS.items():
+        *sections, key = old.split(".")
+        section: Any = classes
+        for name in sections:
+            section = section.get(name) if isinstance(section, dict) else None
+        if isinstance(section, dict) and key in section:
+            section[new.rpartition(".")[2]] = section.pop(key)
+            renamed.append(f"{old} -> {new}")
+    return classes, list(dict.fromkeys(renamed))
+
+
+def _with_present_classes(value: Any, renamed: list[str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_present_classes(item, renamed) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_present_classes(item, renamed) for item in value]
+    if isinstance(value, str) and value in CLASSES:
+        renamed.append(f"{value} -> {CLASSES[value]}")
+        return CLASSES[value]
+    return value
+
+
+def present_point(name: str) -> str:
+    """Return the present name of an operating point: `drop1` for `loss1`. Other names are returned as they are."""
+    return _POINT.sub("drop", name) if _POINT.match(name) else name
+
+
+def present_points(points: Mapping[str, Any]) -> dict[str, Any]:
+    """Return operating points under their present names. A name that is present already wins."""
+    return {present_point(name): point for name, point in points.items()} | {
+        name: point for name, point in points.items() if present_point(name) == name
+    }

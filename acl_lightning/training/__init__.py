@@ -1,0 +1,1 @@
+"""LightningModules for training and evaluation, optimisation and training stages."""

@@ -1,0 +1,189 @@
+"""The LightningModule of a model with exits: what it answers, what every exit is worth, where samples leave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from acl_lightning.encoders import MultiExitEncoder, exit_flops, full_depth_flops, static_exit_flops
+from acl_lightning.errors import UserError
+from acl_lightning.exits.inference import AdaptiveRuntime
+from acl_lightning.metrics import ExitMetrics, quality
+from acl_lightning.outputs import ExitOutputs
+from acl_lightning.pretrained import check_tokenizer
+
+Batch = dict[str, Tensor]
+
+#: What the encoder takes from a batch, and what a validation step passes on from it to the callbacks.
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+KEPT = ("labels", "index", "selection", "difficulty")
+
+
+class ExitModule(LightningModule):
+    """Validates, tests and predicts with a multi-exit encoder; `ACLModule` adds how it is trained.
+
+    Args:
+        encoder: the model.
+        label_names: names of the classes; empty for regression.
+        metric_names: the task's metrics, the primary one first.
+        task_name: for titles and records.
+    """
+
+    def __init__(
+        self, encoder: MultiExitEncoder, label_names: list[str], metric_names: list[str], task_name: str
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.label_names = label_names
+        self.metric_names = metric_names
+        self.task_name = task_name
+        self.num_labels = max(1, len(label_names))
+        self.exit_metrics = ExitMetrics(metric_names, encoder.exit_layers)
+        self.runtime: AdaptiveRuntime | None = None
+
+    def setup(self, stage: str) -> None:
+        """Check that the encoder can read what the tokenizer of the DataModule writes.
+
+        Raises:
+            UserError: A token id, a token type id or a position without embedding; see `check_tokenizer`.
+        """
+        data: Any = getattr(self.trainer, "datamodule", None)
+        tokenizer, model = getattr(data, "tokenizer", None), getattr(self.encoder.backbone, "model", None)
+        if tokenizer is not None and model is not None:
+            check_tokenizer(
+                tokenizer,
+                model.config,
+                max_tokens=self.encoder.backbone.max_tokens,
+                max_length=getattr(data, "max_length", 0),
+                num_texts=len(getattr(getattr(data, "info", None), "text_columns", ["text"])),
+            )
+
+    def forward(self, batch: Batch) -> ExitOutputs:
+        """Outputs of every exit for a batch of token ids."""
+        return self.encoder(**_inputs(batch))  # type: ignore[no-any-return]
+
+    # -- what the exits' callbacks read -----------------------------------------------------------------------------
+
+    @property
+    def exit_layers(self) -> tuple[int, ...]:
+        """Layer (1-based) behind each exit."""
+        return self.encoder.exit_layers
+
+    @property
+    def depth(self) -> int:
+        """Layers of the encoder."""
+        return self.encoder.depth
+
+    def exit_flops(self, num_tokens: int) -> tuple[float, ...]:
+        """FLOPs for one sample of `num_tokens` tokens to leave at each exit."""
+        return exit_flops(self.encoder, num_tokens)
+
+    def static_exit_flops(self, num_tokens: int) -> tuple[float, ...]:
+        """FLOPs for one sample of `num_tokens` tokens to leave at each exit as a static exit."""
+        return static_exit_flops(self.encoder, num_tokens)
+
+    def full_depth_flops(self, num_tokens: int) -> float:
+        """FLOPs of all layers and the last head alone."""
+        return full_depth_flops(self.encoder, num_tokens)
+
+    def quality(self, name: str, predictions_n: Tensor, labels_n: Tensor) -> float:
+        """A metric of the task, by name."""
+        return quality(name, predictions_n, labels_n)
+
+    # -- evaluation -------------------------------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin with empty metrics."""
+        self._fresh_metrics(self.trainer.val_dataloaders)
+
+    def on_test_epoch_start(self) -> None:
+        """Begin with empty metrics."""
+        self._fresh_metrics(self.trainer.test_dataloaders)
+
+    def _fresh_metrics(self, loaders: Any) -> None:
+        num_sets = len(loaders) if isinstance(loaders, list | tuple) else 1
+        self.exit_metrics = ExitMetrics(
+            self.metric_names, self.exit_layers, num_sets=num_sets, world_size=self.trainer.world_size
+        )
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """Update the metrics of every exit; hand logits and bookkeeping to the callbacks."""
+        outputs = self._evaluate(batch, dataloader_idx)
+        kept = {key: batch[key] for key in KEPT if key in batch}
+        if outputs.gates_EB is not None:
+            kept["gates_EB"] = outputs.gates_EB
+        return {
+            "logits_EBC": outputs.logits_EBC,
+            "embeddings_EBD": outputs.embeddings_EBD,
+            "num_tokens": batch["attention_mask"].sum(dim=1),
+            **kept,
+        }
+
+    def on_validation_batch_end(self, outputs: Any, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Refuse logits that are not finite at the last batch, before a callback evaluates them."""
+        if batch_idx + 1 == self.trainer.num_val_batches[dataloader_idx]:
+            self.exit_metrics.check_finite(dataloader_idx)
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Update the metrics of every exit."""
+        self._evaluate(batch, dataloader_idx)
+
+    def _evaluate(self, batch: Batch, dataloader_idx: int) -> ExitOutputs:
+        if "labels" not in batch:
+            raise UserError("labelled validation data", "no labels", "Evaluate on a split that has them.")
+        outputs: ExitOutputs = self(batch).detached()
+        self.exit_metrics.update(
+            outputs.logits_EBC.float(),
+            batch["labels"],
+            selection_B=batch.get("selection"),
+            index_B=batch.get("index"),
+            number=dataloader_idx,
+        )
+        return outputs
+
+    def on_validation_epoch_end(self) -> None:
+        """Log every exit's metrics, and `val/selection`: what a checkpoint is chosen by, from the selection split.
+
+        Raises:
+            UserError: Logits are not finite.
+        """
+        self._log_metrics("val")
+        quality_E = self.exit_metrics.on_selection_half()
+        if quality_E is not None:
+            self.log("val/selection", self.selection(quality_E.to(self.device)), prog_bar=True)
+
+    def selection(self, quality_E: Tensor) -> Tensor:
+        """What a checkpoint is chosen by, from the primary metric of every exit: the mean over the exits."""
+        return quality_E.mean()
+
+    def on_test_epoch_end(self) -> None:
+        """Log every exit's metrics."""
+        self._log_metrics("test")
+
+    def _log_metrics(self, stage: str) -> None:
+        """`val/exit_3/accuracy` and, for the deepest exit, `val/accuracy`; a second set logs under `val_1/`."""
+        for number, layer, values in self.exit_metrics.compute():
+            prefix = f"{stage}_{number}" if number else stage
+            self.log_dict({f"{prefix}/exit_{layer}/{name}": value for name, value in values.items()})
+            if layer == self.exit_layers[-1]:
+                self.log_dict({f"{prefix}/{name}": value for name, value in values.items()}, prog_bar=True)
+
+    # -- prediction -------------------------------------------------------------------------------------------------
+
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
+        """Leave where the criterion says; the callback `AdaptivePrediction` sets it.
+
+        Returns:
+            `logits_BC` of the exit that answered and `exit_layer_B`: Lightning copies outputs, which a frozen record
+            refuses.
+        """
+        if self.runtime is None:
+            raise UserError("an exit criterion", "none", "Add the callback AdaptivePrediction, or set module.runtime.")
+        decisions = self.runtime(**_inputs(batch))
+        return {"logits_BC": decisions.logits_BC, "exit_layer_B": decisions.exit_layer_B}
+
+
+def _inputs(batch: Batch) -> Batch:
+    return {name: batch[name] for name in INPUTS if name in batch}
