@@ -1,12 +1,9 @@
 """Finished runs to export."""
 
-import sys
 from pathlib import Path
 
 import pytest
 from finished_runs import finish_run
-
-sys.path.append(str(Path(__file__).parents[1] / "encoders"))  # tiny_models
 
 REGRESSION = Path(__file__).parents[2] / "conf/objective/regression.yaml"
 

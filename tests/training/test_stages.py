@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from killed_runs import fit as fit_command
+from killed_runs import killing, same, state
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
-from test_resume import fit as fit_command
-from test_resume import killing, same, state
 from training_runs import ROOT, furthest, in_processes, still_backbone, tiny_data, tiny_module, tiny_trainer, weights
 
 from acl_lightning.callbacks import GradientMonitor

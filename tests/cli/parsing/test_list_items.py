@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-CONF = Path(__file__).parent.parent.parent / "conf"
+CONF = Path(__file__).parents[3] / "conf"
 TWO_TERMS = f"--config={CONF / 'objective/acl_cl.yaml'}"
 TWO_BUDGETS = "[{class_path: MaxDrop, init_args: {points: 1}}, {class_path: MinSpeedup, init_args: {times: 2}}]"
 TERMS = "model.objective.init_args.auxiliary"

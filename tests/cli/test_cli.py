@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-CONF = Path(__file__).parent.parent / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 ACL = f"--config={CONF / 'objective/acl.yaml'}"
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from acl_lightning.cli.parsing import Parser
 from acl_lightning.cli.parsing.values import fit_to_type, members_of
 
-CONF = Path(__file__).parent.parent.parent / "conf"
+CONF = Path(__file__).parents[3] / "conf"
 ACL = f"--config={CONF / 'objective/acl.yaml'}"
 
 PRINTABLE = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=6)

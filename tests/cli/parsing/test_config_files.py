@@ -10,7 +10,7 @@ import pytest
 
 from acl_lightning.cli.parsing import config_files
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("name", ["fit/glue.yaml", "conf/fit/glue.yaml", "./conf/fit/glue.yaml"])
