@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import hypothesis
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# A shell starts background jobs with SIGINT ignored, which child processes would inherit; tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -27,10 +27,9 @@ from acl_lightning.exits import (
     MinMeasuredSpeedup,
     Patience,
     Static,
-    fpabee,
     from_recipe,
-    pcee,
 )
+from acl_lightning.exits.criteria import fpabee, pcee
 
 pytestmark = QUIET_TRAINER
 

@@ -19,7 +19,8 @@ from acl_lightning import pretrained
 from acl_lightning.__main__ import forget_working_directory
 from acl_lightning.callbacks import RepresentationDiagnostics
 from acl_lightning.errors import UserError
-from acl_lightning.exits import criterion_class, registry
+from acl_lightning.exits import criterion_class
+from acl_lightning.exits.criteria import registry
 from acl_lightning.pretrained import resolve_pretrained
 from acl_lightning.runs import trust
 from acl_lightning.runs.loading import load_run

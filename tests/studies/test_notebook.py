@@ -17,9 +17,9 @@ from acl_lightning.exits import (
     ExitRecord,
     figure_points,
     recommend,
-    registry,
     sweep,
 )
+from acl_lightning.exits.criteria import registry
 from acl_lightning.figures import speed_quality_figure
 from acl_lightning.files import write_text_atomically
 from acl_lightning.pretrained import is_hub_id, resolve_pretrained

@@ -25,10 +25,8 @@ from acl_lightning.exits import (
     Patience,
     Static,
     exit_index,
-    fpabee,
-    patience,
-    pcee,
 )
+from acl_lightning.exits.criteria import fpabee, patience, pcee
 from acl_lightning.exits.criteria.fpabee import jensen_shannon
 
 SHARES = [Confidence(), Entropy(), Margin()]

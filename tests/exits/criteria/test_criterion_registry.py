@@ -24,9 +24,9 @@ from acl_lightning.exits import (
     criterion_names,
     from_config,
     register,
-    registry,
     to_config,
 )
+from acl_lightning.exits.criteria import registry
 from acl_lightning.exits.criteria.distribution import DistributionCriterion
 
 ALL = [

@@ -24,10 +24,10 @@ from acl_lightning.exits import (
     Patience,
     Static,
     exit_index,
-    patience,
     sweep,
     variant_of,
 )
+from acl_lightning.exits.criteria import patience
 from acl_lightning.outputs import predictions
 
 CRITERIA = [Confidence(), Entropy(), Margin(), Patience(), PCEE(), FPABEE()]
