@@ -271,7 +271,7 @@ def test_delta_is_positive(delta):
 
 @pytest.mark.parametrize("name", ["confidence", "entropy", "margin", "patience", "pcee", "fpabee", "learnt_gate"])
 def test_the_examples_in_the_docstrings_hold(name):
-    results = doctest.testmod(importlib.import_module(f"acl_lightning.exits.{name}"))
+    results = doctest.testmod(importlib.import_module(f"acl_lightning.exits.criteria.{name}"))
     assert results.attempted > 0
     assert results.failed == 0
 
