@@ -1,5 +1,6 @@
 """Shared fixtures. The tests run offline; real GLUE only where ACL_LIGHTNING_GLUE names its directory."""
 
+import importlib
 import os
 import shutil
 import signal
@@ -14,6 +15,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 sys.path.insert(0, str(Path(__file__).parent))
+
+# Before pytest turns warnings into errors: Lightning takes a library whose import warns for one that is not installed.
+importlib.import_module("acl_lightning.cli.trainer")
 
 # The same examples in every run, and no clock: a busy machine is no counterexample.
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
