@@ -5,8 +5,4 @@ into loss terms; `gradients` combines the gradients of the terms (ACL-Grad); `ex
 measures what that costs; `data` is GLUE; `module`, `callbacks` and `cli` put them on PyTorch Lightning.
 """
 
-from acl_lightning.registration import register_when_imported
-
 __version__ = "0.1.0"
-
-register_when_imported()

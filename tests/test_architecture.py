@@ -4,6 +4,7 @@ The rules are read from the syntax trees, so that an import inside a function co
 """
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "acl_lightning"
 FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+#: Full name of every module of this package -> its file.
+MODULES = {
+    ".".join(["acl_lightning", *Path(file).with_suffix("").parts]).removesuffix(".__init__"): file for file in FILES
+}
+
+#: Files that may name modules of this package in strings: the lazy public interface and the table of commands.
+MAY_IMPORT_BY_STRING = {"__init__.py", "cli/commands.py"}
 
 GROUND = {"outputs", "errors", "files", "pretrained"}
 
@@ -109,7 +118,6 @@ MAY_IMPORT = {
         "runs",
         "errors",
     },
-    "registration": set(),
     "cli": {
         "callbacks",
         "data",
@@ -132,7 +140,7 @@ MAY_IMPORT = {
         "errors",
     },
     "__main__": {"cli"},
-    "__init__": {"registration"},
+    "__init__": set(),
 }
 
 #: Third party -> where it may be imported.
@@ -147,16 +155,46 @@ HOMES = {
 }
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported(path: Path) -> set[str]:
     """Full names of what a file imports, those under `if TYPE_CHECKING` and inside functions included."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute, so that they can be read at a glance"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return names | module_strings(path)
+
+
+def module_strings(path: Path) -> set[str]:
+    """Modules of this package that a file names in strings, where the file imports by string at all."""
+    nodes = list(ast.walk(tree_of(path)))
+    if not any(getattr(node, "id", getattr(node, "attr", "")) in {"import_module", "__import__"} for node in nodes):
+        return set()
+    strings = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return strings & MODULES.keys() - {"acl_lightning"}
+
+
+@cache
+def module_of(name: str) -> str:
+    """The module that defines an imported name; packages are looked through. Empty for other packages' names."""
+    parts = name.split(".")
+    module = next((prefix for end in range(len(parts), 0, -1) if (prefix := ".".join(parts[:end])) in MODULES), "")
+    if module.count(".") == 0 or not MODULES[module].endswith("__init__.py") or module == name:
+        return module
+    for node in tree_of(FILES[MODULES[module]]).body:
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if (alias.asname or alias.name) == parts[module.count(".") + 1]:
+                    return module_of(f"{node.module}.{alias.name}")
+    return module
 
 
 def room(file: str, rooms) -> str:
@@ -179,6 +217,56 @@ def test_imports_run_one_way(file):
     assert not forbidden, f"{file} imports {forbidden}"
 
 
+def test_only_the_public_interface_and_the_table_of_commands_import_by_string():
+    assert {file for file, path in FILES.items() if module_strings(path)} <= MAY_IMPORT_BY_STRING
+    assert module_strings(FILES["cli/commands.py"])
+
+
+def graph() -> dict[str, set[str]]:
+    """Modules that each module imports. The names that a package hands on do not count as its imports."""
+    edges = {}
+    for module, file in MODULES.items():
+        targets = {module_of(name) for name in imported(FILES[file])} - {"", module}
+        own = f"{module}." if file.endswith("__init__.py") else None
+        edges[module] = {target for target in targets if own is None or not target.startswith(own)}
+    return edges
+
+
+def cycle_in(edges: dict[str, set[str]]) -> list[str]:
+    """The modules of an import cycle, in order; empty if there is none."""
+    finished: set[str] = set()
+
+    def visit(module: str, trail: list[str]) -> list[str]:
+        if module in trail:
+            return [*trail[trail.index(module) :], module]
+        if module in finished:
+            return []
+        for target in sorted(edges[module]):
+            if cycle := visit(target, [*trail, module]):
+                return cycle
+        finished.add(module)
+        return []
+
+    return next((cycle for module in sorted(edges) if (cycle := visit(module, []))), [])
+
+
+def test_there_is_no_import_cycle():
+    assert " -> ".join(cycle_in(graph())) == ""
+
+
+def test_a_cycle_is_recognized():
+    assert cycle_in({"a": {"b"}, "b": {"c", "d"}, "c": set(), "d": {"b"}}) == ["b", "d", "b"]
+    assert cycle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_imported_names_are_followed_to_the_module_that_defines_them():
+    assert module_of("acl_lightning.exits.Criterion") == "acl_lightning.exits.criteria.base"
+    assert module_of("acl_lightning.exits.inference.AdaptiveRuntime") == "acl_lightning.exits.inference.adaptive"
+    assert module_of("acl_lightning.errors.UserError") == "acl_lightning.errors"
+    assert module_of("acl_lightning.export") == "acl_lightning.export"
+    assert module_of("lightning.pytorch") == ""
+
+
 @pytest.mark.parametrize("party", HOMES)
 def test_third_parties_stay_at_home(party):
     users = {file for file, path in FILES.items() if party in {name.split(".")[0] for name in imported(path)}}
@@ -197,10 +285,13 @@ def test_the_rules_see_what_they_forbid(tmp_path):
     """The reader of imports, against a file with one import of every form."""
     source = tmp_path / "example.py"
     source.write_text(
-        "import acl_lightning.cli\nfrom acl_lightning import training\nfrom acl_lightning.exits.inference import X\n"
+        "import importlib\nimport acl_lightning.cli\nfrom acl_lightning import training\n"
+        "from acl_lightning.exits.inference import X\n"
         "def late():\n    from acl_lightning.data import Y\n    import lightning.pytorch as pl\n"
+        "    importlib.import_module('acl_lightning.demo.page')\n"
     )
-    assert ours(source) == {"cli", "training", "exits/inference", "data"}
+    assert ours(source) == {"cli", "training", "exits/inference", "data", "demo"}
+    assert module_strings(source) == {"acl_lightning.demo.page"}
     assert "lightning.pytorch" in imported(source)
 
 
@@ -220,7 +311,7 @@ def undocumented(scope: ast.Module | ast.ClassDef, owner: str) -> list[str]:
 
 @pytest.mark.parametrize("file", FILES)
 def test_everything_public_is_explained(file):
-    tree = ast.parse(FILES[file].read_text(encoding="utf-8"))
+    tree = tree_of(FILES[file])
     assert ast.get_docstring(tree), f"{file} does not say what it is"
     assert undocumented(tree, file) == []
 
@@ -228,7 +319,7 @@ def test_everything_public_is_explained(file):
 def test_rooms_list_what_they_export():
     """`__all__` of a room names exactly what its `__init__` imports, in order."""
     for file, path in FILES.items():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = tree_of(path)
         lists = [
             ast.literal_eval(node.value)
             for node in tree.body

@@ -1,4 +1,4 @@
-"""Write a run as a directory that transformers loads."""
+"""Writer of export directories: model, tokenizer and model card of a run."""
 
 from __future__ import annotations
 
@@ -6,37 +6,35 @@ import copy
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from acl_lightning.encoders import EXIT_ROWS, MultiExitEncoder
 from acl_lightning.errors import UserError
-from acl_lightning.exits import stored_temperatures
-from acl_lightning.export.config import MultiExitConfig
+from acl_lightning.export.config import MultiExitConfig, exported_config
 from acl_lightning.export.model import MultiExitForSequenceClassification
 from acl_lightning.export.model_card import model_card
-from acl_lightning.export.served_points import damaged_result, served_points
+from acl_lightning.export.served_points import damaged_result
 from acl_lightning.files import write_text_atomically
 from acl_lightning.runs.loading import load_run, read_result
 
 
 def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> MultiExitForSequenceClassification:
-    """Write what `fit` trained as `config.json`, `model.safetensors`, tokenizer files and a model card `README.md`.
+    """Export a finished run as a directory that transformers loads.
 
-    The weights are those of the checkpoint that the run's `result.json` was measured on, unchanged. The directory
-    appears under its name when it is whole.
+    The directory holds `config.json`, `model.safetensors`, the tokenizer's files and a model card `README.md`. The
+    weights are those of the checkpoint that the run's `result.json` was measured on, unchanged. The directory gets its
+    name when it is complete.
 
     Args:
-        run: the run's directory.
-        out: a directory that does not exist yet.
+        run: Directory of the run.
+        out: Directory to write; it must not exist yet.
 
     Returns:
-        The exported model, at full depth.
+        The exported model, without an operating point (full depth).
 
     Raises:
-        UserError: `out` exists; there is no finished run with a checkpoint in `run`, or its `result.json` is damaged;
-            or the disk refuses.
+        UserError: `out` exists or cannot be written; `run` has no finished result or no checkpoint, or its
+            `result.json` is damaged.
     """
     run, out = Path(run).expanduser(), Path(out).expanduser()
     check_free(out)
@@ -56,9 +54,9 @@ def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> Mult
 
 
 def exported_tokenizer(tokenizer: Any, config: MultiExitConfig) -> Any:
-    """Return a copy of the tokenizer whose defaults are those of training: maximal length, and padding on the right.
+    """Return a copy of a tokenizer with the settings of training: maximal length, and padding on the right.
 
-    Positions count from the first token of the batch, padding included, so padding on the left would change answers.
+    The model counts positions from the first token of the batch, so padding on the left would change its answers.
     """
     tokenizer = copy.deepcopy(tokenizer)
     tokenizer.padding_side = "right"
@@ -66,64 +64,23 @@ def exported_tokenizer(tokenizer: Any, config: MultiExitConfig) -> Any:
     return tokenizer
 
 
-def exported_config(
-    encoder: MultiExitEncoder,
-    label_names: Sequence[str],
-    text_columns: Sequence[str],
-    task_name: str,
-    result: Mapping[str, Any],
-    max_length: int | None = None,
-) -> MultiExitConfig:
-    """The configuration from which `MultiExitForSequenceClassification` builds this encoder again.
-
-    Args:
-        encoder: of the BERT family.
-        label_names: names of the classes; empty for a regression, whose one output is named `score`.
-        text_columns: one name, or two for pairs.
-        task_name: for the record.
-        result: a run's `result.json`, for its operating points and temperatures.
-        max_length: tokens that training truncated texts to; None: as many as the backbone has positions for.
-
-    Raises:
-        UserError: a result that this version cannot read.
-    """
-    head: Any = encoder.heads[0]
-    row: Any = encoder.exit_rows[0]
-    backbone: Any = encoder.backbone
-    kinds = {kind: name for name, kind in EXIT_ROWS.items()}
-    temperatures_E = stored_temperatures(result, encoder.num_exits)
-    points, highlighted = served_points(result), result.get("highlighted")
-    return MultiExitConfig(
-        backbone_config=backbone.model.config.to_dict(),
-        exit_layers=list(encoder.exit_layers),
-        exit_row=kinds[type(row)],
-        head_pooler=head.pooler is not None,
-        head_dropout=head.dropout.p,
-        separate_label_embeddings=encoder.label_embeddings is not None,
-        learnt_gate=encoder.gate is not None,
-        operating_points=points,
-        recommended_point=highlighted if isinstance(highlighted, str) and highlighted in points else None,
-        temperatures=None if temperatures_E is None else list(temperatures_E),
-        max_length=min(max_length or backbone.max_tokens, backbone.max_tokens),
-        task_name=task_name,
-        text_columns=list(text_columns),
-        id2label=dict(enumerate(label_names or ["score"])),
-        label2id={name: number for number, name in enumerate(label_names or ["score"])},
-        problem_type="single_label_classification" if label_names else "regression",
-    )
-
-
 def check_free(out: Path) -> None:
-    """Raise `UserError` when there is something at `out`."""
+    """Raise `UserError` if `out` exists."""
     if out.exists():
         raise UserError("an export directory that does not exist yet", f"{out}", "Delete it or choose another --out.")
 
 
 def write_directory(out: Path, model: MultiExitForSequenceClassification, tokenizer: Any, card: str) -> None:
-    """Fill a directory beside `out` and give it the name when it is complete.
+    """Write an export under a temporary name and rename it to `out` when it is complete.
+
+    Args:
+        out: Directory to write.
+        model: Exported model.
+        tokenizer: Tokenizer of transformers.
+        card: Content of `README.md`.
 
     Raises:
-        UserError: the disk refuses; nothing is left.
+        UserError: The file system refuses a write. Nothing is left behind.
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +91,7 @@ def write_directory(out: Path, model: MultiExitForSequenceClassification, tokeni
             write_text_atomically(unfinished / "README.md", card)
             unfinished.chmod(0o755)
             for written in unfinished.iterdir():
-                written.chmod(0o644)  # safetensors writes for the owner's eyes alone
+                written.chmod(0o644)  # safetensors makes its file readable for the owner only
             unfinished.rename(out)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -146,9 +103,9 @@ def write_directory(out: Path, model: MultiExitForSequenceClassification, tokeni
 
 
 def _disk_error(error: Exception) -> str | None:
-    """Return what the file system said, if that is what an error is about.
+    """Return the file system's message if an error has one, else None.
 
-    safetensors and tokenizers, which are written in Rust, raise exceptions of no particular class.
+    safetensors and tokenizers, which are written in Rust, raise exceptions without a class of their own.
     """
     if isinstance(error, UserError):
         return error.found

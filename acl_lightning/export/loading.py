@@ -1,4 +1,4 @@
-"""Reading what `export` wrote, which may be damaged or may have been written by another program."""
+"""Reader of export directories, with checks for damaged files and files of other programs."""
 
 from __future__ import annotations
 
@@ -19,16 +19,23 @@ from acl_lightning.export.served_points import resolve_point
 
 
 def load_export(directory: Path) -> tuple[MultiExitForSequenceClassification, Any]:
-    """Return the model, in evaluation mode, and the tokenizer of an export.
+    """Load the model, in evaluation mode, and the tokenizer of an export.
+
+    Args:
+        directory: Directory that `export_run` wrote.
 
     Raises:
-        UserError: the directory is no export, or one that is damaged.
+        UserError: The directory is not an export, or a file in it is damaged.
     """
     with _readable(directory, "config.json"):
         content, _ = MultiExitConfig.get_config_dict(directory)
-        kind = content.get("model_type")
-    if kind != MultiExitConfig.model_type:
-        raise UserError(f"an export of this program in {directory}", f"a model of type {kind!r}", "See `export`.")
+        model_type = content.get("model_type")
+    if model_type != MultiExitConfig.model_type:
+        raise UserError(
+            f"an export of acl_lightning in {directory}",
+            f"a model of type {model_type!r}",
+            "Write one with `python -m acl_lightning export RUN --out DIR`.",
+        )
     with _readable(directory, "config.json"):
         config = MultiExitConfig.from_pretrained(directory)
         _check(config)
@@ -38,20 +45,20 @@ def load_export(directory: Path) -> tuple[MultiExitForSequenceClassification, An
         )
     wrong = {name: report[name] for name in ("missing_keys", "unexpected_keys", "mismatched_keys") if report.get(name)}
     if wrong:
-        names = "; ".join(f"{len(keys)} {name.replace('_', ' ')}" for name, keys in wrong.items())
-        raise _damaged(directory, f"weights that do not fit config.json ({names})")
+        counts = "; ".join(f"{len(keys)} {name.replace('_', ' ')}" for name, keys in wrong.items())
+        raise _damaged(directory, f"weights that do not match config.json ({counts})")
     with _readable(directory, "tokenizer.json"), _quiet():
         if not any((directory / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json")):
             raise FileNotFoundError("no tokenizer.json")
         tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
     vocabulary = model.config.backbone_config.vocab_size
     if len(tokenizer) > vocabulary:
-        raise _damaged(directory, f"a tokenizer of {len(tokenizer)} ids for a model of {vocabulary}")
+        raise _damaged(directory, f"a tokenizer with {len(tokenizer)} tokens and a model with {vocabulary}")
     return model, tokenizer
 
 
 def _check(config: Any) -> None:
-    """Raise an error unless the fields that this program reads have the types that `export` gives them."""
+    """Raise an error unless the fields of a configuration have the types and lengths that `export` writes."""
     layers = list(config.exit_layers)
     if not layers or not all(isinstance(layer, int) for layer in layers):
         raise ValueError(f"exit_layers {config.exit_layers!r}")
@@ -68,19 +75,19 @@ def _check(config: Any) -> None:
 
 @contextmanager
 def _readable(directory: Path, name: str) -> Iterator[None]:
-    """Turn any error of reading a file of an export into one line about it."""
+    """Turn an error while reading the file `name` of an export into a `UserError`."""
     try:
         yield
     except UserError:
         raise
-    except Exception as error:  # JSON, safetensors and tokenizers each raise their own
+    except Exception as error:  # JSON, safetensors and tokenizers have no common exception
         line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
         raise _damaged(directory, f"{name} that cannot be read ({type(error).__name__}: {line[:200]})") from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers' progress bars and tables about weights off the terminal: the answer is one line."""
+    """Hide transformers' progress bars and reports about weights, so that an error is a single line."""
     logger = logging.getLogger("transformers")
     level = logger.level
     shown = transformers.utils.logging.is_progress_bar_enabled()
@@ -95,5 +102,5 @@ def _quiet() -> Iterator[None]:
             transformers.utils.logging.enable_progress_bar()
 
 
-def _damaged(directory: Path, found: str) -> UserError:
-    return UserError(f"a complete export in {directory}", found, "Export the run again.")
+def _damaged(directory: Path, problem: str) -> UserError:
+    return UserError(f"a complete export in {directory}", problem, "Export the run again.")

@@ -1,4 +1,4 @@
-"""An exported encoder as a transformers model that leaves early."""
+"""An exported multi-exit encoder as a transformers model with adaptive inference."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from acl_lightning.encoders import ADAPTERS, EXIT_ROWS, ExitHead, MultiExitEncoder
@@ -14,7 +14,6 @@ from acl_lightning.errors import UserError
 from acl_lightning.exits import temperatures_of
 from acl_lightning.exits.inference import AdaptiveRuntime
 from acl_lightning.export.config import MultiExitConfig
-from acl_lightning.export.pipeline import register_pipeline
 from acl_lightning.export.served_points import resolve_point
 
 
@@ -23,9 +22,9 @@ class EarlyExitOutput(ModelOutput):  # type: ignore[misc]
     """Output of the exported model.
 
     Attributes:
-        logits: (B, C), of the exit that each sample left by, divided by the exit's temperature where the run was
-            calibrated: their softmax is what `predict` writes.
-        exit_layer: (B,), the layer of that exit, counted from 1.
+        logits: Logits (B, C) of the exit at which each sample left, divided by the exit's temperature where the run was
+            calibrated. Their softmax equals the probabilities that `predict` writes.
+        exit_layer: Layer (B,) of that exit, counted from 1.
     """
 
     logits: Tensor | None = None
@@ -33,14 +32,18 @@ class EarlyExitOutput(ModelOutput):  # type: ignore[misc]
 
 
 class MultiExitForSequenceClassification(PreTrainedModel):  # type: ignore[misc]
-    """A multi-exit encoder behind transformers' interface, for inference.
+    """Multi-exit sequence classifier for inference.
 
-    Where samples leave is an operating point of `config.operating_points`: the one that `forward` is given, else
-    `config.operating_point`, else full depth. `from_pretrained(DIR, operating_point="drop1")` sets it for good.
-    `encoder` is the plain `MultiExitEncoder`, for all exits at once.
+    The operating point of `config.operating_points` that is named in the call to `forward`, else by
+    `config.operating_point`, decides where samples leave; without a name all layers are computed.
+    `from_pretrained(DIR, operating_point="drop1")` sets `config.operating_point`. The attribute `encoder` is the
+    `MultiExitEncoder`, which returns the outputs of all exits.
+
+    Args:
+        config: Configuration of the model.
 
     Raises:
-        UserError: an operating point that does not exist; those that do are listed.
+        UserError: There is no operating point of that name. The message lists the names that exist.
     """
 
     config_class = MultiExitConfig
@@ -50,7 +53,7 @@ class MultiExitForSequenceClassification(PreTrainedModel):  # type: ignore[misc]
 
     def __init__(self, config: MultiExitConfig) -> None:
         super().__init__(config)
-        resolve_point(config.operating_points, config.operating_point, config.exit_layers)  # a wrong name: now
+        resolve_point(config.operating_points, config.operating_point, config.exit_layers)  # raises for a wrong name
         self.num_labels = config.num_labels
         self.encoder = _encoder(config)
         self.post_init()
@@ -64,17 +67,18 @@ class MultiExitForSequenceClassification(PreTrainedModel):  # type: ignore[misc]
         operating_point: str | None = None,
         return_dict: bool | None = None,
     ) -> EarlyExitOutput | tuple[Tensor, ...]:
-        """Classify token ids (B, S); no gradient is kept.
+        """Classify token ids (B, S) without gradients.
 
         Args:
-            input_ids: token ids.
-            attention_mask: (B, S), 0 for padding; None: nothing is padded.
-            token_type_ids: (B, S), where the tokenizer has them.
-            operating_point: in place of the configuration's.
-            return_dict: False for a tuple (logits, exit layers).
+            input_ids: Token ids (B, S).
+            attention_mask: Mask (B, S) with 0 for padding. None: there is no padding.
+            token_type_ids: Token type ids (B, S), where the tokenizer has them.
+            operating_point: Name of the operating point of this call. None: `config.operating_point`.
+            return_dict: False returns the tuple (logits, exit_layer).
 
         Raises:
-            UserError: an operating point that does not exist, or more tokens than the backbone has positions for.
+            UserError: There is no operating point of that name, or a text has more tokens than the backbone has
+                positions.
         """
         config = self.config
         name = operating_point or config.operating_point
@@ -97,7 +101,7 @@ class MultiExitForSequenceClassification(PreTrainedModel):  # type: ignore[misc]
 
 
 def _encoder(config: MultiExitConfig) -> MultiExitEncoder:
-    """The encoder that a configuration describes, with weights still to be filled in."""
+    """Return an untrained encoder of the architecture that a configuration describes."""
     backbone = ADAPTERS[config.backbone_config.model_type](
         AutoModel.from_config(config.backbone_config), pooler_is_pretrained=False
     )
@@ -121,7 +125,3 @@ def _encoder(config: MultiExitConfig) -> MultiExitEncoder:
         separate_label_embeddings=config.separate_label_embeddings,
         learnt_gate=config.learnt_gate,
     )
-
-
-AutoModelForSequenceClassification.register(MultiExitConfig, MultiExitForSequenceClassification, exist_ok=True)
-register_pipeline()

@@ -1,4 +1,4 @@
-"""The README of an export: what the model is, how good, how fast, how to load it, and what not to expect."""
+"""Model card of an export: inputs and outputs, measured quality and speed, how to load it, limits."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ tags: [acl_lightning, early-exit, multi-exit]
 
 # {name}
 
-A multi-exit {family} encoder, fine-tuned on **{task}** by acl_lightning {version}. It has {layers} layers and exits
-after layers {exits}; a sample leaves as soon as an exit is sure enough.
+A multi-exit {family} encoder, fine-tuned on **{task}** with acl_lightning {version}. It has {layers} layers and a
+classifier (an exit) after layers {exits}. Adaptive inference stops computing a sample at the first exit whose certainty
+reaches a threshold.
 
 - Input: {texts}
 - Output: {labels}
@@ -28,42 +29,54 @@ after layers {exits}; a sample leaves as soon as an exit is sure enough.
 """
 
 _LOADING = """\
-## Load it
+## How to load it
+
+Install acl_lightning, and import `acl_lightning.export` before you load the model:
 
 ```python
-import acl_lightning  # makes the model class known to transformers
+import acl_lightning.export  # registers the model type acl_multi_exit with transformers
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 model = AutoModelForSequenceClassification.from_pretrained(DIR{argument})
 tokenizer = AutoTokenizer.from_pretrained(DIR)
 output = model(**tokenizer({example}, return_tensors="pt"))
-output.logits, output.exit_layer  # the answer, and the layer that gave it
+output.logits, output.exit_layer  # logits, and the layer of the exit that computed them
 ```
 
-`transformers.pipeline("text-classification", model=DIR)` works as well. Without an operating point all layers are
-computed; `model(..., operating_point=NAME)` chooses one for a call.
+Without the import transformers raises an error that contains "model type `acl_multi_exit`" and "does not recognize this
+architecture"; newer versions of transformers or `trust_remote_code` do not help. After the import
+`transformers.pipeline("text-classification", model=DIR)` works too.
+
+The argument `operating_point=NAME` of `from_pretrained`, or of a call `model(..., operating_point=NAME)`, selects an
+operating point. Without it all layers are computed.
 """
 
 _LIMITS = """\
 ## Limits
 
-- Measured on {samples} of {task}; the operating points were chosen on {selection} others. On other data their losses
-  and speed-ups differ, and thresholds should be chosen again.
-- Speed-ups are ratios of layers and of FLOPs at {tokens} tokens, not times.
-- Inference only: `forward` keeps no gradient. No code beyond acl_lightning's own is run by loading it.
+- Quality and speed-ups were measured on {samples} of {task}, the operating points selected on {selection} others.
+  Other data have other drops and speed-ups; select operating points again on a validation set of your data.
+- Speed-ups are ratios of layers and of FLOPs at {tokens} tokens, not of wall-clock time.
+- The model is for inference: `forward` computes no gradients. Loading it runs no code besides acl_lightning.
 - The licences of the backbone and of the data apply.
 """
 
 
 def model_card(name: str, config: MultiExitConfig, result: Mapping[str, Any]) -> str:
-    """The card as Markdown, from what `result.json` measured on the report half; what it lacks is left out."""
+    """Return the model card as Markdown.
+
+    Args:
+        name: Title of the card.
+        config: Configuration of the exported model.
+        result: Content of the run's `result.json`. Sections about entries that are missing are left out.
+    """
     task = config.task_name or "unnamed data"
     regression = config.problem_type == "regression"
     header = _HEADER.format(
         name=name,
         family=config.backbone_config.model_type,
         task=task,
-        version=(result.get("versions") or {}).get("acl_lightning", "(version unknown)"),
+        version=(result.get("versions") or {}).get("acl_lightning", "(unknown version)"),
         layers=config.backbone_config.num_hidden_layers,
         exits=", ".join(map(str, config.exit_layers)),
         texts=" and ".join(f"`{column}`" for column in config.text_columns),
@@ -92,21 +105,24 @@ def _probabilities(config: MultiExitConfig) -> str:
         return "none"
     if config.temperatures is None:
         return "the softmax of `logits`, not calibrated"
-    return "the softmax of `logits`, which are divided by a temperature per exit (fitted on the selection half)"
+    return "the softmax of `logits`, which are divided by a temperature per exit (fitted on the selection split)"
 
 
 def _exits(result: Mapping[str, Any]) -> str:
+    """Return the section on the quality of each exit; empty where the result does not have it."""
     per_exit, names = result.get("per_exit"), result.get("metric_names")
     if not per_exit or not names:
         return ""
     rows = [[str(row["layer"]), *(_percent(row.get(name)) for name in names)] for row in per_exit]
-    return "## Quality per exit\n\nIn percent, were everybody to leave there.\n\n" + _table(["layer", *names], rows)
+    table = _table(["layer", *names], rows)
+    return f"## Quality of each exit\n\nIn percent, if all samples leave at that exit.\n\n{table}"
 
 
 def _points(points: Mapping[str, Any], metric: str | None) -> str:
+    """Return the section on the operating points; empty without points."""
     if not points:
         return ""
-    header = ["name", "criterion", "threshold", metric or "quality", "loss, points", "layer speed-up", "FLOPs speed-up"]
+    header = ["name", "criterion", "threshold", metric or "quality", "drop, points", "layer speed-up", "FLOPs speed-up"]
     rows = []
     for name, point in points.items():
         measured = point["measured"]
@@ -120,13 +136,13 @@ def _points(points: Mapping[str, Any], metric: str | None) -> str:
                 *_speeds(measured),
             ]
         )
-    return "## Operating points\n\nAgainst full depth; chosen on other samples than these figures.\n\n" + _table(
-        header, rows
-    )
+    note = "Drop and speed-ups are relative to full depth. They were measured on the report split, and the points were"
+    table = _table(header, rows)
+    return f"## Operating points\n\n{note}\nselected on the selection split.\n\n{table}"
 
 
 def _criterion(criterion: Criterion) -> str:
-    """Return class and settings: `PCEE, bound 0.2`; for a calibrated criterion, those of the one inside."""
+    """Return class and settings, such as `PCEE, bound 0.2` or `Calibrated PCEE, bound 0.2`."""
     name = type(criterion).__name__
     if isinstance(criterion, Calibrated):
         return f"{name} {_criterion(criterion.criterion)}"
@@ -134,16 +150,18 @@ def _criterion(criterion: Criterion) -> str:
 
 
 def _speeds(measured: Mapping[str, Any]) -> list[str]:
+    """Return the cells of the two speed-ups; without numbers where no sample leaves early."""
     if measured.get("layer_saving") == 0:
-        return ["none leaves early", ""]
+        return ["no early exits", ""]
     return [_number(measured.get(name), ".2f") + "x" for name in ("layer_speedup", "flops_speedup")]
 
 
 def _origin(result: Mapping[str, Any]) -> str:
+    """Return the section on configuration, seed and versions; empty where the result has none of them."""
     versions = ", ".join(f"{name} {version}" for name, version in (result.get("versions") or {}).items())
-    found = {"Configuration": result.get("config_hash"), "Seed": result.get("seed"), "Versions": versions or None}
-    lines = [f"- {name}: {value}" for name, value in found.items() if value is not None]
-    return "## Where it comes from\n\n" + "\n".join(lines) + "\n" if lines else ""
+    entries = {"Configuration": result.get("config_hash"), "Seed": result.get("seed"), "Versions": versions or None}
+    lines = [f"- {name}: {value}" for name, value in entries.items() if value is not None]
+    return "## Provenance\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

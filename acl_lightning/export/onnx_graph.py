@@ -1,4 +1,4 @@
-"""One exit of an encoder as an ONNX graph: the layers up to it, and nothing else."""
+"""Export of one exit as an ONNX graph that holds the layers up to that exit."""
 
 from __future__ import annotations
 
@@ -14,28 +14,27 @@ from torch.jit._trace import TracerWarning
 
 from acl_lightning.encoders import MultiExitEncoder
 from acl_lightning.errors import UserError
+from acl_lightning.exits.inference import INPUT_NAMES
+from acl_lightning.export.model import MultiExitForSequenceClassification
 from acl_lightning.files import replaced_atomically
 
-#: What the encoder reads; a tokenizer without token types leaves the last one out.
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OPSET = 18
-#: Largest difference of a logit between torch and onnxruntime that rounding explains.
+#: Largest accepted difference of a logit between torch and onnxruntime, above what rounding causes.
 TOLERANCE = 1e-4
 
 
 class ExitGraph(nn.Module):
-    """The logits (B, C) of one exit, for every sample: a static exit, and full depth if it is the last.
+    """Logits (B, C) of one exit for all samples, divided by the exit's temperature.
 
-    Where a sample leaves is a decision, which a static graph cannot make; so an ONNX file holds one exit.
+    A static graph cannot stop early, so each ONNX file holds one exit: a static exit, or full depth for the last.
 
     Args:
-        encoder: the encoder; its evaluation mode is switched on.
-        exit_layer: a layer with an exit, counted from 1; None: the deepest.
-        temperatures: of each exit; the logits are divided by that of this exit, as in the exported model. None: the
-            logits are not calibrated.
+        encoder: Encoder; it is switched to evaluation mode.
+        exit_layer: Layer of the exit, counted from 1. None: the deepest exit.
+        temperatures: Temperature of each exit, as in the exported model. None: logits are not calibrated.
 
     Raises:
-        UserError: no exit after that layer.
+        UserError: The layer has no exit.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class ExitGraph(nn.Module):
         self.eval()
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        """Logits (B, C) for token ids (B, S). The exit's own layer computes only what the exit reads."""
+        """Return logits (B, C) for token ids (B, S). Of the exit's layer only the part that it reads is computed."""
         state = self.encoder.embed(input_ids, attention_mask, token_type_ids)
         for layer in range(self.exit_layer - 1):
             state = self.encoder.backbone.layer(layer, state)
@@ -61,24 +60,30 @@ class ExitGraph(nn.Module):
 
 
 def check_exit_layer(layer: int, exit_layers: Sequence[int]) -> None:
-    """Raise `UserError` unless there is an exit after layer `layer`."""
+    """Raise `UserError` unless the layer `layer` has an exit."""
     if layer not in exit_layers:
-        raise UserError(f"an exit layer among {', '.join(map(str, exit_layers))}", f"{layer}", "Choose one of them.")
+        layers = ", ".join(map(str, exit_layers))
+        raise UserError(f"an exit layer among {layers}", f"{layer}", "Set --exit_layer to one of them.")
 
 
-def export_onnx(graph: ExitGraph, path: Path, inputs: Sequence[str] = INPUTS) -> None:
-    """Write `graph` as ONNX with dynamic batch and length; inputs are int64 named `inputs`, the output is `logits`.
+def export_onnx(graph: ExitGraph, path: Path, inputs: Sequence[str] = INPUT_NAMES) -> None:
+    """Write a graph as ONNX with dynamic batch size and length.
+
+    Args:
+        graph: Exit to write.
+        path: File to write; it must not exist yet.
+        inputs: Names of the int64 inputs (B, S). The output is named `logits`.
 
     Raises:
-        UserError: the file exists or cannot be written.
+        UserError: The file exists or cannot be written.
     """
     if path.exists():
         raise UserError("an ONNX file that does not exist yet", f"{path}", "Delete it or choose another --out.")
     example = example_batch([3, 2], inputs)
     names = tuple(example)
     with replaced_atomically(path) as temporary, warnings.catch_warnings():
-        # The newer exporter cannot pass the question whether a batch is padded at all, which backbones ask on the CPU.
-        # The tracer follows the example, and that is padded: so the graph masks, which is right for every batch.
+        # The dynamo exporter fails at the branch on whether a batch is padded, which backbones take on the CPU. The
+        # tracer follows the example, which is padded, so the graph always masks; that is correct for every batch.
         warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*TorchScript-based ONNX export")
         warnings.filterwarnings("ignore", category=DeprecationWarning, message="The feature will be removed")
         warnings.filterwarnings("ignore", category=TracerWarning)
@@ -94,20 +99,20 @@ def export_onnx(graph: ExitGraph, path: Path, inputs: Sequence[str] = INPUTS) ->
         )
 
 
-def example_batch(lengths: Sequence[int], inputs: Sequence[str] = INPUTS) -> dict[str, Tensor]:
-    """Token ids of samples of these lengths, padded on the right; ids count upwards from 5."""
+def example_batch(lengths: Sequence[int], inputs: Sequence[str] = INPUT_NAMES) -> dict[str, Tensor]:
+    """Return token ids of samples of the given lengths, padded on the right; ids count upwards from 5."""
     longest = max(lengths)
     mask_BS = (torch.arange(longest) < torch.tensor(lengths)[:, None]).long()
     ids_BS = mask_BS * (5 + torch.arange(mask_BS.numel()).view_as(mask_BS) % 20)
     batch = {"input_ids": ids_BS, "attention_mask": mask_BS, "token_type_ids": torch.zeros_like(ids_BS)}
-    return {name: batch[name] for name in INPUTS if name in inputs}
+    return {name: batch[name] for name in INPUT_NAMES if name in inputs}
 
 
 def onnxruntime() -> Any:
-    """The module of that name.
+    """Import and return onnxruntime.
 
     Raises:
-        UserError: it is not installed.
+        UserError: It is not installed.
     """
     try:
         return importlib.import_module("onnxruntime")
@@ -116,13 +121,38 @@ def onnxruntime() -> Any:
 
 
 def onnx_difference(graph: ExitGraph, path: Path, batch: dict[str, Tensor]) -> float:
-    """Largest absolute difference of a logit between torch and onnxruntime on a batch of token ids.
+    """Return the largest absolute difference of a logit between torch and onnxruntime on a batch of token ids.
 
     Raises:
         UserError: onnxruntime is not installed.
     """
     session = onnxruntime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {name: tensor.numpy() for name, tensor in batch.items()})
+    (logits,) = session.run(None, {name: tensor.numpy() for name, tensor in batch.items()})
     with torch.no_grad():
         expected_BC = graph(**batch)
-    return float((torch.from_numpy(found) - expected_BC).abs().max())
+    return float((torch.from_numpy(logits) - expected_BC).abs().max())
+
+
+def export_verified_onnx(
+    model: MultiExitForSequenceClassification, path: Path, exit_layer: int | None = None
+) -> tuple[ExitGraph, float]:
+    """Write one exit of an exported model as ONNX and compare it with torch on two batches.
+
+    Args:
+        model: Exported model.
+        path: File to write; it must not exist yet.
+        exit_layer: Layer of the exit, counted from 1. None: the deepest exit.
+
+    Returns:
+        The graph, and the largest difference of a logit between torch and onnxruntime.
+
+    Raises:
+        UserError: onnxruntime is not installed, the layer has no exit, or the file exists or cannot be written.
+    """
+    graph = ExitGraph(model.encoder, exit_layer, model.config.temperatures)
+    has_types = getattr(model.config.backbone_config, "type_vocab_size", 0) > 1
+    inputs = INPUT_NAMES if has_types else INPUT_NAMES[:2]
+    export_onnx(graph, path, inputs)
+    difference = max(onnx_difference(graph, path, example_batch(lengths, inputs)) for lengths in ([7], [12, 3, 12]))
+    assert difference < TOLERANCE, f"{path} differs from torch by {difference}"
+    return graph, difference

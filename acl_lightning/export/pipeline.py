@@ -1,4 +1,4 @@
-"""transformers' text-classification pipeline for exported models."""
+"""Text-classification pipeline of transformers for exported models."""
 
 from __future__ import annotations
 
@@ -10,16 +10,26 @@ from transformers.pipelines.text_classification import TextClassificationPipelin
 
 from acl_lightning.export.config import MultiExitConfig
 
+TASK = "text-classification"
+
 
 class MultiExitPipeline(TextClassificationPipeline):  # type: ignore[misc]  # transformers has no types
-    """Text classification in which an exported model truncates long texts as in training, with a warning.
+    """Text-classification pipeline that truncates long texts as in training, with a warning.
 
-    With other models it is transformers' own pipeline.
+    For any other model the constructor returns a pipeline of the class that transformers would have used.
     """
 
+    _for_other_models: type = TextClassificationPipeline
+
+    def __new__(cls, *arguments: Any, model: Any = None, **settings: Any) -> Any:
+        """Return a pipeline of this class for an exported model, else a pipeline of the class registered before."""
+        if model is None or isinstance(model.config, MultiExitConfig):  # without a model: a copy of a pipeline
+            return super().__new__(cls)
+        return cls._for_other_models(*arguments, model=model, **settings)
+
     def preprocess(self, inputs: Any, **tokenizer_kwargs: Any) -> Any:
-        """Tokenize one text or pair; `truncation` given to the pipeline takes precedence."""
-        if not isinstance(self.model.config, MultiExitConfig) or "truncation" in tokenizer_kwargs:
+        """Tokenize one text or pair. A `truncation` argument of the pipeline takes precedence."""
+        if "truncation" in tokenizer_kwargs:
             return super().preprocess(inputs, **tokenizer_kwargs)
         tokens = super().preprocess(inputs, verbose=False, **tokenizer_kwargs)
         limit = self.model.config.max_length or self.model.encoder.backbone.max_tokens
@@ -30,8 +40,13 @@ class MultiExitPipeline(TextClassificationPipeline):  # type: ignore[misc]  # tr
 
 
 def register_pipeline() -> None:
-    """Make `transformers.pipeline("text-classification", ...)` build a `MultiExitPipeline`.
+    """Make `transformers.pipeline("text-classification", ...)` build a `MultiExitPipeline` for exported models.
 
-    The entry is changed in place: `register_pipeline` of transformers would warn, and lose the default model.
+    Only the class of the task's entry is changed. `PIPELINE_REGISTRY.register_pipeline` would log a warning, remove the
+    task's default model, and make pipelines that are saved need `trust_remote_code`.
     """
-    PIPELINE_REGISTRY.supported_tasks["text-classification"]["impl"] = MultiExitPipeline
+    entry = PIPELINE_REGISTRY.supported_tasks[TASK]
+    registered = entry["impl"]  # a class, or the dotted path of transformers' own
+    if registered is not MultiExitPipeline:
+        MultiExitPipeline._for_other_models = registered if isinstance(registered, type) else TextClassificationPipeline
+        entry["impl"] = MultiExitPipeline

@@ -1,4 +1,4 @@
-"""Operating points as an export names them: from a run's result, and back to criterion and threshold."""
+"""Operating points of an export: their description from a run's result, and their criterion and threshold."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Criterion, Static, from_config
+from acl_lightning.exits import Criterion, Static, from_config, to_config
 from acl_lightning.legacy import present_point, present_points
 
-#: What of a recommendation is told to those who choose among the points; all of it from the report half.
+#: Measured values of a point that are exported, all from the report split.
 MEASURED = ("quality", "loss_points", "mean_exit_layer", "layer_speedup", "layer_saving", "flops_speedup")
 
 
 def served_points(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The recommended points of a `result.json`, by name: `criterion` (a recipe), `threshold`, `measured`.
+    """Describe the recommended operating points of a run, by name.
 
-    A result of an older version, which says nothing of how its points leave, has none.
+    Args:
+        result: Content of `result.json`. Results of early versions do not describe the criterion; they have no points.
+
+    Returns:
+        Name -> `criterion` (its `name` and `settings`), `threshold`, and `measured`, in plain JSON types.
 
     Raises:
-        UserError: a point that this version cannot read.
+        UserError: A point is damaged.
     """
     points = {}
     try:
@@ -28,30 +32,36 @@ def served_points(result: Mapping[str, Any]) -> dict[str, Any]:
                 continue
             measured = {key: float(point[key]) for key in MEASURED if point.get(key) is not None}
             points[name] = {"criterion": point["exit"], "threshold": float(point["threshold"]), "measured": measured}
-            resolve_point(points, name, ())
+            criterion, _ = resolve_point(points, name, ())
+            points[name]["criterion"] = to_config(criterion)
     except (TypeError, AttributeError, KeyError, ValueError) as error:
         raise damaged_result("recommended", error) from error
     return points
 
 
 def damaged_result(key: str, error: Exception) -> UserError:
-    """Return the error for a `result.json` whose entry `key` this version cannot read."""
+    """Return the error for a `result.json` with a damaged entry `key`."""
     if isinstance(error, UserError):
         return error
     return UserError(
-        f"`{key}` in result.json as this version writes it",
+        f"a readable entry `{key}` in result.json",
         f"{type(error).__name__}: {error}",
-        "Validate the run again with this version.",
+        "Run `validate` again with this version.",
     )
 
 
 def resolve_point(
     points: Mapping[str, Any] | None, name: str | None, exit_layers: Sequence[int]
 ) -> tuple[Criterion, float]:
-    """Criterion and threshold of the point `name`; full depth where the name is None.
+    """Return criterion and threshold of an operating point.
+
+    Args:
+        points: Name -> description, as `served_points` returns them.
+        name: Name of the point, also as earlier versions wrote it. None: full depth.
+        exit_layers: Layers that have an exit, for full depth.
 
     Raises:
-        UserError: no point of that name (those that exist are listed), or one that is damaged.
+        UserError: There is no point of that name (the message lists the names that exist), or it is damaged.
     """
     if name is None:
         return Static(), float(len(exit_layers))

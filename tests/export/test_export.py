@@ -1,29 +1,40 @@
-"""A run becomes a transformers model: the same weights, loadable anywhere, and honest about itself.
+"""Tests of exported runs: weights, operating points, registration with transformers, model card.
 
-Weights are compared to the bit. Logits of two separately loaded models are compared within float32 rounding: the
+Weights are compared bit by bit. Logits of two separately loaded models are compared within float32 rounding, since the
 alignment of the weights in memory decides which kernels compute them.
 """
 
+import copy
 import json
 import subprocess
 import sys
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertForSequenceClassification,
+    TextClassificationPipeline,
+    pipeline,
+)
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from acl_lightning.cli.export import main as export_command
 from acl_lightning.errors import UserError
-from acl_lightning.exits import PCEE, Calibrated, Entropy, Patience, Static, recipe
+from acl_lightning.exits import PCEE, Calibrated, Entropy, Patience, Static, to_config
 from acl_lightning.exits.inference import AdaptiveRuntime
 from acl_lightning.export import (
+    MultiExitConfig,
     MultiExitForSequenceClassification,
     export_run,
     model_card,
+    register,
     resolve_point,
     served_points,
 )
-from acl_lightning.export.config import MultiExitConfig
+from acl_lightning.export.pipeline import MultiExitPipeline
 from acl_lightning.runs.loading import load_run
 
 TEXTS = ["a fine film", "not a film that anyone would want to see a second time , alas", "dull"]
@@ -31,7 +42,7 @@ TEXTS = ["a fine film", "not a film that anyone would want to see a second time 
 
 @pytest.fixture(scope="module")
 def exported(finished_run, tmp_path_factory):
-    """A run of three layers, its export, and the point at which the entropy criterion sends some away early."""
+    """Export of a run with three layers."""
     out = tmp_path_factory.mktemp("exports") / "model"
     export_run(finished_run, out)
     return out
@@ -59,7 +70,7 @@ def test_weights_and_logits_are_those_of_the_checkpoint(finished_run, exported):
         assert torch.equal(served.exit_layer, own.exit_layer_B)
 
 
-def test_saved_again_it_is_the_same(exported, tmp_path):
+def test_saving_a_loaded_export_changes_nothing(exported, tmp_path):
     model = AutoModelForSequenceClassification.from_pretrained(exported)
     model.save_pretrained(tmp_path)
     again = AutoModelForSequenceClassification.from_pretrained(tmp_path)
@@ -70,7 +81,7 @@ def test_saved_again_it_is_the_same(exported, tmp_path):
     }
 
 
-def test_an_operating_point_is_chosen_at_loading_or_for_a_call(exported):
+def test_an_operating_point_is_selected_at_loading_or_for_a_call(exported):
     batch = tokens(exported)
     full = AutoModelForSequenceClassification.from_pretrained(exported)
     early = AutoModelForSequenceClassification.from_pretrained(exported, operating_point="first")
@@ -82,11 +93,11 @@ def test_an_operating_point_is_chosen_at_loading_or_for_a_call(exported):
     assert (logits.shape, layers.tolist()) == ((3, 2), [1, 1, 1])
     only_ids = {"input_ids": batch["input_ids"][1:2]}
     # Bit for bit: the same object computes the same shapes.
-    assert torch.equal(full(**only_ids).logits, full(**{name: one[1:2] for name, one in batch.items()}).logits)
+    assert torch.equal(full(**only_ids).logits, full(**{name: ids[1:2] for name, ids in batch.items()}).logits)
 
 
 def test_an_unknown_operating_point_lists_those_that_exist(exported):
-    message = "an operating point among: first, .*; found 'drop9'"
+    message = "an operating point among: drop0, .*first; found 'drop9'"
     with pytest.raises(UserError, match=message):
         AutoModelForSequenceClassification.from_pretrained(exported, operating_point="drop9")
     model = AutoModelForSequenceClassification.from_pretrained(exported)
@@ -94,7 +105,7 @@ def test_an_unknown_operating_point_lists_those_that_exist(exported):
         model(**tokens(exported), operating_point="drop9")
 
 
-def test_it_works_in_a_pipeline(exported):
+def test_an_export_works_in_a_pipeline(exported):
     classify = pipeline("text-classification", model=str(exported), device="cpu")
     answers = classify(TEXTS, batch_size=2)
     model = AutoModelForSequenceClassification.from_pretrained(exported)
@@ -106,27 +117,57 @@ def test_it_works_in_a_pipeline(exported):
     assert set(model.config.label2id) == {"negative", "positive"}
 
 
-@pytest.mark.parametrize(
-    "imports",
-    [
-        "import acl_lightning; from transformers import AutoModelForSequenceClassification as Auto",
-        "from transformers import AutoModelForSequenceClassification as Auto; import acl_lightning",
-        "import acl_lightning.encoders; from transformers import AutoModelForSequenceClassification as Auto",
-    ],
-)
-def test_a_new_process_need_only_import_the_package(exported, imports):
-    code = f"{imports}\nmodel = Auto.from_pretrained({str(exported)!r})\nprint(type(model).__name__)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+def test_other_models_get_the_pipeline_of_transformers(exported, tiny_backbone):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_backbone)
+    plain = BertForSequenceClassification.from_pretrained(tiny_backbone)
+    assert type(pipeline("text-classification", model=plain, tokenizer=tokenizer)) is TextClassificationPipeline
+    ours = pipeline("text-classification", model=str(exported), device="cpu")
+    assert type(ours) is MultiExitPipeline
+    assert type(copy.copy(ours)) is MultiExitPipeline
+    register()  # a second registration does not change the class for other models
+    assert type(pipeline("text-classification", model=plain, tokenizer=tokenizer)) is TextClassificationPipeline
+    assert PIPELINE_REGISTRY.supported_tasks["text-classification"]["default"]["model"]
+
+
+def test_a_saved_pipeline_needs_no_remote_code(exported, tmp_path):
+    pipeline("text-classification", model=str(exported), device="cpu").save_pretrained(tmp_path)
+    assert "custom_pipelines" not in json.loads((tmp_path / "config.json").read_text())
+    assert not list(tmp_path.glob("*.py"))
+    assert type(pipeline("text-classification", model=str(tmp_path), device="cpu")) is MultiExitPipeline
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+
+
+AUTO = "from transformers import AutoModelForSequenceClassification as Auto"
+
+
+@pytest.mark.parametrize("imports", [f"import acl_lightning.export\n{AUTO}", f"{AUTO}\nimport acl_lightning.export"])
+def test_importing_the_export_package_registers_the_model(exported, imports):
+    done = python(f"{imports}\nprint(type(Auto.from_pretrained({str(exported)!r})).__name__)")
     assert done.stdout.strip() == "MultiExitForSequenceClassification", done.stderr
 
 
-def test_importing_the_package_imports_neither_torch_nor_transformers():
-    code = "import sys, acl_lightning; print({'torch', 'transformers', 'lightning'} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+def test_without_the_import_transformers_names_the_model_type_that_the_card_explains(exported):
+    done = python(f"import acl_lightning, acl_lightning.encoders\n{AUTO}\nAuto.from_pretrained({str(exported)!r})")
+    assert done.returncode == 1
+    card = " ".join((exported / "README.md").read_text().split())
+    assert "import acl_lightning.export" in card
+    for words in ("model type `acl_multi_exit`", "does not recognize this architecture"):
+        assert words in " ".join(done.stderr.split())
+        assert words in card
+
+
+def test_importing_acl_lightning_installs_no_import_hook_and_imports_no_torch():
+    done = python(
+        "import sys; before = list(sys.meta_path); import acl_lightning; assert sys.meta_path == before; "
+        "print({'torch', 'transformers', 'lightning'} & sys.modules.keys())"
+    )
     assert done.stdout.strip() == "set()", done.stderr
 
 
-def test_the_directory_is_complete_and_the_card_says_what_was_measured(finished_run, exported):
+def test_the_directory_is_complete_and_the_card_holds_the_measured_values(finished_run, exported):
     assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md"} <= {
         path.name for path in exported.iterdir()
     }
@@ -140,14 +181,14 @@ def test_the_directory_is_complete_and_the_card_says_what_was_measured(finished_
         assert f"| {point['layer_speedup']:.2f}x | {point['flops_speedup']:.2f}x |" in card
     assert "fine-tuned on **sst2**" in card
     assert "`negative`, `positive`" in card
-    assert f"Measured on {result['samples']['report']} validation samples" in card
+    assert f"measured on {result['samples']['report']} validation samples" in card
     assert result["config_hash"] in card
-    assert "/" not in card.partition("Where it comes from")[2]  # no path of the machine that trained it
+    assert "/" not in card.partition("Provenance")[2]  # no path of the machine that trained it
     example = card.partition("```python\n")[2].partition("```")[0].replace("DIR", repr(str(exported)))
     exec(example, {})
 
 
-def test_the_configuration_holds_the_backbones_own(exported):
+def test_the_configuration_holds_that_of_the_backbone(exported):
     content = json.loads((exported / "config.json").read_text())
     assert content["model_type"] == "acl_multi_exit"
     assert content["backbone_config"]["model_type"] == "bert"
@@ -175,14 +216,14 @@ def test_a_regression_is_exported_too(regression_run, tmp_path):
     assert "one value" in (out / "README.md").read_text()
 
 
-def test_what_is_there_already_is_left_alone(finished_run, tmp_path):
+def test_an_existing_directory_is_not_overwritten(finished_run, tmp_path):
     (tmp_path / "kept").write_text("mine")
     with pytest.raises(UserError, match=r"an export directory that does not exist yet; found .*Delete it or choose"):
         export_run(finished_run, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
-def test_a_run_that_is_none_or_lost_its_checkpoint(finished_run, tmp_path):
+def test_a_directory_without_result_or_checkpoint_is_refused(finished_run, tmp_path):
     with pytest.raises(UserError, match=r"the result of a run at .*result.json; found No such file"):
         export_run(tmp_path / "nothing", tmp_path / "out")
     bare = tmp_path / "bare"
@@ -194,12 +235,25 @@ def test_a_run_that_is_none_or_lost_its_checkpoint(finished_run, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_points_come_back_with_all_their_settings_and_run_no_foreign_code():
-    inside = Calibrated(Entropy(), [1.0, 2.0])
-    point = {"criterion": inside.name, "threshold": 0.5, "exit": recipe(inside), "quality": 0.9, "shares": [1.0]}
+def test_points_keep_all_settings_and_run_no_foreign_code():
+    calibrated = Calibrated(Entropy(), [1.0, 2.0])
+    point = {
+        "criterion": calibrated.name,
+        "threshold": 0.5,
+        "exit": to_config(calibrated),
+        "quality": 0.9,
+        "shares": [1.0],
+    }
     points = served_points({"recommended": {"drop1": point, "old": {"criterion": "entropy", "threshold": 0.5}}})
     assert list(points) == ["drop1"]
     assert points["drop1"]["measured"] == {"quality": 0.9}
+    assert points["drop1"]["criterion"] == {
+        "name": "calibrated",
+        "settings": {"criterion": {"name": "entropy", "settings": {}}, "temperatures_E": [1.0, 2.0]},
+    }
+    earlier = {"class_path": "acl_lightning.exits.entropy.Entropy", "init_args": {}}
+    again = served_points({"recommended": {"loss1": {"threshold": 0.5, "exit": earlier}}})
+    assert again["loss1"]["criterion"] == {"name": "entropy", "settings": {}}
     criterion, threshold = resolve_point(json.loads(json.dumps(points)), "drop1", (1, 2))
     assert isinstance(criterion, Calibrated)
     assert (criterion.temperatures_E, threshold) == ((1.0, 2.0), 0.5)
@@ -215,25 +269,25 @@ def test_points_come_back_with_all_their_settings_and_run_no_foreign_code():
             resolve_point(foreign, "x", (1, 2))
 
 
-def test_the_card_names_criteria_in_full_and_no_speed_that_is_none():
+def test_the_card_names_criteria_with_settings_and_no_speed_up_without_early_exits():
     early = {"quality": 0.9, "loss_points": 0.5, "layer_speedup": 2.0, "layer_saving": 0.5, "flops_speedup": 2.5}
     full = {"quality": 0.9, "loss_points": 0.0, "layer_speedup": 1.0, "layer_saving": 0.0, "flops_speedup": 0.99}
     points = {
-        "drop1": {"criterion": recipe(Calibrated(PCEE(0.2), [1.0, 2.0])), "threshold": 1.0, "measured": early},
-        "drop0": {"criterion": recipe(Patience()), "threshold": 2.0, "measured": full},
+        "drop1": {"criterion": to_config(Calibrated(PCEE(0.2), [1.0, 2.0])), "threshold": 1.0, "measured": early},
+        "drop0": {"criterion": to_config(Patience()), "threshold": 2.0, "measured": full},
     }
     config = MultiExitConfig(
         backbone_config={"model_type": "bert", "num_hidden_layers": 2}, exit_layers=[1, 2], operating_points=points
     )
     card = model_card("model", config, {"metric": "accuracy"})
     assert "| `drop1` | Calibrated PCEE, bound 0.2 | 1 | 90.0 | 0.5 | 2.00x | 2.50x |" in card
-    assert "| `drop0` | Patience | 2 | 90.0 | 0.0 | none leaves early |  |" in card
+    assert "| `drop0` | Patience | 2 | 90.0 | 0.0 | no early exits |  |" in card
 
 
 def test_the_command(finished_run, tmp_path, capsys):
     assert export_command([str(finished_run), "--out", str(tmp_path / "model")]) == 0
     assert "operating points: first, " in capsys.readouterr().out
-    with pytest.raises(UserError, match="--onnx beside --exit_layer; found none"):
+    with pytest.raises(UserError, match="--onnx together with --exit_layer; found none"):
         export_command([str(finished_run), "--out", str(tmp_path / "other"), "--exit_layer", "1"])
     with pytest.raises(UserError, match="an exit layer among 1, 2, 3; found 9"):
         export_command([str(finished_run), "--out", str(tmp_path / "other"), "--onnx", "--exit_layer", "9"])

@@ -1,4 +1,4 @@
-"""The adaptive runtime: an encoder, a criterion and a threshold, ready to answer."""
+"""The adaptive runtime: an encoder with an exit criterion and a threshold."""
 
 from __future__ import annotations
 
@@ -11,38 +11,40 @@ from torch import Tensor
 from acl_lightning.encoders import MultiExitEncoder
 from acl_lightning.errors import UserError
 from acl_lightning.exits.criteria.base import Criterion
-from acl_lightning.exits.inference.decisions import Decisions
-from acl_lightning.exits.inference.ledger import Ledger
+from acl_lightning.exits.inference.decisions import Decisions, DecisionTable
+from acl_lightning.exits.inference.layer_stepper import ROW_FIRST_TOKENS, LayerStepper
 from acl_lightning.exits.inference.modes import Inputs, Mode, mode_named
-from acl_lightning.exits.inference.pack import Pack, lengths_of
-from acl_lightning.exits.inference.passage import ROW_FIRST_TOKENS, Passage
+from acl_lightning.exits.inference.padded_batch import PaddedBatch, lengths_of
 
-#: What an encoder takes from a batch.
-NAMES = ("input_ids", "attention_mask", "token_type_ids")
+#: Names of the encoder's inputs in a batch. The last one is missing where the tokenizer has no token types.
+INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class AdaptiveRuntime:
     """Runs an encoder layer by layer and drops the samples that leave.
 
-    At each exit the criterion sees the logits of this and all earlier exits of the samples that are still there. A
-    sample leaves when its certainty here reaches the threshold; the deepest exit takes the rest. Criteria are causal,
-    so exits and answers are those that `exits.sweep` finds in the full logits. A certainty that is NaN or -inf, which
-    is what criteria say of logits that are not finite, reaches no threshold. See `Passage` for what is computed when.
+    At each exit the criterion receives the logits of this and all earlier exits for the samples that have not left. A
+    sample leaves when its certainty reaches the threshold; samples that never reach it leave at the deepest exit.
+    Criteria are causal, so exits and answers equal those that `acl_lightning.exits.sweep` computes from all logits.
+    Logits that are not finite give a certainty of NaN or -inf, which reaches no threshold. `LayerStepper` describes
+    what is computed in which order.
 
-    The encoder is used as it is: call `encoder.eval()` first, else dropout takes part in the decisions.
+    Call `encoder.eval()` first; in training mode dropout would affect the decisions.
 
     Args:
-        encoder: the encoder to step.
-        criterion: when to leave.
-        threshold: certainty at which to leave.
-        dtype: compute in it, on a copy of the encoder; logits are rounded so that answers may differ from the sweep's.
-            None: as the encoder is.
-        compile_layers: `torch.compile` the layers that are passed whole, on a copy of the encoder; the first batches
-            take long, and answers may differ in the last bits.
-        row_first_tokens: see `Passage`; 0: exit rows always come first.
+        encoder: Encoder to step.
+        criterion: Exit criterion.
+        threshold: A sample leaves at the first exit whose certainty is at least this value.
+        dtype: Data type to compute in, on a copy of the encoder; rounding may change answers. None: that of the
+            encoder.
+        compile_layers: Whether to use `torch.compile` for layers that are computed whole, on a copy of the encoder. The
+            first batches are slow, and logits may differ in the last bits.
+        row_first_tokens: Number of tokens in a batch (padding included) from which an exit row is evaluated before the
+            rest of its layer; 0: always.
 
     Raises:
-        UserError: the threshold is out of the criterion's range, or the criterion cannot read a regression's logits.
+        UserError: The threshold is out of the criterion's range, or the criterion does not support regression and the
+            encoder has one output.
     """
 
     def __init__(
@@ -64,13 +66,13 @@ class AdaptiveRuntime:
             encoder = copy.deepcopy(encoder).to(dtype)
             encoder.backbone.compile_layers = compile_layers
         self.encoder, self.criterion = encoder, criterion
-        self._passage = Passage(encoder, criterion, threshold, row_first_tokens)
+        self._stepper = LayerStepper(encoder, criterion, threshold, row_first_tokens)
 
     def __call__(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Decisions:
-        """Decide a batch of token ids (B, S); B may be 0. The host waits for the device once, and once per exit.
+        """Decide a batch of token ids (B, S). B may be 0. The host waits for the device once, and once per exit.
 
         Raises:
-            UserError: more tokens than the backbone has positions for.
+            UserError: The batch has more tokens than the backbone has positions.
         """
         batch = {"input_ids": input_ids, "attention_mask": attention_mask}
         if token_type_ids is not None:
@@ -78,39 +80,39 @@ class AdaptiveRuntime:
         return self._decide([batch], [lengths_of(attention_mask)])
 
     def stream(self, batches: Iterable[Mapping[str, Tensor]], mode: str | Mode = "throughput") -> Iterator[Decisions]:
-        """Decide batches as they come, each a dictionary with `input_ids` and `attention_mask` (more is ignored).
-
-        The answers are the same in all modes, apart from rounding:
+        """Decide a stream of batches. Answers are the same in all modes, apart from rounding.
 
         - `latency`: sample by sample, each without padding;
         - `batch`: batch by batch, as calling the runtime does;
-        - `throughput`: several batches together, layer by layer, re-packed as samples leave.
+        - `throughput`: several batches together, layer by layer, merged as samples leave.
 
         Args:
-            batches: a stream of any length; no more of it is read than the mode takes together. Batches may be empty.
-            mode: a name above, or a mode with settings of its own, such as `Window(32)`.
+            batches: Batches with `input_ids`, `attention_mask` and optionally `token_type_ids`, each (B, S); other
+                keys are ignored. B may be 0. The stream may be endless: it is read as far ahead as the mode needs.
+            mode: A name above, or a mode with its own settings such as `ThroughputMode(32)`.
 
         Returns:
-            The decisions of each batch, in order, as a generator.
+            A generator of the decisions of each batch, in order.
 
         Raises:
-            UserError: no mode of that name; while iterating, more tokens than the backbone has positions for.
+            UserError: There is no mode of that name; while iterating: a batch has more tokens than the backbone has
+                positions.
         """
-        chosen = mode_named(mode) if isinstance(mode, str) else mode
-        taken = ({name: batch[name] for name in NAMES if name in batch} for batch in batches)
-        return chosen.decide(taken, self._decide)
+        mode = mode_named(mode) if isinstance(mode, str) else mode
+        inputs = ({name: batch[name] for name in INPUT_NAMES if name in batch} for batch in batches)
+        return mode.decide(inputs, self._decide)
 
     def _decide(self, batches: list[Inputs], lengths: list[list[int]]) -> Decisions:
-        """Decide batches together; the samples are numbered through, which is the order of the answers."""
+        """Decide batches together. Samples are numbered consecutively, which is the order of the decisions."""
         starts = [sum(len(rows) for rows in lengths[:number]) for number in range(len(lengths) + 1)]
-        ledger = Ledger(
+        table = DecisionTable(
             self.encoder.exit_layers, self.encoder.num_labels, starts[-1], batches[0]["attention_mask"].device
         )
         with torch.inference_mode():
-            packs = [
-                Pack([*range(start, start + len(rows))], rows, self.encoder.embed(**batch))
+            padded = [
+                PaddedBatch([*range(start, start + len(rows))], rows, self.encoder.embed(**batch))
                 for batch, rows, start in zip(batches, lengths, starts, strict=False)
                 if rows
             ]
-            self._passage.run(packs, ledger, size=max((len(pack.samples) for pack in packs), default=1))
-        return ledger.decisions()
+            self._stepper.run(padded, table, size=max((len(batch.samples) for batch in padded), default=1))
+        return table.decisions()

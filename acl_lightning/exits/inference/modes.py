@@ -1,4 +1,4 @@
-"""How a stream of batches is taken: one sample at a time, one batch at a time, or several batches together."""
+"""Modes of adaptive inference: sample by sample, batch by batch, or several batches together."""
 
 from __future__ import annotations
 
@@ -11,34 +11,27 @@ from torch import Tensor
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits.inference.decisions import Decisions
-from acl_lightning.exits.inference.pack import by_length, gather_rows, lengths_of
+from acl_lightning.exits.inference.padded_batch import gather_rows, group_by_length, lengths_of
 
-#: Token ids (B, S) by name: `input_ids`, `attention_mask`, and `token_type_ids` where the model reads them.
+#: Inputs of the encoder by name, each (B, S): `input_ids`, `attention_mask` and, where the model has them,
+#: `token_type_ids`.
 Inputs = Mapping[str, Tensor]
 
-#: Decides batches together, given the lengths of their samples. Answers are in the order of the samples.
+#: Function that decides batches together, from the batches and the lengths of their samples. Its decisions are in the
+#: order of the samples.
 Decide = Callable[[list[Inputs], list[list[int]]], Decisions]
 
 
 class Mode(ABC):
-    """A way to take a stream; the answers do not depend on it, apart from rounding."""
+    """How a stream of batches is grouped for computation. Answers are the same in all modes, apart from rounding."""
 
     @abstractmethod
     def decide(self, batches: Iterable[Inputs], decide: Decide) -> Iterator[Decisions]:
-        """Yield the decisions of each batch, in order, reading no more of the stream than needed for that."""
+        """Yield the decisions of each batch, in order. The stream is read no further ahead than the mode needs."""
 
 
-class OneBatch(Mode):
-    """Batch by batch, each in the order and with the neighbours it was given."""
-
-    def decide(self, batches: Iterable[Inputs], decide: Decide) -> Iterator[Decisions]:
-        """See `Mode.decide`."""
-        for batch in batches:
-            yield decide([batch], [lengths_of(batch["attention_mask"])])
-
-
-class OneSample(Mode):
-    """Sample by sample, each without padding: what a server does that answers requests as they come."""
+class LatencyMode(Mode):
+    """One sample at a time, without padding, like a server that answers each request when it arrives."""
 
     def decide(self, batches: Iterable[Inputs], decide: Decide) -> Iterator[Decisions]:
         """See `Mode.decide`."""
@@ -47,48 +40,58 @@ class OneSample(Mode):
                 decide([{name: ids[row : row + 1, :length] for name, ids in batch.items()}], [[length]])
                 for row, length in enumerate(lengths_of(batch["attention_mask"]))
             ]
-            yield _joined(singles) if singles else decide([batch], [[]])
+            yield _concatenate(singles) if singles else decide([batch], [[]])
 
 
-class Window(Mode):
-    """Several batches together, layer by layer; their samples are sorted by length and re-packed as others leave.
+class BatchMode(Mode):
+    """One batch at a time, with the samples and the padding of the stream."""
 
-    Memory is bounded by the window. An answer waits for the window to be full, so use it where nobody waits for one.
+    def decide(self, batches: Iterable[Inputs], decide: Decide) -> Iterator[Decisions]:
+        """See `Mode.decide`."""
+        for batch in batches:
+            yield decide([batch], [lengths_of(batch["attention_mask"])])
+
+
+class ThroughputMode(Mode):
+    """Several batches together: samples are sorted by length, and merged into fewer batches as others leave.
+
+    The first answer waits until all these batches have been read, so this mode suits data that is complete, such as a
+    file. Memory grows with the number of batches taken together.
 
     Args:
-        batches: how many are taken together.
+        batches: Number of batches taken together, at least 1.
 
     Raises:
-        UserError: fewer than 1.
+        UserError: `batches` is less than 1.
     """
 
     def __init__(self, batches: int = 8) -> None:
         if batches < 1:
-            raise UserError("a window of 1 batch or more", f"{batches}", "The default is 8.")
+            raise UserError("1 batch or more taken together", f"{batches}", "Set batches to 1 or more (default 8).")
         self.batches = batches
 
     def decide(self, batches: Iterable[Inputs], decide: Decide) -> Iterator[Decisions]:
         """See `Mode.decide`."""
         stream = iter(batches)
         while window := list(islice(stream, self.batches)):
-            yield from _in_order(window, decide)
+            yield from _decide_sorted(window, decide)
 
 
-def _in_order(window: list[Inputs], decide: Decide) -> Iterator[Decisions]:
-    """Decide the samples of a window sorted by length, and give the answers back batch by batch."""
+def _decide_sorted(window: list[Inputs], decide: Decide) -> Iterator[Decisions]:
+    """Decide the samples of several batches sorted by length, and yield the decisions in the order of the batches."""
     lengths = [lengths_of(batch["attention_mask"]) for batch in window]
     sizes = [len(rows) for rows in lengths]
     if not any(sizes):
         yield from (decide([batch], [[]]) for batch in window)
         return
-    groups = by_length(lengths, max(sizes))
+    groups = group_by_length(lengths, max(sizes))
     lengths_of_groups = [[lengths[batch][row] for batch, row in members] for members in groups]
-    packs: list[Inputs] = [
+    merged: list[Inputs] = [
         {name: gather_rows([batch[name] for batch in window], members, max(longest)) for name in window[0]}
         for members, longest in zip(groups, lengths_of_groups, strict=True)
     ]
-    decisions = decide(packs, lengths_of_groups)
-    # (batch, row) ascending is the order of the input.
+    decisions = decide(merged, lengths_of_groups)
+    # Ascending (batch, row) is the order of the input.
     order = torch.tensor([member for members in groups for member in members]).reshape(-1, 2)
     places = (order[:, 0] * max(sizes) + order[:, 1]).argsort().to(decisions.exit_B.device)
     yield from _split(decisions, places, sizes)
@@ -100,7 +103,7 @@ def _split(decisions: Decisions, places: Tensor, sizes: list[int]) -> Iterator[D
     yield from (Decisions(*batch) for batch in zip(*parts, strict=True))
 
 
-def _joined(singles: list[Decisions]) -> Decisions:
+def _concatenate(singles: list[Decisions]) -> Decisions:
     return Decisions(
         torch.cat([single.logits_BC for single in singles]),
         torch.cat([single.exit_B for single in singles]),
@@ -108,16 +111,16 @@ def _joined(singles: list[Decisions]) -> Decisions:
     )
 
 
-#: Name on command lines -> mode.
-MODES: dict[str, Callable[[], Mode]] = {"latency": OneSample, "batch": OneBatch, "throughput": Window}
+#: Name of each mode on the command line -> function that returns it with default settings.
+MODES: dict[str, Callable[[], Mode]] = {"latency": LatencyMode, "batch": BatchMode, "throughput": ThroughputMode}
 
 
 def mode_named(name: str) -> Mode:
-    """The mode of a name, with its defaults.
+    """Return the mode `name` with default settings.
 
     Raises:
-        UserError: no such mode.
+        UserError: There is no mode of that name.
     """
     if name not in MODES:
-        raise UserError(f"a mode among {', '.join(MODES)}", repr(name), "Choose one of them.")
+        raise UserError(f"a mode among {', '.join(MODES)}", repr(name), "Use latency, batch or throughput.")
     return MODES[name]()

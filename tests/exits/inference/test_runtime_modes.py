@@ -25,7 +25,7 @@ from acl_lightning.exits import (
     Static,
     exit_index,
 )
-from acl_lightning.exits.inference import MODES, AdaptiveRuntime, Decisions, OneSample, Window
+from acl_lightning.exits.inference import MODES, AdaptiveRuntime, Decisions, LatencyMode, ThroughputMode
 
 CRITERIA = [Confidence(), Entropy(), Margin(), Patience(), PCEE(bound=0.5), FPABEE(bound=0.1), LearntGate(), Static()]
 KINDS = list(EXIT_ROWS)
@@ -60,7 +60,7 @@ def streams(draw):
 @given(
     streams(),
     st.sampled_from(CRITERIA),
-    st.sampled_from([*(make() for make in MODES.values()), Window(1), Window(3)]),
+    st.sampled_from([*(make() for make in MODES.values()), ThroughputMode(1), ThroughputMode(3)]),
     st.sampled_from([0, 12, 10**9]),
     st.data(),
 )
@@ -96,7 +96,7 @@ def test_a_window_repacks_the_survivors_into_full_batches_sorted_by_length():
     """Six samples in batches of two; three survive the first exit, of lengths 2, 7, 5."""
     encoder = scripted(leaving_at([0, 1, 2, 0, 1, 0], num_exits=3))
     runtime = AdaptiveRuntime(encoder, Flag(), 0.5, row_first_tokens=0)
-    found = joined(list(runtime.stream(stream_of([8, 2, 7, 3, 5, 4], [2, 2, 2]), Window(3))))
+    found = joined(list(runtime.stream(stream_of([8, 2, 7, 3, 5, 4], [2, 2, 2]), ThroughputMode(3))))
     assert found.exit_B.tolist() == [0, 1, 2, 0, 1, 0]
     assert found.logits_BC[:, 1].tolist() == [0, 1, 2, 3, 4, 5]
     assert encoder.backbone.calls == [
@@ -110,12 +110,12 @@ def test_a_window_repacks_the_survivors_into_full_batches_sorted_by_length():
 
 def test_one_sample_at_a_time_carries_no_padding():
     encoder = scripted(leaving_at([1, 0], num_exits=2))
-    list(AdaptiveRuntime(encoder, Flag(), 0.5).stream(stream_of([2, 6], [2]), OneSample()))
+    list(AdaptiveRuntime(encoder, Flag(), 0.5).stream(stream_of([2, 6], [2]), LatencyMode()))
     assert encoder.backbone.calls == [(0, 1, 2), (1, 1, 1), (0, 1, 6)]
 
 
 @pytest.mark.parametrize(
-    ("mode", "ahead"), [("latency", 1), ("batch", 1), (Window(4), 4)], ids=["latency", "batch", "window-4"]
+    ("mode", "ahead"), [("latency", 1), ("batch", 1), (ThroughputMode(4), 4)], ids=["latency", "batch", "window-4"]
 )
 def test_no_more_of_a_stream_is_read_than_is_taken_together(mode, ahead):
     read = []
@@ -153,7 +153,7 @@ def test_memory_is_bounded_by_the_window_while_a_hundred_thousand_sentences_pass
     ids = torch.arange(4).repeat(250)[:, None].expand(1000, 3)
     stream = ({"input_ids": ids, "attention_mask": torch.ones_like(ids)} for _ in range(100))
     encoder.backbone.calls = type("Forgetful", (list,), {"append": lambda self, item: None})()
-    count = sum(len(one.exit_B) for one in AdaptiveRuntime(encoder, Flag(), 0.5).stream(stream, Window(4)))
+    count = sum(len(one.exit_B) for one in AdaptiveRuntime(encoder, Flag(), 0.5).stream(stream, ThroughputMode(4)))
     gc.collect()
     assert count == 100_000
     assert most <= 4
@@ -195,7 +195,7 @@ def test_row_first_equals_whole_layers(family, kind, attention):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("mode", [*MODES, Window(2)], ids=[*MODES, "window-2"])
+@pytest.mark.parametrize("mode", [*MODES, ThroughputMode(2)], ids=[*MODES, "window-2"])
 @pytest.mark.parametrize("family", ["bert", "roberta", "electra-projected"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_real_encoders_answer_alike_in_every_mode(family, kind, mode):
@@ -237,9 +237,9 @@ def test_another_precision_or_a_compiled_copy_leaves_the_encoder_alone():
     assert all(torch.equal(tensor, before[name]) for name, tensor in encoder.state_dict().items())
 
 
-def test_modes_and_windows_that_do_not_exist_are_refused():
+def test_unknown_modes_and_empty_groups_of_batches_are_refused():
     runtime = AdaptiveRuntime(scripted(leaving_at([0])), Flag(), 0.5)
     with pytest.raises(UserError, match="a mode among latency, batch, throughput; found 'fast'"):
         runtime.stream([], "fast")
-    with pytest.raises(UserError, match="a window of 1 batch or more; found 0"):
-        Window(0)
+    with pytest.raises(UserError, match="1 batch or more taken together; found 0"):
+        ThroughputMode(0)
