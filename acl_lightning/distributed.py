@@ -1,4 +1,4 @@
-"""A tensor of every process, through which gradients flow back to all of them."""
+"""Gathering of tensors over processes with gradients to all of them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from acl_lightning.outputs import ExitOutputs
 
 
 class _Gather(torch.autograd.Function):
-    # torch.distributed.nn offers the same, but is deprecated and with gloo returns gradients in a wrong order unless
-    # they are contiguous.
+    # torch.distributed.nn has the same function, but it is deprecated, and with gloo its gradients are in a wrong order
+    # unless they are contiguous.
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:
         parts = [torch.empty_like(tensor) for _ in range(distributed.get_world_size())]
@@ -27,25 +27,27 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """Stack the tensors of all processes, which must be of one shape: (...) -> (world, ...).
+    """Stack the tensors of all processes, which must have the same shape: (...) -> (world, ...).
 
-    In the backward pass every process receives the sum over processes of the gradients with respect to its own part. So
-    if each computes the same loss from the gathered tensors, its gradient is `world` times its part's contribution, and
-    the mean over processes of the parameters' gradients is that of one process with the whole batch.
+    In the backward pass every process receives the sum over processes of the gradients with respect to its own tensor.
+    If all processes compute the same loss from the gathered tensors, the mean over processes of the parameter gradients
+    is therefore the gradient of a single process with the whole batch.
     """
     gathered: Tensor = _Gather.apply(tensor.contiguous())  # type: ignore[no-untyped-call]
     return gathered
 
 
 def gather_outputs(outputs: ExitOutputs) -> ExitOutputs:
-    """Samples of all processes, (E, B, ...) -> (E, world * B, ...); label embeddings are the same everywhere.
+    """Gather the samples of all processes, (E, B, ...) -> (E, world * B, ...).
 
-    Every process then computes the whole loss; with the mean over ranks that the gradient step takes, this is the exact
-    gradient of one process with the whole batch.
+    The label embeddings are the same on all processes and are not gathered. Every process then computes the loss of the
+    whole batch, and the mean over ranks in the gradient step gives the gradient of a single process with that batch.
     """
 
-    def joined(tensor: Tensor) -> Tensor:
+    def gather_samples(tensor: Tensor) -> Tensor:
         return gather(tensor).transpose(0, 1).flatten(1, 2)
 
-    gates = None if outputs.gates_EB is None else joined(outputs.gates_EB)
-    return ExitOutputs(joined(outputs.embeddings_EBD), joined(outputs.logits_EBC), outputs.label_embeddings_ECD, gates)
+    gates = None if outputs.gates_EB is None else gather_samples(outputs.gates_EB)
+    return ExitOutputs(
+        gather_samples(outputs.embeddings_EBD), gather_samples(outputs.logits_EBC), outputs.label_embeddings_ECD, gates
+    )

@@ -1,13 +1,18 @@
-"""The one error that is addressed to the user."""
+"""Error with a message for the user."""
 
 from __future__ import annotations
 
 
 class UserError(ValueError):
-    """A mistake in the configuration, the data or the files that the user gave.
+    """A mistake in the configuration, the data or the files of the user.
 
-    The message is one or two lines: what was expected, what was found, what to do about it. The command line prints it
-    without a traceback and exits with code 2; every other exception is a defect of ours and keeps its traceback.
+    The message has the form `expected X; found Y. Remedy.` The command line prints it without a traceback and exits
+    with code 2. Every other exception is a defect of the package and keeps its traceback.
+
+    Args:
+        expected: Expected value, file or condition.
+        found: Actual value, file or condition.
+        remedy: Sentence that names a setting and a value that works.
     """
 
     def __init__(self, expected: str, found: str, remedy: str) -> None:

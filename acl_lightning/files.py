@@ -1,4 +1,4 @@
-"""Writing result files so that a reader never sees half of one."""
+"""Atomic writing of files, so that readers never see a partial file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from acl_lightning.errors import UserError
 
 @contextlib.contextmanager
 def replaced_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes the name `path`, on failure it is removed.
+    """Yield a temporary path beside `path`; it is renamed to `path` on success and removed on failure.
 
-    The temporary file keeps the suffix of `path` (matplotlib chooses the format by it) and is flushed to disk before
-    the rename, so after a crash or a full disk `path` holds its old content or the new one, never a part.
+    The temporary file has the suffix of `path`, by which matplotlib selects the format, and is flushed to disk before
+    it is renamed. After a crash or with a full disk, `path` has its old content or the new content, never a part of it.
 
     Raises:
-        UserError: the file system refused the write (full disk, no permission); `path` is untouched.
+        UserError: The file cannot be written (full disk, no permission); `path` is unchanged.
     """
     path, temporary = Path(path), None
     try:
@@ -37,7 +37,7 @@ def replaced_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise UserError(
             f"to write {path}",
             f"{error.strerror or error}",
-            "Free space or choose another --run_dir; nothing was half-written.",
+            "Free disk space, or set --run_dir to another directory. No partial file was left.",
         ) from error
     finally:
         if temporary is not None:
@@ -51,9 +51,9 @@ def write_text_atomically(path: str | os.PathLike[str], text: str) -> None:
 
 
 def remove_temporary_files(directory: Path) -> None:
-    """Remove what `replaced_atomically` left in `directory` when its process was killed.
+    """Remove the temporary files of killed processes that `replaced_atomically` created in `directory`.
 
-    Call it only where no other process writes. Part files (`.part`), which a later command continues, stay.
+    Call it only if no other process writes there. Part files (`.part`) stay, because a later command continues them.
     """
     for path in directory.glob(".*-*"):
         if path.suffix != ".part" and path.is_file() and re.fullmatch(r"\..+-[a-z0-9_]{8}(\.\w+)?", path.name):

@@ -1,4 +1,4 @@
-"""Names of earlier versions: classes, settings and operating points that were renamed, and their present names."""
+"""Names of earlier versions and their current names: classes, settings and operating points."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-#: Class path of an earlier version -> present class path.
+#: Class path of an earlier version -> current class path.
 CLASSES = {
     "acl_lightning.gradients.Discard": "acl_lightning.gradients.ACLGrad",
     "acl_lightning.gradients.Project": "acl_lightning.gradients.ProtectedPCGrad",
@@ -16,7 +16,7 @@ CLASSES = {
     "acl_lightning.callbacks.GradientConflict": "acl_lightning.callbacks.GradientMonitor",
 }
 
-#: Setting of an earlier version -> present setting, both with dots from the root of the configuration.
+#: Setting of an earlier version -> current setting, as dotted keys from the root of the configuration.
 SETTINGS = {
     "gradient_conflict": "gradient_monitor",
     "exit_sweep.max_losses": "exit_sweep.max_drops",
@@ -26,13 +26,13 @@ _POINT = re.compile(r"loss(?=\d)")
 
 
 def present_names(configuration: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return a configuration with present names in place of earlier ones, and what was renamed.
+    """Replace earlier names in a configuration by current names.
 
     Args:
-        configuration: The content of a configuration file of `fit`, as nested plain values. It is not changed.
+        configuration: The content of a configuration file of `fit`, as nested plain values; it is not modified.
 
     Returns:
-        The configuration, and one text `old -> new` for every name that was replaced, each once.
+        The configuration with current names, and a text `old -> new` for each replaced name.
     """
     renamed: list[str] = []
     classes = _with_present_classes(configuration, renamed)
@@ -60,12 +60,12 @@ def _with_present_classes(value: Any, renamed: list[str]) -> Any:
 
 
 def present_point(name: str) -> str:
-    """Return the present name of an operating point: `drop1` for `loss1`. Other names are returned as they are."""
+    """Return the current name of an operating point: `drop1` for `loss1`. Other names are returned unchanged."""
     return _POINT.sub("drop", name) if _POINT.match(name) else name
 
 
 def present_points(points: Mapping[str, Any]) -> dict[str, Any]:
-    """Return operating points under their present names. A name that is present already wins."""
+    """Return operating points under their current names. A current name takes precedence over an earlier name."""
     return {present_point(name): point for name, point in points.items()} | {
         name: point for name, point in points.items() if present_point(name) == name
     }

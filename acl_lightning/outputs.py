@@ -1,7 +1,7 @@
-"""The one record that travels between encoders, objectives and exits.
+"""Outputs of a multi-exit encoder, which objectives and exit criteria read.
 
-Shape legend, used as suffix everywhere: E exits, B batch, D width of the representation, C classes (1 for regression),
-K loss terms, N parameters, T thresholds, L encoder layers, S tokens.
+Shape legend, used as suffixes in the whole package: E exits, B batch, D width of the representation, C classes (1 for
+regression), K loss terms, N parameters, T thresholds, L encoder layers, S tokens.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ExitOutputs:
-    """What every exit says about a batch.
+    """Outputs of all exits for a batch.
 
     Attributes:
-        embeddings_EBD: the vector that the linear classifier of exit e sees for sample b (after pooler and dropout).
-        logits_EBC: the classifier's output; C = 1 for regression.
-        label_embeddings_ECD: one vector per class and exit; the classifier's own weight rows when tied, a table of
-            their own when separate.
-        gates_EB: logit of how sure the model is that the exit's answer is right; None without a learnt gate.
+        embeddings_EBD: Representation of each sample at each exit: the input of its classifier, after pooler and
+            dropout.
+        logits_EBC: Output of the classifiers; C = 1 for regression.
+        label_embeddings_ECD: A vector per exit and class: the weight rows of the classifier if tied, otherwise a
+            separate parameter.
+        gates_EB: Logit of the predicted probability that the prediction of the exit is correct; None without a learnt
+            gate.
     """
 
     embeddings_EBD: Tensor
@@ -36,7 +38,7 @@ class ExitOutputs:
         return self.logits_EBC.shape[0]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> ExitOutputs:
-        """The record with `function` applied to each of its tensors."""
+        """Return the outputs with `function` applied to each tensor."""
         return ExitOutputs(
             function(self.embeddings_EBD),
             function(self.logits_EBC),
@@ -45,14 +47,14 @@ class ExitOutputs:
         )
 
     def at_least_float32(self) -> ExitOutputs:
-        """Half precision promoted to float32; float64 stays."""
+        """Return the outputs in float32, or in float64 if they are in float64."""
         return self.map(lambda tensor: tensor.to(torch.promote_types(tensor.dtype, torch.float32)))
 
     def detached(self) -> ExitOutputs:
-        """The same values without a graph."""
+        """Return the same values without a graph."""
         return self.map(Tensor.detach)
 
 
 def predictions(logits: Tensor) -> Tensor:
-    """The answer of logits (..., C) -> (...): the class index, or for regression (C = 1) the value itself."""
+    """Return the predictions of logits (..., C) -> (...): the class index, or the value for regression (C = 1)."""
     return logits.squeeze(-1) if logits.shape[-1] == 1 else logits.argmax(dim=-1)

@@ -145,7 +145,7 @@ MAY_IMPORT = {
 
 #: Third party -> where it may be imported.
 HOMES = {
-    "lightning": {"training", "data/datamodule", "data/workers", "callbacks", "cli"},
+    "lightning": {"training", "data/datamodule", "data/loaders", "callbacks", "cli"},
     "transformers": {"encoders", "data", "export", "demo", "latency"},
     "datasets": {"data"},
     "wandb": {"callbacks"},

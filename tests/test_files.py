@@ -28,7 +28,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch,
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(*((Path, "write_text") if when == "writing" else ("os.fsync",)), full)
-    with pytest.raises(UserError, match=r"found No space left on device.*nothing was half-written"):
+    with pytest.raises(UserError, match=r"found No space left on device.*No partial file was left"):
         write_text_atomically(path, "new")
     monkeypatch.undo()
     assert path.read_text() == "old"

@@ -1,15 +1,16 @@
-"""GLUE, from the hub, from the official files or from a grammar, as batches that are the same on any number of devices.
+"""Data of the GLUE tasks, in batches that are the same on any number of devices.
 
-Start at `GLUEDataModule`; `TASKS` is the table of the nine tasks, `generate_split` the synthetic data with known
-difficulty, `ResumableLoader` and its samplers the exact order of the batches.
+The main class is `GLUEDataModule`. `TASKS` is the table of the nine tasks, `generate_split` generates data with known
+difficulty, and `ResumableLoader` with its samplers determines the order of the batches.
 """
 
-from acl_lightning.data.batching import EpochSampler, ResumableLoader, ShardedBatchSampler
 from acl_lightning.data.datamodule import GLUEDataModule
 from acl_lightning.data.glue_files import read_split
-from acl_lightning.data.sampling import stratified_rows
+from acl_lightning.data.loaders import ResumableLoader
+from acl_lightning.data.samplers import EpochSampler, ShardedBatchSampler
+from acl_lightning.data.stratified import stratified_rows
 from acl_lightning.data.synthetic import generate_split
-from acl_lightning.data.tables import TASKS, TaskInfo, task_info
+from acl_lightning.data.tasks import TASKS, TaskInfo, task_info
 
 __all__ = [
     "TASKS",

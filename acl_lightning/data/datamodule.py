@@ -1,4 +1,4 @@
-"""The LightningDataModule: settings, splits and loaders of one GLUE task."""
+"""Lightning data module of a GLUE task: settings, splits and loaders."""
 
 from __future__ import annotations
 
@@ -14,64 +14,61 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, SequentialSampler
 
-from acl_lightning.data.batching import (
-    EpochSampler,
-    RemainingBatches,
-    ResumableLoader,
-    ShardedBatchSampler,
-    as_is,
-    batches_per_epoch,
-)
 from acl_lightning.data.encoding import NUM_TOKENS, Batch, EncodedRows, load_tokenizer, tokenize
-from acl_lightning.data.sampling import stratified_rows
-from acl_lightning.data.sources import HubSource, LocalSource, Source, SyntheticSource
-from acl_lightning.data.tables import TaskInfo, task_info
+from acl_lightning.data.loaders import ResumableLoader, start_worker, whole_batch
+from acl_lightning.data.samplers import EpochSampler, RemainingBatches, ShardedBatchSampler, batches_per_epoch
+from acl_lightning.data.sources import Source, build_source
+from acl_lightning.data.stratified import stratified_rows
+from acl_lightning.data.tasks import TaskInfo, task_info
 from acl_lightning.data.truncation import Truncation
-from acl_lightning.data.workers import start_worker
 from acl_lightning.errors import UserError
 
 
 class GLUEDataModule(LightningDataModule):
-    """One GLUE task, from the hub, from the official files, or generated.
+    """Data of a GLUE task, from the Hugging Face hub, from the official files, or generated.
 
-    Right after construction, with nothing read: `info`, `task_name`, `label_names`, `metrics`, `num_labels`.
+    The attributes `info`, `task_name`, `label_names`, `metrics` and `num_labels` are known right after construction,
+    before any file is read.
 
     A batch is a dictionary of tensors:
 
-    - `input_ids`, `attention_mask` and, where the tokenizer has them, `token_type_ids`: (B, S) long, padded on the
-      right to the longest row of the batch;
-    - `labels`: (B,) long, or float32 for regression; absent where the split is unlabelled;
-    - `index`: (B,) long, the row's number in its split;
-    - `selection`: (B,) bool, on validation splits only;
-    - `difficulty`: (B,) long, 0 to 4, with synthetic data only.
+    - `input_ids`, `attention_mask` and, if the tokenizer has them, `token_type_ids`: (B, S) long, padded on the right
+      to the longest row of the batch;
+    - `labels`: (B,) long, or float32 for regression; absent if the split is unlabelled;
+    - `index`: (B,) long, row number in the split;
+    - `selection`: (B,) bool, in validation splits only;
+    - `difficulty`: (B,) long, 0 to 4, in generated data only.
 
-    `selection` marks the half of a validation split on which thresholds and the best checkpoint are chosen; the other
-    half is what gets reported. The choice is stratified by label and depends on `seed` only.
+    `selection` divides every validation split into two parts of equal size: the selection split, on which thresholds
+    and the best checkpoint are selected, and the report split, on which the reported results are measured. The division
+    is stratified by label and depends on `seed` only.
 
-    GLUE's test splits have no labels, so `test` runs over the validation splits, whatever the source. MNLI has two of
-    them, hence two loaders: `validation_matched`, `validation_mismatched`.
+    The test splits of GLUE have no labels, so `test` runs over the validation splits, whatever the source. MNLI has two
+    validation splits, `validation_matched` and `validation_mismatched`, and therefore two loaders.
 
     Args:
-        task: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte or wnli; common spellings such as `SST-2` too.
-        source: `hub` (nyu-mll/glue), `local` (the official TSV files below `root`) or `synthetic`; None means local if
-            `root` is given, else hub.
-        root: directory that holds `CoLA`, `SST-2`, …
-        tokenizer: hub id, directory, or `package:MODULE/SUBDIR`.
-        max_length: Tokens that a row is truncated to, special tokens included. A warning names the share of truncated
-            rows of each split; see `truncation`.
-        batch_size: training rows per device and step.
-        eval_batch_size: rows per device and step otherwise.
-        num_workers: loader processes; 0 loads in the training process, which is enough for tokenised text.
-        seed: of the data: the halves, the subset and the synthetic rows. Kept while runs vary in `shuffle_seed`, so
-            that they are trained and measured on the same rows.
-        shuffle_seed: of the order of the training rows; None: `seed`. The command line sets it to `seed_everything`.
-        train_rows: train on a subset of this size with the labels' shares kept; None for all rows.
-        synthetic_rows: size of the synthetic training split; the others have a quarter each.
-        predict_split: split that `predict` runs over; `test` and `validation` mean MNLI's matched half.
-        cache_dir: where downloads and token ids are kept; None for the Hugging Face default.
+        task: Name of the task: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte or wnli, or a common spelling such as
+            `SST-2`.
+        source: `hub` (nyu-mll/glue), `local` (the official TSV files in `root`) or `synthetic`; None means `local` if
+            `root` is set and `hub` otherwise.
+        root: Directory that contains `CoLA`, `SST-2`, …
+        tokenizer: Hub id, directory, or `package:MODULE/SUBDIR` of the tokenizer.
+        max_length: Number of tokens that rows are truncated to, including special tokens. If rows of a split are
+            truncated, a warning states their share; see `truncation`.
+        batch_size: Number of training rows per device and step.
+        eval_batch_size: Number of rows per device and step in evaluation and prediction.
+        num_workers: Number of loader processes; 0 loads in the training process, which suffices for tokenised text.
+        seed: Seed of everything random in the data: selection split, training subset and generated rows. It stays the
+            same while runs differ in `shuffle_seed`, so that they are trained and measured on the same rows.
+        shuffle_seed: Seed of the order of the training rows; None for `seed`. The command line sets it to
+            `seed_everything`.
+        train_rows: Number of training rows, drawn with the labels' shares kept; None for all rows.
+        synthetic_rows: Number of rows of the generated training split; every other split has a quarter of it.
+        predict_split: Split that `predict` runs over; for MNLI, `test` and `validation` mean the matched splits.
+        cache_dir: Directory of downloads and token ids; None for the Hugging Face default.
 
     Raises:
-        UserError: unknown task, source or split, a setting out of range, or settings that contradict each other.
+        UserError: A task, source or split is unknown, a setting is out of range, or settings contradict each other.
     """
 
     def __init__(
@@ -103,49 +100,52 @@ class GLUEDataModule(LightningDataModule):
         _at_least(0, num_workers=num_workers, seed=seed)
         if train_rows is not None:
             _at_least(1, train_rows=train_rows)
-        self.source: Source = _source(source, root, cache_dir, synthetic_rows, seed)
+        self.source: Source = build_source(
+            source, root=root, cache_dir=cache_dir, synthetic_rows=synthetic_rows, seed=seed
+        )
         self.tokenizer_source, self.max_length = tokenizer, max_length
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.seed, self.shuffle_seed = seed, seed if shuffle_seed is None else shuffle_seed
         self.train_rows = train_rows
         self.cache_dir = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "acl_lightning"
-        #: Returns the number of batches that an interrupted prediction has written. `AdaptivePrediction` sets it; it is
-        #: called when the loader is built, because the checkpoint, which decides, is loaded only shortly before.
+        #: Function that returns the number of batches that an interrupted prediction has written. `AdaptivePrediction`
+        #: sets it. It is called when the loader is built, because it depends on the checkpoint, which is loaded shortly
+        #: before that.
         self.first_predict_batch: Callable[[], int] | None = None
         self._raw: dict[str, Dataset] = {}
         self._encoded: dict[str, EncodedRows] = {}
-        #: By split, for the splits that have been loaded: how many rows are truncated.
+        #: Split name -> number of truncated rows, for the splits that have been loaded.
         self.truncation: dict[str, Truncation] = {}
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The tokenizer, loaded when first asked for."""
+        """The tokenizer, loaded at the first access."""
         return load_tokenizer(self.tokenizer_source, self.max_length)
 
     # --- loading ------------------------------------------------------------------------------------------------------
 
     def prepare_data(self) -> None:
-        """Fill the caches (Lightning calls this in one process before the others go on)."""
+        """Fill the caches. Lightning calls this in one process before the other processes continue."""
         self.setup(None if self.trainer is None else self.trainer.state.fn)
 
     def setup(self, stage: str | None = None) -> None:
-        """Load the splits of a stage (`fit`, `validate`, `test`, `predict`); None loads all of them."""
-        evaluated, predicted = self.info.validation_splits, (self.predict_split,)
+        """Load the splits of a stage (`fit`, `validate`, `test`, `predict`), or all splits for None."""
+        validation, prediction = self.info.validation_splits, (self.predict_split,)
         splits = {
-            "fit": ("train", *evaluated),
-            "validate": evaluated,
-            "test": evaluated,
-            "predict": predicted,
-            None: ("train", *evaluated, *predicted),
+            "fit": ("train", *validation),
+            "validate": validation,
+            "test": validation,
+            "predict": prediction,
+            None: ("train", *validation, *prediction),
         }
         for split in splits[stage]:
             self.rows(split)
 
     def rows(self, split: str) -> EncodedRows:
-        """The tokenised rows of a split, loaded when first asked for.
+        """Return the tokenised rows of a split, loading them at the first call.
 
         Raises:
-            UserError: no such split; the source lacks it or finds it malformed; `train_rows` exceeds it.
+            UserError: The split does not exist, is missing or malformed in the source, or is smaller than `train_rows`.
         """
         split = self.info.split(split)
         if split not in self._encoded:
@@ -153,7 +153,7 @@ class GLUEDataModule(LightningDataModule):
         return self._encoded[split]
 
     def texts(self, split: str, index: int) -> dict[str, str]:
-        """The texts of row `index` of a split, by column name; for people who read predictions."""
+        """Return the texts of row `index` of a split by column name."""
         row = self._load(self.info.split(split))[index]
         return {name: row[name] for name in self.info.text_columns}
 
@@ -166,8 +166,8 @@ class GLUEDataModule(LightningDataModule):
         raw = self._load(split)
         index = torch.arange(len(raw))
         if split == "train" and self.train_rows is not None:
-            chosen = self._subset(raw, self.train_rows)
-            raw, index = raw.select(chosen), torch.tensor(chosen)
+            subset = self._subset(raw, self.train_rows)
+            raw, index = raw.select(subset), torch.tensor(subset)
         columns: dict[str, Tensor] = {"index": index}
         if "label" in raw.column_names:
             labels = raw[:]["label"]
@@ -187,16 +187,18 @@ class GLUEDataModule(LightningDataModule):
     def _subset(self, raw: Dataset, size: int) -> list[int]:
         if size > len(raw):
             raise UserError(
-                f"--data.train_rows up to {len(raw)} for {self.info.name}", f"{size}", "Lower it, or leave it out."
+                f"--data.train_rows up to {len(raw)} for {self.info.name}",
+                f"{size}",
+                f"Set data.train_rows to {len(raw)} or less, or to null for all rows.",
             )
         return stratified_rows(raw[:]["label"], size, self.seed)
 
     # --- loaders ------------------------------------------------------------------------------------------------------
 
     def train_dataloader(self) -> ResumableLoader:
-        """Shuffled anew every epoch, in an order that depends on `shuffle_seed` and the epoch only."""
+        """Return the training loader, whose order depends on `shuffle_seed` and the epoch only."""
         rows = self.rows("train")
-        # Trainer(overfit_batches=…) means the same few rows in every epoch.
+        # Trainer(overfit_batches=…) trains on the same rows in every epoch.
         overfits = getattr(self.trainer, "overfit_batches", 0) > 0
         sampler = SequentialSampler(rows) if overfits else EpochSampler(len(rows), self.shuffle_seed)
         rank, world_size = self._rank()
@@ -207,30 +209,34 @@ class GLUEDataModule(LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        """The validation split in order; for MNLI a list of two loaders."""
+        """Return the loader of the validation split in row order; for MNLI a list of two loaders."""
         loaders = [self._in_order(split) for split in self.info.validation_splits]
         return loaders if len(loaders) > 1 else loaders[0]
 
     def test_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        """The validation splits again: GLUE's own test labels are not public."""
+        """Return the validation loaders: the labels of GLUE's test splits are not public."""
         return self.val_dataloader()
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """`predict_split` in order, without the batches that an interrupted prediction has written."""
+        """Return the loader of `predict_split` in row order, without batches that are already predicted."""
         return self._in_order(self.predict_split, self.first_predict_batch() if self.first_predict_batch else 0)
 
     def class_counts(self) -> Tensor:
-        """Number of training rows (C,) of every class.
+        """Return the number of training rows of every class, (C,).
 
         Raises:
-            UserError: the task has values, not classes.
+            UserError: The task is a regression.
         """
         if not self.label_names:
-            raise UserError("a task with classes", f"{self.task_name}, which has values", "Leave class weights out.")
+            raise UserError(
+                "a classification task for class weights",
+                f"{self.task_name}, a regression",
+                "Set class_weights of the cross-entropy to null.",
+            )
         return torch.bincount(self.rows("train").columns["labels"], minlength=len(self.label_names))
 
     def train_batches_per_epoch(self, world_size: int) -> int:
-        """Number of training batches each of `world_size` processes sees in an epoch."""
+        """Return the number of training batches of each of `world_size` processes in an epoch."""
         return batches_per_epoch(len(self.rows("train")), self.batch_size * world_size)
 
     def _in_order(self, split: str, first_batch: int = 0) -> DataLoader[Batch]:
@@ -239,7 +245,7 @@ class GLUEDataModule(LightningDataModule):
         sampler = RemainingBatches(
             SequentialSampler(rows), self.eval_batch_size, rank=rank, world_size=world_size, first_batch=first_batch
         )
-        return DataLoader(rows, batch_sampler=sampler, collate_fn=as_is, **self._loader_settings())
+        return DataLoader(rows, batch_sampler=sampler, collate_fn=whole_batch, **self._loader_settings())
 
     def _loader_settings(self) -> dict[str, Any]:
         return {
@@ -247,33 +253,18 @@ class GLUEDataModule(LightningDataModule):
             "persistent_workers": self.num_workers > 0,
             "worker_init_fn": partial(start_worker, rank=self._rank()[0]) if self.num_workers else None,
             "pin_memory": torch.cuda.is_available(),
-            # Its own: a loader draws a number whenever it is iterated, and the global generator belongs to the model.
+            # A loader draws a number whenever it is iterated; the global generator is reserved for the model.
             "generator": torch.Generator(),
         }
 
     def _rank(self) -> tuple[int, int]:
-        """This process and the number of processes."""
+        """Return the rank of this process and the number of processes."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
 
 def _at_least(minimum: int, **settings: int) -> None:
     for name, value in settings.items():
         if value < minimum:
-            raise UserError(f"--data.{name} of at least {minimum}", f"{value}", "Correct it.")
-
-
-def _source(kind: str | None, root: str | None, cache_dir: str | None, synthetic_rows: int, seed: int) -> Source:
-    if kind is None:
-        kind = "hub" if root is None else "local"
-    if kind == "local" and root is None:
-        raise UserError("--data.root with --data.source=local", "none", "Give the directory that holds CoLA, SST-2, …")
-    if kind != "local" and root is not None:
-        raise UserError(f"no --data.root with --data.source={kind}", f"{root!r}", "Leave one of the two out.")
-    sources: dict[str, Callable[[], Source]] = {
-        "hub": lambda: HubSource(cache_dir),
-        "local": lambda: LocalSource(Path(str(root))),
-        "synthetic": lambda: SyntheticSource(synthetic_rows, seed),
-    }
-    if kind not in sources:
-        raise UserError(f"--data.source among {', '.join(sources)}", repr(kind), "Choose one of them.")
-    return sources[kind]()
+            raise UserError(
+                f"--data.{name} of at least {minimum}", f"{value}", f"Set data.{name} to {minimum} or more."
+            )

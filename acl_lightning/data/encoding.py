@@ -1,4 +1,4 @@
-"""Tokenisation of texts, cached on disk, and padded batches of token ids."""
+"""Tokenisation of texts with a cache on disk, and padded batches of token ids."""
 
 from __future__ import annotations
 
@@ -20,22 +20,28 @@ from acl_lightning.data.token_cache import load_or_build
 from acl_lightning.errors import UserError
 from acl_lightning.pretrained import resolve_pretrained
 
-#: Part of the cache key: raise it when `_encode` changes what it stores.
+#: Part of the cache key; to be increased when the stored columns of `_encode` change.
 ENCODING_VERSION = 2
-#: Tokenising fewer rows than this is over before a progress bar could be read.
-QUIET_BELOW = 50_000
+#: Smallest number of rows for which tokenisation shows a progress bar.
+PROGRESS_BAR_FROM = 50_000
 
-#: Column with the number of tokens of a row before truncation, special tokens included.
+#: Name of the column with the number of tokens before truncation, including special tokens.
 NUM_TOKENS = "num_tokens"
 
+#: Name -> values of a batch of B rows; see `GLUEDataModule`.
 Batch = dict[str, Tensor]
 
 
 def load_tokenizer(source: str, max_length: int) -> Any:
-    """Load a tokenizer that can pad and whose model reads `max_length` tokens. No code of the checkpoint is run.
+    """Load a tokenizer without running code of the checkpoint.
+
+    Args:
+        source: Hub id, directory, or `package:MODULE/SUBDIR`.
+        max_length: Number of tokens that the tokenizer must support.
 
     Raises:
-        UserError: not found (or not reachable), no padding token, or `max_length` too large for it.
+        UserError: The tokenizer does not exist or is not reachable, it has no padding token, or it supports fewer
+            tokens than `max_length`.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(resolve_pretrained(source), trust_remote_code=False)
@@ -45,10 +51,13 @@ def load_tokenizer(source: str, max_length: int) -> Any:
         raise UserError(
             f"a tokenizer at --data.tokenizer {source!r}",
             f"{type(error).__name__}: {str(error).splitlines()[0]}",
-            "Give a directory with tokenizer files, package:MODULE/SUBDIR, or a hub id that is cached or reachable.",
+            "Set data.tokenizer to a directory with tokenizer files, package:MODULE/SUBDIR, or a hub id that is cached "
+            "or reachable.",
         ) from error
     if tokenizer.pad_token_id is None:
-        raise UserError(f"a padding token in {source!r}", "none", "Use the tokenizer of an encoder of the BERT family.")
+        raise UserError(
+            f"a padding token in {source!r}", "none", "Set data.tokenizer to that of an encoder of the BERT family."
+        )
     if max_length > tokenizer.model_max_length:
         raise UserError(
             f"--data.max_length up to {tokenizer.model_max_length} for {source!r}",
@@ -59,14 +68,20 @@ def load_tokenizer(source: str, max_length: int) -> Any:
 
 
 def tokenize(rows: Dataset, tokenizer: Any, text_columns: tuple[str, ...], max_length: int, cache_dir: Path) -> Dataset:
-    """Tokenise the text columns of `rows`, truncated to `max_length`; the second time, read them from the cache.
+    """Tokenise the text columns of `rows`, or read the result of an earlier call from the cache.
 
-    The cache file is named after the rows' content, the tokenizer and the settings. (`Dataset.map` alone would keep no
-    file for rows that are in memory.) A damaged file is built again, see `load_or_build`.
+    The name of the cache file is a hash of the texts, the tokenizer and the settings. (`Dataset.map` alone would not
+    cache rows that are in memory.) A damaged file is rebuilt; see `load_or_build`.
+
+    Args:
+        rows: Rows with texts.
+        tokenizer: Hugging Face tokenizer.
+        text_columns: Names of one or two text columns.
+        max_length: Number of tokens that rows are truncated to, including special tokens.
+        cache_dir: Directory of the cache; created if it does not exist.
 
     Returns:
-        Columns `input_ids`, where the tokenizer has them `token_type_ids`, and `NUM_TOKENS`, the number of tokens
-        before truncation; same order as `rows`.
+        Columns `input_ids`, `token_type_ids` if the tokenizer has them, and `NUM_TOKENS`, in the order of `rows`.
 
     Raises:
         UserError: The cache cannot be written.
@@ -77,7 +92,7 @@ def tokenize(rows: Dataset, tokenizer: Any, text_columns: tuple[str, ...], max_l
     path = cache_dir / f"tokens-{key}.arrow"
 
     def build() -> None:
-        with _progress_bars(shown=len(texts) >= QUIET_BELOW):
+        with _progress_bars(shown=len(texts) >= PROGRESS_BAR_FROM):
             texts.map(
                 _encode,
                 batched=True,
@@ -85,7 +100,7 @@ def tokenize(rows: Dataset, tokenizer: Any, text_columns: tuple[str, ...], max_l
                 fn_kwargs={"tokenizer": tokenizer, "text_columns": text_columns, "max_length": max_length},
                 cache_file_name=str(path),
                 load_from_cache_file=False,
-                new_fingerprint=key,  # else it hashes the tokenizer all over again
+                new_fingerprint=key,  # otherwise `map` hashes the tokenizer again
                 desc="Tokenising",
             )
 
@@ -95,42 +110,42 @@ def tokenize(rows: Dataset, tokenizer: Any, text_columns: tuple[str, ...], max_l
 def _encode(
     rows: dict[str, list[str]], tokenizer: Any, text_columns: tuple[str, ...], max_length: int
 ) -> dict[str, Any]:
-    """Tokenise without truncation, which gives the lengths, and once more those rows that are too long."""
+    """Tokenise without truncation to count the tokens, then tokenise the long rows again with truncation."""
     texts = [rows[name] for name in text_columns]
-    whole = tokenizer(*texts, return_attention_mask=False, verbose=False)
-    columns: dict[str, Any] = {name: whole[name] for name in ("input_ids", "token_type_ids") if name in whole}
-    num_tokens = [len(ids) for ids in whole["input_ids"]]
-    long = [row for row, count in enumerate(num_tokens) if count > max_length]
-    if long:
-        again = ([column[row] for row in long] for column in texts)
-        cut = tokenizer(*again, truncation=True, max_length=max_length, return_attention_mask=False)
+    encoded = tokenizer(*texts, return_attention_mask=False, verbose=False)
+    columns: dict[str, Any] = {name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded}
+    num_tokens = [len(ids) for ids in encoded["input_ids"]]
+    long_rows = [row for row, count in enumerate(num_tokens) if count > max_length]
+    if long_rows:
+        long_texts = ([column[row] for row in long_rows] for column in texts)
+        truncated = tokenizer(*long_texts, truncation=True, max_length=max_length, return_attention_mask=False)
         for name, values in columns.items():
-            for row, value in zip(long, cut[name], strict=True):
+            for row, value in zip(long_rows, truncated[name], strict=True):
                 values[row] = value
     return {**columns, NUM_TOKENS: num_tokens}
 
 
 @contextlib.contextmanager
 def _progress_bars(shown: bool) -> Iterator[None]:
-    hidden_here = not shown and not datasets.are_progress_bars_disabled()
-    if hidden_here:
+    hide = not shown and not datasets.are_progress_bars_disabled()
+    if hide:
         datasets.disable_progress_bars()
     try:
         yield
     finally:
-        if hidden_here:
+        if hide:
             datasets.enable_progress_bars()
 
 
 class EncodedRows(torch.utils.data.Dataset[Batch]):
-    """Tokenised rows that hand out whole batches, padded on the right to their longest row.
+    """A data set of tokenised rows that returns whole batches, padded on the right to the longest row.
 
-    All token ids lie in one flat tensor, so a batch is one gather and needs no loop over its rows.
+    All token ids are stored in one flat tensor, so that a batch is a single gather without a loop over rows.
 
     Args:
-        tokens: columns of token ids per row, `input_ids` among them, as `tokenize` returns them.
-        padding: padding value of each of these columns.
-        columns: further values, one a row, that travel with the batch unchanged.
+        tokens: Columns of token ids as returned by `tokenize`, without `NUM_TOKENS`.
+        padding: Padding value of each of these columns.
+        columns: Further columns with one value per row, which are added to the batch unchanged.
     """
 
     def __init__(self, tokens: Dataset, padding: dict[str, int], columns: dict[str, Tensor]) -> None:
@@ -158,18 +173,18 @@ class EncodedRows(torch.utils.data.Dataset[Batch]):
         return digest.hexdigest()
 
     def __getitem__(self, row: int) -> Batch:
-        """One row, without padding and without the batch dimension."""
+        """Return a single row without padding and without a batch dimension."""
         return {name: column[0] for name, column in self.__getitems__([row]).items()}
 
     def __getitems__(self, rows: list[int]) -> Batch:
-        """The batch of `rows`: tokens and `attention_mask` (B, S), long; every other column (B,)."""
-        chosen = torch.tensor(rows)
-        lengths = self._lengths[chosen]
+        """Return a batch: token columns and `attention_mask` (B, S), long; every other column (B,)."""
+        rows_B = torch.tensor(rows)
+        lengths = self._lengths[rows_B]
         steps = torch.arange(int(lengths.max()))
         mask = steps < lengths.unsqueeze(1)
-        positions = torch.where(mask, self._starts[chosen].unsqueeze(1) + steps, 0)
+        positions = torch.where(mask, self._starts[rows_B].unsqueeze(1) + steps, 0)
         batch = {
             name: torch.where(mask, flat[positions].long(), self._padding[name]) for name, flat in self._flat.items()
         }
         batch["attention_mask"] = mask.long()
-        return batch | {name: column[chosen] for name, column in self.columns.items()}
+        return batch | {name: column[rows_B] for name, column in self.columns.items()}

@@ -1,4 +1,4 @@
-"""Reading the official TSV download of GLUE."""
+"""Reader of the official TSV files of GLUE."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from acl_lightning.data.tables import SplitFile, TaskInfo
+from acl_lightning.data.tasks import SplitFile, TaskInfo
 from acl_lightning.errors import UserError
 
 Columns = dict[str, list[Any]]
 
 
 def read_split(root: str | os.PathLike[str], info: TaskInfo, split: str) -> Columns:
-    r"""Read one split into canonical columns: the texts and, where the split is labelled, `label`.
+    r"""Read a split into canonical columns: the texts and, if the split is labelled, `label`.
 
-    The files are tab-separated without any quoting: a quotation mark is a character like others, only `\n` ends
-    a row (one `\r` before it is dropped), a byte order mark is skipped, and texts such as `NA` or the empty string are
-    kept as they are. Rows of a file with a header must have as many fields as the header.
+    The files are tab-separated without quoting: a quotation mark is an ordinary character, only `\n` ends a row (a
+    preceding `\r` is dropped), a byte order mark is skipped, and texts such as `NA` or the empty string are kept. Every
+    row must have as many fields as the header.
 
     Args:
-        root: directory that holds the nine task directories (`CoLA`, `SST-2`, …).
-        info: the task.
-        split: one of `info.splits`.
+        root: Directory that contains the nine task directories (`CoLA`, `SST-2`, …).
+        info: Task to read.
+        split: Name of the split, an element of `info.splits`.
 
     Returns:
         Column name -> values; `label` is the class index, or a float for regression.
 
     Raises:
-        UserError: directory, file or column missing, file empty or not UTF-8, a row with the wrong number of fields,
-            an unknown label. The message names file and line.
+        UserError: The directory, the file or a column is missing, the file is empty or not UTF-8, a row has the wrong
+            number of fields, or a label is unknown. The message names the file and the line.
     """
     layout = info.files[split]
     path = _existing(Path(root), info, layout)
@@ -48,7 +48,7 @@ def read_split(root: str | os.PathLike[str], info: TaskInfo, split: str) -> Colu
             raise UserError(
                 f"{len(header)} tab-separated fields in {path}, line {number}",
                 f"{len(fields)}",
-                "Download the file again; it must not be edited with a program that quotes or wraps lines.",
+                "Download the file again, and do not edit it with a program that adds quotes or wraps lines.",
             )
         for name, position in zip(info.text_columns, positions, strict=True):
             columns[name].append(fields[position])
@@ -61,25 +61,27 @@ def read_split(root: str | os.PathLike[str], info: TaskInfo, split: str) -> Colu
 
 def _existing(root: Path, info: TaskInfo, layout: SplitFile) -> Path:
     directory = root.expanduser() / info.directory
-    remedy = "Point --data.root at the directory that holds CoLA, SST-2, …, or choose --data.source=hub."
+    remedy = "Set data.root to the directory that contains CoLA, SST-2, …, or set data.source to hub."
     if not directory.is_dir():
         raise UserError(f"the directory {directory}", "none", remedy)
     path = directory / layout.name
     if not path.is_file():
-        there = ", ".join(sorted(entry.name for entry in directory.iterdir())) or "nothing"
-        raise UserError(f"the file {path}", f"only {there}", remedy)
+        existing = ", ".join(sorted(entry.name for entry in directory.iterdir())) or "nothing"
+        raise UserError(f"the file {path}", f"only {existing}", remedy)
     return path
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line number (from 1) and fields of every line; the first one always exists."""
+    """Yield the line number (from 1) and the fields of every line, at least one."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"UTF-8 text in {path}", f"byte {error.start} is not", "Download the file again.") from error
+        raise UserError(
+            f"UTF-8 text in {path}", f"an invalid byte at position {error.start}", "Download the file again."
+        ) from error
     if not text.strip():
         raise UserError(f"rows in {path}", "an empty file", "Download the file again.")
-    # str.splitlines would also cut at form feeds and U+2028, which do occur inside sentences.
+    # str.splitlines would also split at form feeds and U+2028, which occur inside sentences.
     for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         yield number, line.removesuffix("\r").split("\t")
 
@@ -87,7 +89,9 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 def _position(path: Path, header: tuple[str, ...], name: str) -> int:
     if name not in header:
         raise UserError(
-            f"a column {name!r} in {path}", f"columns {', '.join(header)}", "Use the official GLUE download's file."
+            f"a column {name!r} in {path}",
+            f"columns {', '.join(header)}",
+            "Use the file of the official download.",
         )
     return header.index(name)
 
@@ -99,7 +103,7 @@ def _label(info: TaskInfo, value: str, path: Path, number: int) -> int | float:
         return float(value)
     known = ", ".join(info.file_labels) or "a number"
     raise UserError(
-        f"a label of {info.name} ({known}) in {path}, line {number}", repr(value), "Correct the row or remove it."
+        f"a label of {info.name} ({known}) in {path}, line {number}", repr(value), "Correct or remove the row."
     )
 
 

@@ -1,8 +1,9 @@
-"""Where the rows come from: the hub, the official files, or the grammar. All give the same columns."""
+"""Sources of rows: the Hugging Face hub, the official files and generated data. All have the same columns."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,15 +14,18 @@ from datasets import Dataset
 
 from acl_lightning.data.glue_files import read_split
 from acl_lightning.data.synthetic import generate_split
-from acl_lightning.data.tables import TaskInfo
+from acl_lightning.data.tasks import TaskInfo
 from acl_lightning.errors import UserError
 
 
 class Source(Protocol):
-    """Loads one split with the canonical columns: the task's texts, `label` where there is one, maybe `difficulty`."""
+    """A loader of splits with canonical columns.
+
+    The columns are the task's texts, `label` if the split is labelled, and `difficulty` if it is known.
+    """
 
     def load(self, info: TaskInfo, split: str) -> Dataset:
-        """Rows of `split`, in a fixed order; a row's position is its `index` everywhere."""
+        """Return the rows of `split` in a fixed order; the position of a row is its `index`."""
         ...
 
 
@@ -30,17 +34,17 @@ class HubSource:
     """`nyu-mll/glue` on the Hugging Face hub.
 
     Attributes:
-        cache_dir: where the download is kept; None for the Hugging Face default.
+        cache_dir: Directory of the downloads; None for the Hugging Face default.
     """
 
     cache_dir: str | None = None
 
     def load(self, info: TaskInfo, split: str) -> Dataset:
-        """Download or take from the cache.
+        """Download a split, or read it from the cache.
 
         Raises:
-            UserError: Neither hub nor cache has it (at once when HF_HUB_OFFLINE=1, else after the hub's retries), or
-                the cached rows are damaged and cannot be prepared again.
+            UserError: The split is neither reachable nor cached (with HF_HUB_OFFLINE=1 immediately, otherwise after the
+                retries of the hub), or the cached rows are damaged and cannot be prepared again.
         """
         try:
             rows = self._load(info, split)
@@ -48,16 +52,20 @@ class HubSource:
             raise UserError(
                 f"{info.hub_dataset} ({info.name}) from the hub or its cache",
                 f"no connection and no cached copy ({type(error).__name__})",
-                "Fill the Hugging Face cache once while online, give the official files with --data.root, "
-                "or choose --data.source=synthetic.",
+                "Fill the Hugging Face cache once while online, set data.root to the directory of the official files, "
+                "or set data.source to synthetic.",
             ) from error
         labels = [] if info.files[split].label is None else ["label"]
         return rows.select_columns([*info.hub_columns, *labels]).rename_columns(
-            {hub: ours for hub, ours in zip(info.hub_columns, info.text_columns, strict=True) if hub != ours}
+            {
+                hub: canonical
+                for hub, canonical in zip(info.hub_columns, info.text_columns, strict=True)
+                if hub != canonical
+            }
         )
 
     def _load(self, info: TaskInfo, split: str) -> Dataset:
-        """Read the cached rows; prepare them once more from the downloaded files if they are damaged."""
+        """Read the cached rows; if they are damaged, prepare them again from the downloaded files."""
         directory = Path(self.cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser()
         name = f"{info.hub_dataset} ({info.name})"
         arguments: dict[str, Any] = {
@@ -87,28 +95,32 @@ class HubSource:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Whether a file was found but is damaged. For a truncated one pyarrow raises a plain OSError."""
+    """Whether a file exists but is damaged. For a truncated file pyarrow raises a plain OSError."""
     return not isinstance(error, OSError) or str(error).startswith("Expected to be able to read")
 
 
 @dataclass(frozen=True)
 class LocalSource:
-    """The official TSV download below `root`; see `glue_files`."""
+    """The official TSV files; see `glue_files`.
+
+    Attributes:
+        root: Directory that contains the directories of the tasks.
+    """
 
     root: Path
 
     def load(self, info: TaskInfo, split: str) -> Dataset:
-        """Read the split's file; `UserError` when it is missing or malformed."""
+        """Read the file of the split; raise `UserError` if it is missing or malformed."""
         return Dataset.from_dict(read_split(self.root, info, split))
 
 
 @dataclass(frozen=True)
 class SyntheticSource:
-    """The grammar of `synthetic`; every split is labelled and knows its difficulty.
+    """Generated data; every split has labels and the difficulty of its rows. See `synthetic`.
 
     Attributes:
-        train_rows: size of the training split; the others have a quarter of it each.
-        seed: of the generated rows.
+        train_rows: Number of rows of the training split; every other split has a quarter of it.
+        seed: Seed of the generated rows.
     """
 
     train_rows: int
@@ -118,3 +130,40 @@ class SyntheticSource:
         """Generate the split."""
         size = self.train_rows if split == "train" else max(1, self.train_rows // 4)
         return Dataset.from_dict(generate_split(info, split, size, self.seed))
+
+
+def build_source(
+    kind: str | None, *, root: str | None, cache_dir: str | None, synthetic_rows: int, seed: int
+) -> Source:
+    """Return the source of a configuration.
+
+    Args:
+        kind: `hub`, `local` or `synthetic`; None means `local` if `root` is set and `hub` otherwise.
+        root: Directory of the official files; required for `local` and an error otherwise.
+        cache_dir: Directory of the downloads; None for the Hugging Face default.
+        synthetic_rows: Number of rows of the generated training split.
+        seed: Seed of the generated rows.
+
+    Raises:
+        UserError: The kind is unknown, or it contradicts `root`.
+    """
+    if kind is None:
+        kind = "hub" if root is None else "local"
+    if kind == "local" and root is None:
+        raise UserError(
+            "--data.root with --data.source=local",
+            "none",
+            "Set data.root to the directory that contains CoLA, SST-2, …",
+        )
+    if kind != "local" and root is not None:
+        raise UserError(
+            f"no --data.root with --data.source={kind}", repr(root), "Leave out data.root, or set data.source to local."
+        )
+    sources: dict[str, Callable[[], Source]] = {
+        "hub": lambda: HubSource(cache_dir),
+        "local": lambda: LocalSource(Path(str(root))),
+        "synthetic": lambda: SyntheticSource(synthetic_rows, seed),
+    }
+    if kind not in sources:
+        raise UserError(f"--data.source among {', '.join(sources)}", repr(kind), "Set data.source to one of them.")
+    return sources[kind]()

@@ -1,4 +1,4 @@
-"""Token ids on disk: written once, verified whenever they are read."""
+"""Cache of token ids on disk, verified by a checksum whenever it is read."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from acl_lightning.errors import UserError
 
 
 class _DamagedError(Exception):
-    """A cache file that cannot be used, with the reason."""
+    """The reason why a cache file cannot be used."""
 
 
 def load_or_build(path: Path, build: Callable[[], object], num_rows: int) -> Dataset:
-    """Read the Arrow file `path`; build it where it is missing or damaged.
+    """Read the Arrow file `path`; build it if it is missing or damaged.
 
-    A file is trusted only if the SHA-256 beside it (`path` with the suffix `.sha256`, in the format of sha256sum)
-    is its own and it holds `num_rows` rows. A damaged file is rebuilt once, with a warning. A file without checksum
-    belongs to a process that was stopped or is still writing, and is replaced without a warning.
+    A file is valid if its SHA-256 equals the one stored beside it (`path` with the suffix `.sha256`, in the format of
+    sha256sum) and it has `num_rows` rows. A damaged file is rebuilt once, with a warning. A file without a checksum was
+    left by a process that was stopped or is still writing; it is replaced without a warning.
 
     Args:
         path: The Arrow file.
-        build: Writes `path`, replacing what is there.
-        num_rows: Rows that the file must have.
+        build: Function that writes `path` and replaces an existing file.
+        num_rows: Number of rows that the file must have.
 
     Raises:
         UserError: The file cannot be written, or cannot be read although it was just written.
@@ -36,16 +36,16 @@ def load_or_build(path: Path, build: Callable[[], object], num_rows: int) -> Dat
         try:
             return _verified(path, num_rows)
         except _DamagedError as damage:
-            warnings.warn(f"the token cache {path} is damaged ({damage}); it is built again", stacklevel=2)
+            warnings.warn(f"the token cache {path} is damaged ({damage}); it is rebuilt", stacklevel=2)
     try:
         build()
         _checksum_of(path).write_text(f"{_sha256(path)}  {path.name}\n", encoding="utf-8")
         return _verified(path, num_rows)
     except (OSError, pa.ArrowException, _DamagedError) as error:
         raise UserError(
-            f"to write and read the token cache {path}",
+            f"a readable and writable token cache {path}",
             getattr(error, "strerror", None) or str(error).strip() or type(error).__name__,
-            "Free disk space and check permissions there, or set data.cache_dir to another directory.",
+            "Free disk space, check the permissions of the directory, or set data.cache_dir to another directory.",
         ) from error
 
 
@@ -59,7 +59,7 @@ def _sha256(path: Path) -> str:
 
 
 def _verified(path: Path, num_rows: int) -> Dataset:
-    """The rows of `path`, after comparing its checksum."""
+    """Return the rows of `path` after comparing its checksum."""
     try:
         expected = _checksum_of(path).read_text(encoding="utf-8", errors="replace").split()
         if expected[:1] != [_sha256(path)]:

@@ -1,4 +1,4 @@
-"""Numbers to matplotlib figures. Nothing here writes a file, knows a logger, or needs a display."""
+"""Matplotlib figures of plain numbers. The functions write no files, use no loggers and need no display."""
 
 from acl_lightning.figures.embedding_map import EmbeddingMap, embedding_map_figure
 from acl_lightning.figures.exit_histogram import exit_histogram_figure

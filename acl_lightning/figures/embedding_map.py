@@ -1,4 +1,4 @@
-"""A representation as a map: samples as points, label embeddings as stars, one column per run or exit."""
+"""Maps of embeddings in two dimensions, with a column per run or exit."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from acl_lightning.figures.layout import add_title, legend_below, shortened
 from acl_lightning.figures.projection import Vectors, has_tsne, principal_components, tsne
 from acl_lightning.figures.style import FAINT, INK, Style, distinct_styles
 
-#: Points and stars, (n, 2) and (C, 2).
-Points = tuple[Vectors, Vectors]
+#: Coordinates of samples and of label embeddings, (n, 2) and (C, 2).
+Coordinates = tuple[Vectors, Vectors]
 
-#: Least height over width, and the reverse, of several runs' principal components: two classes nearly lie on a line.
+#: Smallest ratio of height and width of the panels of principal components: two classes lie nearly on a line.
 FLATTEST = 0.5
 
 
 @dataclass(frozen=True)
 class EmbeddingMap:
-    """What a column of the figure shows.
+    """Data of a column of the figure.
 
     Attributes:
-        title: of the column.
-        vectors_nD: unit vectors of the samples; a map of vectors that are not finite says so.
-        labels_n: their classes.
-        label_vectors_CD: unit vectors of the label embeddings; (0, D) where there are none.
-        measures: name -> value, printed below the column; NaN reads "undefined".
+        title: Heading of the column.
+        vectors_nD: Unit vectors of the samples. If a vector is not finite, a note replaces the points.
+        labels_n: Class of each sample.
+        label_vectors_CD: Unit vectors of the label embeddings; (0, D) if there are none.
+        measures: Name -> value, printed below the column; NaN is printed as "undefined".
     """
 
     title: str
@@ -47,17 +47,17 @@ class EmbeddingMap:
 
 
 def embedding_map_figure(columns: Sequence[EmbeddingMap], label_names: Sequence[str], *, title: str) -> Figure:
-    """Draw each column's samples by their two principal components, and below by t-SNE.
+    """Draw the samples of each column by their first two principal components and, below, by t-SNE.
 
-    The label embeddings go through the principal components of the samples; t-SNE embeds them jointly. All panels of
-    principal components have one scale, so that what looks tighter is tighter; the first class is put on the left.
-    Classes are told apart by marker first and colour second. Without scikit-learn the figure has principal components
-    alone, and says so. A single column is drawn as a row.
+    Samples are points, label embeddings are stars. The label embeddings are projected on the principal components of
+    the samples; t-SNE embeds both jointly. All panels of principal components have the same scale, so that distances
+    can be compared. Panels are mirrored so that the first class is on the left. Classes differ by marker and colour.
+    Without scikit-learn the t-SNE panels are replaced by a note in the legend. A single column is drawn as a row.
 
     Args:
-        columns: at least one; all of one task.
-        label_names: name of each class.
-        title: task, split and number of samples.
+        columns: At least one column; all columns are of the same task.
+        label_names: Name of each class.
+        title: Task, split and number of samples.
     """
     assert columns
     components = [_components(column) for column in columns]
@@ -83,7 +83,7 @@ def embedding_map_figure(columns: Sequence[EmbeddingMap], label_names: Sequence[
 
 
 def _panels(columns: int, kinds: int, height: float) -> tuple[Figure, NDArray[Any]]:
-    """A figure and its axes [kind, column]; the upper panels have `height` times their width."""
+    """Return a figure and its axes [kind, column]; the height of the upper panels is `height` times their width."""
     layout = ConstrainedLayoutEngine(h_pad=0.06)
     if columns == 1:
         figure = Figure(figsize=(0.4 + 3.4 * kinds, 5.0), layout=layout)
@@ -100,20 +100,20 @@ def _finite(column: EmbeddingMap) -> bool:
     )
 
 
-def _components(column: EmbeddingMap) -> tuple[Points | None, float]:
+def _components(column: EmbeddingMap) -> tuple[Coordinates | None, float]:
     if not _finite(column):
         return None, math.nan
     points, stars, share = principal_components(column.vectors_nD, column.label_vectors_CD)
     return _first_class_left((points, stars), column.labels_n), share
 
 
-def _neighbours(column: EmbeddingMap) -> Points | None:
-    found = tsne(column.vectors_nD, column.label_vectors_CD) if _finite(column) else None
-    return None if found is None else _first_class_left(found, column.labels_n)
+def _neighbours(column: EmbeddingMap) -> Coordinates | None:
+    coordinates = tsne(column.vectors_nD, column.label_vectors_CD) if _finite(column) else None
+    return None if coordinates is None else _first_class_left(coordinates, column.labels_n)
 
 
-def _first_class_left(drawn: Points, labels_n: NDArray[np.int64]) -> Points:
-    """Mirror where the first class would lie on the right: neither projection says anything about sides."""
+def _first_class_left(drawn: Coordinates, labels_n: NDArray[np.int64]) -> Coordinates:
+    """Mirror the coordinates if the first class is on the right; the sides of both projections are arbitrary."""
     points, stars = drawn
     across_n = points[:, 0] - points[:, 0].mean()
     side = np.array([-1.0 if across_n[labels_n == labels_n.min()].mean() > 0 else 1.0, 1.0])
@@ -126,18 +126,18 @@ class _Limits(NamedTuple):
     height: float
 
 
-def _common_limits(drawn: Sequence[Points | None], *, flattest: float) -> _Limits:
-    """Limits that hold everything drawn, and the height over the width that gives both axes one scale."""
+def _common_limits(drawn: Sequence[Coordinates | None], *, flattest: float) -> _Limits:
+    """Return limits that contain all coordinates, and the ratio of height and width that gives both axes one scale."""
     rows = [np.concatenate(points) for points in drawn if points is not None]
-    every = np.concatenate(rows) if rows else np.zeros((1, 2))
-    low, high = every.min(axis=0), every.max(axis=0)
+    stacked = np.concatenate(rows) if rows else np.zeros((1, 2))
+    low, high = stacked.min(axis=0), stacked.max(axis=0)
     longest = max(float((high - low).max()), 1e-3)
-    half = 0.58 * np.maximum(high - low, flattest * longest)
-    lower, upper = (low + high) / 2 - half, (low + high) / 2 + half
-    return _Limits((lower[0], upper[0]), (lower[1], upper[1]), float(half[1] / half[0]))
+    reach = 0.58 * np.maximum(high - low, flattest * longest)
+    lower, upper = (low + high) / 2 - reach, (low + high) / 2 + reach
+    return _Limits((lower[0], upper[0]), (lower[1], upper[1]), float(reach[1] / reach[0]))
 
 
-def _draw(axes: Axes, drawn: Points | None, column: EmbeddingMap, styles: Sequence[Style], kind: str) -> None:
+def _draw(axes: Axes, drawn: Coordinates | None, column: EmbeddingMap, styles: Sequence[Style], kind: str) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_color(FAINT)
@@ -152,9 +152,16 @@ def _draw(axes: Axes, drawn: Points | None, column: EmbeddingMap, styles: Sequen
         return
     points, stars = drawn
     for label, style in enumerate(styles):
-        mine = points[column.labels_n == label]
+        members = points[column.labels_n == label]
         axes.scatter(
-            mine[:, 0], mine[:, 1], s=17, marker=style.marker, facecolor=style.color, alpha=0.55, linewidth=0, zorder=2
+            members[:, 0],
+            members[:, 1],
+            s=17,
+            marker=style.marker,
+            facecolor=style.color,
+            alpha=0.55,
+            linewidth=0,
+            zorder=2,
         )
     for style, star in zip(styles, stars, strict=False):
         axes.scatter(star[0], star[1], s=420, marker="*", facecolor="white", linewidth=0, zorder=4)
@@ -162,10 +169,10 @@ def _draw(axes: Axes, drawn: Points | None, column: EmbeddingMap, styles: Sequen
 
 
 def _foot(axes: Axes, measures: Mapping[str, float]) -> None:
-    """The measures in two columns under a panel."""
+    """Write the measures in two columns below a panel."""
     cells = [f"{name.replace('_', ' '):<16}{_value(value):>10}" for name, value in measures.items()]
-    half = (len(cells) + 1) // 2
-    pairs = zip_longest(cells[:half], cells[half:], fillvalue="")
+    middle = (len(cells) + 1) // 2
+    pairs = zip_longest(cells[:middle], cells[middle:], fillvalue="")
     text = "\n".join("   ".join(pair).rstrip() for pair in pairs)
     axes.set_xlabel(text, fontsize=6.5, family="monospace", color=INK, loc="left", linespacing=1.5)
 

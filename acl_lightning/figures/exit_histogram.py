@@ -1,4 +1,4 @@
-"""Share of samples that leave at each exit: a stacked bar per class, and per grade of difficulty."""
+"""Stacked bars of the shares of samples that leave at each exit, per class and per difficulty grade."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from matplotlib.patches import Patch
 from acl_lightning.figures.layout import add_title, legend_below, shortened
 from acl_lightning.figures.style import INK, plain
 
-#: Least share of a part that has its layer written into it.
-LEAST_NAMED = 0.08
+#: Smallest share whose part of a bar is labelled with its layer.
+SMALLEST_LABELLED = 0.08
 
 
 def exit_histogram_figure(
@@ -24,14 +24,14 @@ def exit_histogram_figure(
     title: str,
     counts: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Figure:
-    """Draw, for each kind of group, a bar per group whose parts are the shares of samples leaving at each exit.
+    """Draw a bar per group whose parts are the shares of samples that leave at each exit.
 
     Args:
-        layers: Layer of each exit, ascending; deeper is darker.
-        groups: Kind ("class", "difficulty") -> name of the group -> shares that sum to 1.
+        layers: Layer of each exit, ascending; deeper layers are darker.
+        groups: Kind of groups ("class", "difficulty") -> name of the group -> shares that sum to 1.
         operating_point: Operating point at which the shares were measured.
         title: Task, split and number of samples.
-        counts: Kind -> name of the group -> number of samples; written beside each bar that has one.
+        counts: Kind of groups -> name of the group -> number of samples, written beside the bar.
     """
     assert groups
     heights = [0.9 + 0.32 * len(shares) for shares in groups.values()]
@@ -61,7 +61,7 @@ def _draw(axes: Axes, layers: Sequence[int], shares: Mapping[str, Sequence[float
             linewidth=0.5,
         )  # fmt: skip
         for position, start, width in zip(positions, left, widths, strict=True):
-            if width >= 100 * LEAST_NAMED:
+            if width >= 100 * SMALLEST_LABELLED:
                 color = "white" if depth > 0.55 else INK
                 axes.text(start + width / 2, position, str(layer), ha="center", va="center", fontsize=8, color=color)
         left = [start + width for start, width in zip(left, widths, strict=True)]

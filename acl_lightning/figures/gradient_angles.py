@@ -1,4 +1,4 @@
-"""The angle between two gradients: over the steps, and how it is distributed."""
+"""Angles between two gradients over the steps, and their distribution."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from acl_lightning.figures.layout import add_title, legend_below, wrapped
 from acl_lightning.figures.style import FAINT, INK, Style, distinct_styles, plain
 
-#: (step, angle in degrees); an angle that is not finite is left out.
+#: Step and angle in degrees; an angle that is not finite is left out.
 Curve = Sequence[tuple[int, float]]
 
 #: Width of a bin of the distribution, in degrees.
@@ -22,11 +22,11 @@ BIN = 2
 
 @dataclass(frozen=True)
 class AnglePanel:
-    """What is drawn over each other: terms of one run, or seeds of one comparison.
+    """Data of a panel: curves of several terms of a run, or of several seeds of a comparison.
 
     Attributes:
-        title: what is compared.
-        curves: label -> the angle at every recorded step.
+        title: Heading of the panel.
+        curves: Label -> angle at every recorded step.
     """
 
     title: str
@@ -34,14 +34,14 @@ class AnglePanel:
 
 
 def gradient_angles_figure(rows: Sequence[Sequence[AnglePanel]], *, title: str) -> Figure:
-    """Draw each panel as the angle over the steps and, on the same axis to its right, its distribution.
+    """Draw for each panel the angle over the steps and, to its right, the distribution of the angle.
 
-    The right angle, beyond which the gradients conflict, is marked. All panels share the axis of the angle and one
-    legend: a label has one style in all of them.
+    A line marks 90 degrees; larger angles are conflicts. All panels share the axis of the angle and the legend; a label
+    has the same style in all panels.
 
     Args:
-        rows: panels, side by side in a row; every row has as many.
-        title: task and what was trained.
+        rows: Rows of panels; all rows have the same number of panels.
+        title: Task and objective.
     """
     assert len({len(row) for row in rows}) == 1
     count = len(rows[0])

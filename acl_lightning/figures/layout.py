@@ -1,4 +1,4 @@
-"""Text that stays on the page: wrapped titles, legends below the axes, layers on the upper edge."""
+"""Layout of titles, legends and layer names, so that no text is cut off."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from acl_lightning.figures.style import INK
 #: Points per inch.
 INCH = 72
 
-#: Most characters of a legend entry in one line.
+#: Largest number of characters per line of a legend entry.
 ENTRY = 60
 
 
@@ -44,13 +44,13 @@ def _width(line: str, size: float) -> float:
 
 
 def shortened(text: str, characters: int = 24) -> str:
-    """Return a name from the data, cut to so many characters, as text that matplotlib does not read as a formula."""
+    """Return a name of the data in at most `characters` characters, escaped so that it is not read as a formula."""
     cut = text if len(text) <= characters else f"{text[: characters - 1].rstrip()}…"
     return cut.replace("$", r"\$")
 
 
 def add_title(figure: Figure, title: str, size: float = 11) -> None:
-    """Write a title at the upper left of the figure, wrapped to its width; each further line makes it higher."""
+    """Write a title at the upper left of the figure, wrapped to its width; further lines increase its height."""
     width, height = figure.get_size_inches()
     text = wrapped(title, width - 0.2, size)
     figure.suptitle(text, x=0.01, ha="left", fontsize=size, color=INK)
@@ -60,25 +60,25 @@ def add_title(figure: Figure, title: str, size: float = 11) -> None:
 def legend_below(
     figure: Figure, handles: Sequence[Artist], title: str | None = None, *, by_row: bool = False, size: float = 9
 ) -> Legend | None:
-    """Draw a legend below the axes, in as many columns as fit the width; further rows make the figure higher.
+    """Draw a legend below the axes, in as many columns as fit; further rows increase the height of the figure.
 
     Args:
         figure: A figure with constrained layout.
-        handles: Labelled artists; the legend is left out where there are none.
+        handles: Labelled artists; without any, no legend is drawn.
         title: Heading of the legend.
-        by_row: Whether the entries are to be read row by row instead of column by column.
+        by_row: Whether the order of the entries is row by row instead of column by column.
         size: Font size.
 
     Returns:
-        The legend, or None.
+        The legend, or None if there are no handles.
     """
     if not handles:
         return None
     width, height = figure.get_size_inches()
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
     for columns in range(min(len(handles), 8), 0, -1):
-        ordered = [one for n in range(columns) for one in handles[n::columns]] if by_row else handles
-        labels = ["\n".join(textwrap.wrap(str(one.get_label()), ENTRY)) for one in ordered]
+        ordered = [handle for column in range(columns) for handle in handles[column::columns]] if by_row else handles
+        labels = ["\n".join(textwrap.wrap(str(handle.get_label()), ENTRY)) for handle in ordered]
         legend = figure.legend(
             ordered, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=size,
             title=None if title is None else wrapped(title, width - 0.4, size), title_fontsize=size,
@@ -93,7 +93,7 @@ def legend_below(
 
 
 def name_layers(axes: Axes, speeds: Mapping[int, float]) -> None:
-    """Name on the upper edge the layers of the static exits at their speed-ups, as many as fit.
+    """Write the layers of the static exits on the upper edge at their speed-ups, as many as fit.
 
     Args:
         axes: Axes whose horizontal axis is the layer speed-up.
@@ -101,11 +101,11 @@ def name_layers(axes: Axes, speeds: Mapping[int, float]) -> None:
     """
     if not speeds:
         return
-    room = 0.035 * (max(speeds.values()) - min(speeds.values()))
+    least_distance = 0.035 * (max(speeds.values()) - min(speeds.values()))
     apart: dict[int, float] = {}
     deepest = max(speeds)
     for layer, speed in sorted(speeds.items(), key=lambda item: (item[0] != deepest, item[0])):
-        if all(abs(speed - taken) >= room for taken in apart.values()):
+        if all(abs(speed - taken) >= least_distance for taken in apart.values()):
             apart[layer] = speed
     upper = axes.secondary_xaxis("top")
     named = sorted(apart)
@@ -115,7 +115,7 @@ def name_layers(axes: Axes, speeds: Mapping[int, float]) -> None:
 
 
 def widen(axes: Axes, least: float) -> None:
-    """Give the vertical axis a range of at least `least`."""
+    """Extend the range of the vertical axis to at least `least`."""
     low, high = axes.get_ylim()
     if high - low < least:
         axes.set_ylim((low + high - least) / 2, (low + high + least) / 2)

@@ -1,4 +1,4 @@
-"""Quality over measured speed, beside the speed-ups that layers and FLOPs promise."""
+"""Quality over measured speed-up, beside the speed-ups computed from layers and FLOPs."""
 
 from __future__ import annotations
 
@@ -14,31 +14,29 @@ from acl_lightning.figures.style import FAINT, INK, STYLES, plain
 
 def measured_speed_figure(
     quality: Mapping[str, float],
-    promised: Mapping[str, Mapping[str, float]],
+    computed: Mapping[str, Mapping[str, float]],
     measured: Mapping[str, Mapping[str, tuple[float, float, float]]],
     *,
     metric: str,
     title: str,
 ) -> Figure:
-    """Draw each operating point at its quality: hollow where layers and FLOPs promise it, filled where it was measured.
-
-    Nothing is written and no display is needed.
+    """Draw the computed speed-ups of each operating point as hollow markers and the measured ones as filled markers.
 
     Args:
-        quality: operating point -> quality, a fraction.
-        promised: operating point -> convention -> speed-up.
-        measured: mode -> operating point -> median, smallest and largest speed-up over the plain model.
-        metric: name of the quality, for the axis.
-        title: task, device.
+        quality: Operating point -> quality (a fraction).
+        computed: Operating point -> cost convention -> computed speed-up.
+        measured: Mode of the runtime -> operating point -> median, smallest and largest speed-up over the plain model.
+        metric: Name of the quality, for the axis.
+        title: Task and device.
     """
     figure = Figure(figsize=(7.2, 4.6), layout="constrained")
     axes = figure.add_subplot()
     axes.axvline(1.0, color=FAINT, linestyle=(0, (6, 4)), linewidth=1.0, label="plain model", zorder=1)
-    conventions = dict.fromkeys(name for speeds in promised.values() for name in speeds)
+    conventions = dict.fromkeys(name for speeds in computed.values() for name in speeds)
     for marker, convention in zip("sDX*", conventions, strict=False):
         axes.plot(
-            [speeds[convention] for speeds in promised.values()],
-            [100 * quality[name] for name in promised],
+            [speeds[convention] for speeds in computed.values()],
+            [100 * quality[name] for name in computed],
             marker,
             markersize=7,
             markerfacecolor="none",
@@ -70,19 +68,19 @@ def measured_speed_figure(
     plain(axes, grid="both")
     handles, _ = axes.get_legend_handles_labels()
     legend_below(figure, handles)
-    _name_points(axes, quality, promised, measured)
+    _name_points(axes, quality, computed, measured)
     return figure
 
 
 def _name_points(
     axes: Axes,
     quality: Mapping[str, float],
-    promised: Mapping[str, Mapping[str, float]],
+    computed: Mapping[str, Mapping[str, float]],
     measured: Mapping[str, Mapping[str, tuple[float, float, float]]],
 ) -> None:
-    """Name each operating point at its fastest marker."""
+    """Write the name of each operating point beside its fastest marker."""
     speeds = {
-        name: [*promised[name].values(), *(speed for mode in measured.values() for speed in mode.get(name, ()))]
+        name: [*computed[name].values(), *(speed for mode in measured.values() for speed in mode.get(name, ()))]
         for name in quality
     }
     labels = [PointLabel(name, max(speeds[name]), 100 * value) for name, value in quality.items()]

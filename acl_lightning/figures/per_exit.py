@@ -13,7 +13,7 @@ from acl_lightning.figures.style import FILL, INK, STYLES, plain
 #: Width of the figure and of the title of a panel, in inches.
 WIDTH, PANEL = 7.6, 3.3
 
-#: Least range of the axis of the quality, in percent.
+#: Smallest range of the axis of the quality, in percent.
 LEAST_RANGE = 5.0
 
 
@@ -33,7 +33,7 @@ def per_exit_figure(
         layers: Layer of each exit, ascending.
         qualities: Metric -> its value (a fraction) at each exit if all samples leave there.
         shares: Share of the samples that leave at each exit.
-        mean_layer_by_grade: Difficulty grade -> mean exit layer; the panel is left out where difficulty is unknown.
+        mean_layer_by_grade: Difficulty grade -> mean exit layer; the panel is left out if it is empty or None.
         operating_point: Operating point at which `shares` and `mean_layer_by_grade` were measured.
         title: Task, split and number of samples.
         counts_by_grade: Difficulty grade -> number of samples, written below the bars.
@@ -52,7 +52,7 @@ def per_exit_figure(
 
 
 def share_text(share: float) -> str:
-    """Return a share as a whole number of percent, "<1" for one that is not 0 but would be rounded to it.
+    """Return a share as a whole number of percent; shares above 0 that would be rounded to 0 are "<1".
 
     >>> share_text(0.004), share_text(0.0), share_text(0.126)
     ('<1', '0', '13')

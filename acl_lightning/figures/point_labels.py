@@ -1,4 +1,4 @@
-"""Names of points, written where they cover no marker."""
+"""Placement of text labels beside points."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from numpy.typing import NDArray
 from acl_lightning.figures.layout import INCH
 from acl_lightning.figures.style import FAINT, INK
 
-#: Distances (points) from the edge of a marker to the edge of its label that are tried, and the directions.
+#: Candidate distances (points) between the edges of a marker and its label, and candidate directions (radians).
 DISTANCES = (1, 4, 8, 14, 22, 34, 50)
 DIRECTIONS = tuple(math.radians(90 + 22.5 * n) for n in range(16))
 
-#: Half the side (points) of the square that a marker covers, and of the ring around a point that has a label.
+#: Half the side (points) of the square that a marker covers, and of the square of a labelled point.
 MARKER, RING = 3.5, 6.5
 
 
 class PointLabel(NamedTuple):
-    """A text that names a point.
+    """A label of a point.
 
     Attributes:
-        text: The name.
-        x: Place of the point, in data units.
-        y: Place of the point, in data units.
+        text: Text of the label.
+        x: Horizontal position of the point in data units.
+        y: Vertical position of the point in data units.
         color: Colour of the text.
     """
 
@@ -51,20 +51,20 @@ def place_labels(
     ring: float = RING,
     size: float = 9,
 ) -> list[Annotation]:
-    """Write each label beside its point, where it covers no marker, no other label and as little of a line as possible.
+    """Write each label beside its point so that it covers no marker, no other label and as few lines as possible.
 
-    Everything else must have been drawn, the limits and the legend included. A label that finds no room beside its
-    point is further away, joined to it by a thin line.
+    Call it after everything else is drawn, including the limits and the legend. A label that does not fit beside its
+    point is written further away and connected to it by a thin line.
 
     Args:
-        axes: Where to write.
-        labels: In order of importance.
-        markers: Points that must stay visible, in data units; those of the labels are included anyway.
+        axes: Axes to write to.
+        labels: Labels in the order of importance.
+        markers: Further points, in data units, that must stay visible; the points of the labels always stay visible.
         ring: Half the side (points) of the square that the marker of a labelled point covers.
         size: Font size.
 
     Returns:
-        The texts.
+        The text objects, in the order of `labels`.
     """
     labels = [label for label in labels if math.isfinite(label.x) and math.isfinite(label.y)]
     figure = axes.figure
@@ -98,9 +98,9 @@ def place_labels(
 def _best_offset(
     text: Annotation, taken: Sequence[Bbox], lines: NDArray[np.float64], inside: Bbox, ring: float, scale: float
 ) -> tuple[tuple[float, float], Bbox]:
-    """Return the offset (points) from the point to the text's centre with the least cover, and the text's box there."""
-    box = Text.get_window_extent(text)  # without the line to the point
-    found: tuple[float, tuple[float, float], Bbox] | None = None
+    """Return the offset (points) of the text's centre from its point that covers least, and the box of the text."""
+    box = Text.get_window_extent(text)  # without the connecting line
+    best: tuple[float, tuple[float, float], Bbox] | None = None
     for distance in DISTANCES:
         for angle in DIRECTIONS:
             x = math.cos(angle) * (distance + ring + box.width / scale / 2)
@@ -110,10 +110,10 @@ def _best_offset(
             covered = sum(moved.overlaps(other) for other in taken)
             crossed = int(((lines > moved.min) & (lines < moved.max)).all(axis=1).sum())
             cost = 1e5 * outside + 1e3 * covered + crossed + 0.7 * distance
-            if found is None or cost < found[0]:
-                found = (cost, (x, y), moved)
-    assert found is not None
-    return found[1], found[2]
+            if best is None or cost < best[0]:
+                best = (cost, (x, y), moved)
+    assert best is not None
+    return best[1], best[2]
 
 
 def _gap(offset: tuple[float, float], box: Bbox, scale: float) -> float:
@@ -124,7 +124,7 @@ def _gap(offset: tuple[float, float], box: Bbox, scale: float) -> float:
 
 
 def _squares(axes: Axes, points: Iterable[tuple[float, float]], reach: float) -> list[Bbox]:
-    """Return the squares of half the side `reach` (pixels) around the points; coinciding points have one."""
+    """Return squares of half side `reach` (pixels) around the points, a single square for coinciding points."""
     finite = [point for point in points if np.isfinite(point).all()]
     centres = axes.transData.transform(np.array(finite).reshape(-1, 2)).round(1)
     return [Bbox([(x - reach, y - reach), (x + reach, y + reach)]) for x, y in np.unique(centres, axis=0)]

@@ -1,22 +1,27 @@
-"""From many dimensions to two: principal components, and t-SNE where scikit-learn is installed."""
+"""Projections of vectors to two dimensions: principal components and t-SNE."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+#: Vectors as rows, (n, D).
 Vectors = NDArray[np.float64]
 
 
 def principal_components(vectors_nD: Vectors, others_mD: Vectors) -> tuple[Vectors, Vectors, float]:
-    """Project on the two directions in which `vectors_nD` vary most.
+    """Project vectors on the first two principal components of `vectors_nD`.
 
-    The map is found from `vectors_nD` alone; `others_mD` go through the same one. Signs are fixed: the largest loading
-    of each direction is positive. Directions without any variance give the coordinate 0.
+    The signs are fixed: the largest loading of each component is positive. Coordinates along components without
+    variance are 0.
+
+    Args:
+        vectors_nD: Vectors that determine the components.
+        others_mD: Further vectors to project.
 
     Returns:
-        The coordinates (n, 2) and (m, 2), and the share of the variance of `vectors_nD` that the two directions hold
-        (NaN where there is none).
+        The coordinates (n, 2) and (m, 2), and the share of the variance of `vectors_nD` along the two components
+        (NaN without variance).
     """
     mean_D = vectors_nD.mean(axis=0)
     _, sigma, directions = np.linalg.svd(vectors_nD - mean_D, full_matrices=False)
@@ -39,12 +44,19 @@ def has_tsne() -> bool:
 
 
 def tsne(vectors_nD: Vectors, others_mD: Vectors, seed: int = 0) -> tuple[Vectors, Vectors] | None:
-    """Embed both jointly with t-SNE (van der Maaten & Hinton 2008), perplexity 30 or a third of the rows if less.
+    """Embed both sets of vectors jointly with t-SNE (van der Maaten & Hinton, 2008).
 
-    Distances between groups and sizes of groups mean little in the result; neighbourhoods do.
+    The perplexity is 30, or a third of the number of vectors if that is smaller. The result preserves neighbourhoods;
+    distances between groups and the sizes of groups are not meaningful.
+
+    Args:
+        vectors_nD: First set of vectors.
+        others_mD: Second set of vectors.
+        seed: Seed of the optimisation.
 
     Returns:
-        The coordinates (n, 2) and (m, 2); None without scikit-learn, with fewer than 4 rows, or where all are equal.
+        The coordinates (n, 2) and (m, 2); None without scikit-learn, with fewer than 4 vectors, or if all
+        vectors are equal.
     """
     rows = np.concatenate([vectors_nD, others_mD])
     if not has_tsne() or len(rows) < 4 or not np.ptp(rows, axis=0).any():
@@ -52,8 +64,8 @@ def tsne(vectors_nD: Vectors, others_mD: Vectors, seed: int = 0) -> tuple[Vector
     from sklearn.manifold import TSNE  # noqa: PLC0415 - optional
 
     start = principal_components(rows, rows[:0])[0]
-    start *= 1e-4 / max(float(start[:, 0].std()), 1e-12)  # the scale that its authors start from
+    start *= 1e-4 / max(float(start[:, 0].std()), 1e-12)  # initial scale of the publication
     perplexity = min(30.0, (len(rows) - 1) / 3)
-    found = TSNE(init=start.astype(np.float32), perplexity=perplexity, random_state=seed).fit_transform(rows)
-    points: Vectors = np.asarray(found, dtype=np.float64)
+    embedded = TSNE(init=start.astype(np.float32), perplexity=perplexity, random_state=seed).fit_transform(rows)
+    points: Vectors = np.asarray(embedded, dtype=np.float64)
     return points[: len(vectors_nD)], points[len(vectors_nD) :]

@@ -1,4 +1,4 @@
-"""Reliability diagrams: accuracy over confidence, for each exit."""
+"""Reliability diagrams: accuracy over confidence of each exit."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from matplotlib.lines import Line2D
 from acl_lightning.figures.layout import add_title, legend_below
 from acl_lightning.figures.style import FAINT, INK, STYLES, plain
 
-#: (mean confidence, accuracy, number of samples) of the bins of an exit; the first two as fractions.
+#: Mean confidence (a fraction), accuracy (a fraction) and number of samples of each bin of an exit.
 Bins = Sequence[tuple[float, float, int]]
 
-#: Bins of fewer samples are merged with their neighbour: the accuracy of three samples says nothing.
+#: Smallest number of samples of a bin; smaller bins are merged with a neighbour.
 LEAST_SAMPLES = 10
 
-#: Diameter of the marker of a bin that holds all samples, and least diameter, in points.
+#: Diameter (points) of the marker of a bin with all samples, and smallest diameter.
 LARGEST, SMALLEST = 13.0, 3.0
 
 
 def reliability_figure(
     before: Mapping[int, Bins], after: Mapping[int, Bins], errors: Mapping[int, tuple[float, float]], *, title: str
 ) -> Figure:
-    """Draw accuracy over confidence for each exit, without and with its temperature; the diagonal is perfect.
+    """Draw accuracy over confidence for each exit, before and after calibration; the diagonal is perfect calibration.
 
-    The area of a marker is the number of samples in its bin. Bins of fewer than `LEAST_SAMPLES` are merged.
+    The area of a marker is proportional to the number of samples in its bin. Bins of fewer than `LEAST_SAMPLES` samples
+    are merged.
 
     Args:
-        before: Layer -> bins of the logits; empty bins left out.
-        after: Layer -> bins of the logits divided by the exit's temperature.
+        before: Layer -> non-empty bins before calibration.
+        after: Layer -> non-empty bins after division of the logits by the temperature of the exit.
         errors: Layer -> expected calibration error before and after, as fractions.
         title: Task, split and number of samples.
     """
@@ -58,7 +59,7 @@ def reliability_figure(
     for axes in panels[::columns]:
         axes.set_ylabel("accuracy (%)", fontsize=9)
     for axes in panels[:columns]:
-        lowest = [one for one in panels[panels.index(axes) :: columns] if one.axison][-1]
+        lowest = [panel for panel in panels[panels.index(axes) :: columns] if panel.axison][-1]
         lowest.set_xlabel("confidence (%)", fontsize=9)
         lowest.tick_params(labelbottom=True)
     add_title(figure, f"{title}; expected calibration error (%) of each exit, before \u2192 after calibration")
@@ -71,16 +72,17 @@ def reliability_figure(
 
 
 def merge_small_bins(bins: Bins, least: int = LEAST_SAMPLES) -> list[tuple[float, float, int]]:
-    """Return bins of at least `least` samples, where there are so many: neighbours are merged from the first on.
+    """Merge neighbouring bins, from the first on, until every bin has at least `least` samples.
 
-    The confidence and accuracy of a merged bin are the means over its samples.
+    The confidence and the accuracy of a merged bin are the means over its samples. If there are fewer than `least`
+    samples, a single bin is returned.
 
     >>> merge_small_bins([(0.5, 1.0, 3), (0.7, 0.5, 9), (0.9, 1.0, 20), (1.0, 0.0, 1)])
     [(0.65, 0.625, 12), (0.9047619047619048, 0.9523809523809523, 21)]
     """
     merged: list[list[tuple[float, float, int]]] = [[]]
-    for one in bins:
-        merged[-1].append(one)
+    for part in bins:
+        merged[-1].append(part)
         if sum(count for _, _, count in merged[-1]) >= least:
             merged.append([])
     rest = merged.pop()
@@ -88,17 +90,17 @@ def merge_small_bins(bins: Bins, least: int = LEAST_SAMPLES) -> list[tuple[float
         merged[-1] += rest
     elif rest:
         merged = [rest]
-    found = []
+    means = []
     for group in merged:
         total = sum(count for _, _, count in group)
         confidence = sum(confidence * count for confidence, _, count in group) / total
-        found.append((confidence, sum(accuracy * count for _, accuracy, count in group) / total, total))
-    return found
+        means.append((confidence, sum(accuracy * count for _, accuracy, count in group) / total, total))
+    return means
 
 
 def _draw(axes: Axes, bins: Bins, color: str, marker: str, line: str) -> None:
     total = sum(count for _, _, count in bins)
-    confidences, accuracies = [100 * one[0] for one in bins], [100 * one[1] for one in bins]
+    confidences, accuracies = [100 * part[0] for part in bins], [100 * part[1] for part in bins]
     axes.plot(confidences, accuracies, color=color, linestyle=line, linewidth=1.2, zorder=2)
     areas = [max(SMALLEST**2, LARGEST**2 * count / total) for _, _, count in bins]
     axes.scatter(confidences, accuracies, s=areas, color=color, marker=marker, linewidth=0, alpha=0.85, zorder=3)

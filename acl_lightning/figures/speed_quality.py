@@ -1,4 +1,4 @@
-"""Quality over speed: exit criteria, static exits and recommended points."""
+"""Speed-quality curves of exit criteria, with static exits and recommended operating points."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from acl_lightning.figures.layout import legend_below, name_layers, widen, wrapp
 from acl_lightning.figures.point_labels import PointLabel, place_labels
 from acl_lightning.figures.style import FAINT, INK, Style, criterion_styles, plain
 
-#: (layer speed-up, quality as a fraction).
+#: Layer speed-up and quality (a fraction).
 Point = tuple[float, float]
 
-#: Least range of the axis of the quality, in percent, and of the speed-up.
+#: Smallest range of the axis of the quality, in percent, and of the speed-up.
 LEAST_QUALITY_RANGE = 5.0
 LEAST_SPEED_RANGE = 1.0
 
-#: The majority class is named, but not drawn, where it would take more than this part of the axis.
+#: Largest empty part of the axis; the majority class is drawn only if it does not exceed it.
 MOST_EMPTY = 0.5
 
 
@@ -36,20 +36,20 @@ def speed_quality_figure(
 ) -> Figure:
     """Draw a curve per criterion, the static exits, full depth, the majority class and the recommended points.
 
-    Criteria with the same points are one curve that has all their names. The recommended points are named beside their
-    rings and described in the legend; the upper edge names the layers of the static exits.
+    Criteria with the same points share a curve. The recommended points are named beside their rings and described in
+    the legend; the layers of the static exits are written on the upper edge.
 
     Args:
         curves: Criterion -> points in the order of their thresholds.
-        static: Layer -> point if all samples leave there; the deepest is full depth.
+        static: Layer -> point if all samples leave there; the deepest layer is full depth.
         recommended: Name -> point.
         metric: Name of the quality, for the axis.
         title: Task, split and number of samples.
         intervals: Name of a recommended point -> low and high bound (fractions) of its quality's 95 % interval.
-        majority: Quality (a fraction) of always predicting the most frequent class; None where it is not known.
+        majority: Quality (a fraction) of always predicting the most frequent class; None if it is not known.
 
     Returns:
-        A figure that belongs to no window.
+        The figure, without a window.
     """
     assert static
     figure = Figure(figsize=(7.2, 4.8), layout="constrained")
@@ -81,7 +81,7 @@ def _percent(point: Point) -> Point:
 
 
 def _distinct_curves(curves: Mapping[str, Sequence[Point]]) -> dict[tuple[str, ...], list[Point]]:
-    """Names of the criteria that share their points -> the points, each once."""
+    """Return names of the criteria that share their points -> the distinct points."""
     names_of: dict[frozenset[Point], list[str]] = {}
     for name, points in curves.items():
         names_of.setdefault(frozenset(points), []).append(name)
@@ -89,7 +89,7 @@ def _distinct_curves(curves: Mapping[str, Sequence[Point]]) -> dict[tuple[str, .
 
 
 def _by_point(recommended: Mapping[str, Point]) -> dict[Point, list[str]]:
-    """Point -> names of the recommendations that share it, slow points first."""
+    """Return point -> names of the recommendations that share it, in ascending order of speed."""
     names_at: dict[Point, list[str]] = {}
     for name, point in recommended.items():
         names_at.setdefault(point, []).append(name)
@@ -97,7 +97,7 @@ def _by_point(recommended: Mapping[str, Point]) -> dict[Point, list[str]]:
 
 
 def _marked(points: Sequence[Point]) -> Sequence[Point]:
-    """The points of a curve that have a marker: about twelve."""
+    """Return the points of a curve that have a marker, about twelve."""
     return points[:: max(1, len(points) // 12)]
 
 
@@ -138,7 +138,7 @@ def _draw_recommended(
 
 
 def _draw_majority(axes: Axes, quality: float) -> Artist:
-    """Draw the quality of the majority class, or name it where the curves would be squeezed to show it."""
+    """Draw the quality of the majority class, or only name it in the legend if it is far below the curves."""
     low, high = axes.get_ylim()
     text = f"majority class: {quality:.1f} %"
     if low - quality > MOST_EMPTY * (high - low):
@@ -158,7 +158,7 @@ def _label(axes: Axes, metric: str, title: str) -> None:
 
 
 def _widen(axes: Axes) -> None:
-    """Give both axes a least range: the points of a model with one exit, or of one quality, differ by nothing."""
+    """Extend both axes to a smallest range: a model with a single exit has a single point."""
     low, high = axes.dataLim.intervalx
     if 0 <= high - low < LEAST_SPEED_RANGE / 10:
         middle = (low + high) / 2

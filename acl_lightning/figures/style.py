@@ -1,4 +1,4 @@
-"""Colours, markers and lines of all figures: series differ by marker and line as well as by colour."""
+"""Colours, markers and lines of all figures. Series differ by marker and line as well as by colour."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ from matplotlib.axes import Axes
 
 @dataclass(frozen=True)
 class Style:
-    """Colour, marker and dashes of one curve."""
+    """Style of a curve.
+
+    Attributes:
+        color: Matplotlib colour.
+        marker: Matplotlib marker.
+        line: Matplotlib line style.
+    """
 
     color: str
     marker: str
     line: Literal["-", "--", "-.", ":"]
 
 
-#: As many as a sweep has criteria. Okabe and Ito's colours but yellow, and a purple: distinct to colour-blind readers;
-#: in greyscale line and marker tell them apart.
+#: Styles of the criteria of a sweep: the colours of Okabe and Ito without yellow, and a purple, which colour-blind
+#: readers can distinguish. In greyscale they differ by line and marker.
 STYLES = (
     Style("#0072B2", "o", "-"),
     Style("#D55E00", "^", "--"),
@@ -34,15 +40,15 @@ INK = "#222222"
 FAINT = "#737373"
 FILL = "#9DB9CE"
 
-#: Exit criteria in the order of their styles: a criterion looks the same in every figure.
+#: Exit criteria in the order of their styles, so that a criterion has the same style in every figure.
 CRITERIA = ("confidence", "entropy", "margin", "patience", "pcee", "fpabee", "learnt_gate")
 
-#: Prefix of the name of a criterion that reads calibrated logits; it has the style of the criterion without it.
+#: Prefix of the names of calibrated criteria, which have the style of the criterion without calibration.
 CALIBRATED = "calibrated_"
 
 
 def distinct_styles(count: int) -> list[Style]:
-    """Return `count` styles; no two are equal in colour and marker up to 64."""
+    """Return `count` styles; up to 64, every combination of colour and marker is unique."""
     number = len(STYLES)
     return [
         Style(STYLES[n % number].color, STYLES[(n + n // number) % number].marker, STYLES[(n + n // number) % 4].line)
@@ -51,7 +57,7 @@ def distinct_styles(count: int) -> list[Style]:
 
 
 def criterion_styles(names: Sequence[str]) -> dict[str, Style]:
-    """Return the style of each criterion: known criteria have a fixed style, others get the ones that are left."""
+    """Return name -> style: known criteria have a fixed style, other criteria the remaining styles."""
     known = {name: name.removeprefix(CALIBRATED) for name in names if name.removeprefix(CALIBRATED) in CRITERIA}
     styles = {name: STYLES[CRITERIA.index(criterion)] for name, criterion in known.items()}
     spare = [style for style in distinct_styles(len(STYLES) + len(names)) if style not in styles.values()]
@@ -59,7 +65,7 @@ def criterion_styles(names: Sequence[str]) -> dict[str, Style]:
 
 
 def plain(axes: Axes, *, grid: str = "y") -> None:
-    """Remove the upper and right side of the frame and draw a light grid."""
+    """Remove the upper and right side of the frame, and draw a light grid along the axis `grid`."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)
     axes.tick_params(color=FAINT, labelcolor=INK)

@@ -1,4 +1,4 @@
-"""Training loss, its terms and the learning rates over the optimiser steps."""
+"""Training loss, validation quality and learning rates over the optimiser steps."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from matplotlib.ticker import MaxNLocator
 from acl_lightning.figures.layout import add_title, legend_below, widen
 from acl_lightning.figures.style import INK, Style, distinct_styles, plain
 
-#: (optimiser step, value); a value that is not finite leaves a gap.
+#: Optimiser step and value; a value that is not finite leaves a gap.
 Series = Sequence[tuple[int, float]]
 
-#: Least range of the axis of the quality, in percent.
+#: Smallest range of the axis of the quality, in percent.
 LEAST_QUALITY_RANGE = 5.0
 
 
@@ -25,13 +25,13 @@ def training_figure(
 ) -> Figure:
     """Draw the losses, the quality on the selection split and the learning rates below each other.
 
-    A panel without values is left out. One value is drawn as a marker.
+    A panel without values is left out. A single value is drawn as a marker.
 
     Args:
         losses: Name -> training loss at every logged step.
         learning_rates: Group of parameters -> its learning rate.
         validation: Name -> quality (a fraction) at every validation.
-        title: Task and what was trained.
+        title: Task and objective.
     """
     panels = {
         "training loss": losses,
@@ -40,21 +40,23 @@ def training_figure(
     }
     shown = {label: series for label, series in panels.items() if any(series.values())}
     figure = Figure(figsize=(7.2, 1.0 + 2.0 * max(1, len(shown))), layout="constrained")
-    axes = list(figure.subplots(max(1, len(shown)), 1, squeeze=False, sharex=True).flat)
+    panels_axes = list(figure.subplots(max(1, len(shown)), 1, squeeze=False, sharex=True).flat)
     styles = iter(distinct_styles(sum(len(series) for series in shown.values())))
     handles = []
-    for one, (label, series) in zip(axes, shown.items(), strict=False):
+    for axes, (label, series) in zip(panels_axes, shown.items(), strict=False):
         for name, points in series.items():
-            handles += _draw(one, name, points, next(styles))
-        one.set_ylabel(label)
-        one.ticklabel_format(axis="y", scilimits=(-3, 4))
-        plain(one, grid="both")
+            handles += _draw(axes, name, points, next(styles))
+        axes.set_ylabel(label)
+        axes.ticklabel_format(axis="y", scilimits=(-3, 4))
+        plain(axes, grid="both")
         if label == "quality (%)":
-            widen(one, LEAST_QUALITY_RANGE)
+            widen(axes, LEAST_QUALITY_RANGE)
     if not shown:
-        axes[0].text(0.5, 0.5, "no values were logged", transform=axes[0].transAxes, ha="center", color=INK)
-    axes[-1].set_xlabel("optimiser step")
-    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        panels_axes[0].text(
+            0.5, 0.5, "no values were logged", transform=panels_axes[0].transAxes, ha="center", color=INK
+        )
+    panels_axes[-1].set_xlabel("optimiser step")
+    panels_axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.align_ylabels()
     add_title(figure, title)
     legend_below(figure, handles)

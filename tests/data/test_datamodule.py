@@ -1,3 +1,5 @@
+"""Settings, splits and loaders of the GLUE data module."""
+
 import datasets
 import pytest
 import torch
@@ -5,7 +7,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from lightning.pytorch import LightningModule, Trainer
 
 from acl_lightning.data.datamodule import GLUEDataModule
-from acl_lightning.data.tables import TASKS
+from acl_lightning.data.tasks import TASKS
 from acl_lightning.errors import UserError
 
 
@@ -28,7 +30,7 @@ def column(loader, name):
 # --- construction -----------------------------------------------------------------------------------------------------
 
 
-def test_facts_are_there_before_anything_is_read(monkeypatch):
+def test_task_attributes_are_known_before_any_file_is_read(monkeypatch):
     monkeypatch.setattr("acl_lightning.data.datamodule.load_tokenizer", None)
     module = GLUEDataModule("SST-2", root="/nowhere", tokenizer="no/such-model")
     assert module.info is TASKS["sst2"]
@@ -54,7 +56,7 @@ def test_facts_are_there_before_anything_is_read(monkeypatch):
         ({"synthetic_rows": 0}, "--data.synthetic_rows of at least 1"),
     ],
 )
-def test_contradictions_are_refused_at_construction(settings, message):
+def test_invalid_settings_are_refused_at_construction(settings, message):
     with pytest.raises(UserError, match=message):
         GLUEDataModule(**settings)
 
@@ -63,7 +65,7 @@ def test_contradictions_are_refused_at_construction(settings, message):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task(synthetic, task):
+def test_batches_and_loaders_of_every_task(synthetic, task):
     module = synthetic(task=task, batch_size=16, eval_batch_size=16)
     module.prepare_data()
     module.setup("fit")
@@ -99,25 +101,25 @@ def test_batches_hold_the_texts_and_labels_of_their_index(synthetic):
             assert int(label) == source[int(index)]["label"]
 
 
-def test_selection_halves_are_stratified_and_follow_the_seed_only(synthetic):
-    chosen = {}
+def test_the_selection_split_is_stratified_and_depends_on_the_seed_only(synthetic):
+    selection = {}
     for key, settings in {"a": {}, "b": {"eval_batch_size": 5}, "c": {"predict_split": "validation"}}.items():
         (loader,) = as_list(synthetic(task="sst2", **settings).val_dataloader())
-        chosen[key] = column(loader, "selection")
+        selection[key] = column(loader, "selection")
         labels = torch.tensor(column(loader, "labels"))
-        half = torch.tensor(chosen[key])
-        assert int(labels[half].sum()) in {7, 8}
-        assert int(labels[~half].sum()) in {7, 8}
-    assert chosen["a"] == chosen["b"] == chosen["c"]
+        selected = torch.tensor(selection[key])
+        assert int(labels[selected].sum()) in {7, 8}
+        assert int(labels[~selected].sum()) in {7, 8}
+    assert selection["a"] == selection["b"] == selection["c"]
 
 
 def test_shuffle_seed_changes_the_order_and_nothing_else(synthetic):
-    one, two = synthetic(shuffle_seed=1), synthetic(shuffle_seed=2)
-    orders = [column(module.train_dataloader(), "index") for module in (one, two)]
+    first, second = synthetic(shuffle_seed=1), synthetic(shuffle_seed=2)
+    orders = [column(module.train_dataloader(), "index") for module in (first, second)]
     assert orders[0] != orders[1]
     assert sorted(orders[0]) == sorted(orders[1])
-    assert one.texts("train", 5) == two.texts("train", 5)
-    assert column(one.val_dataloader(), "selection") == column(two.val_dataloader(), "selection")
+    assert first.texts("train", 5) == second.texts("train", 5)
+    assert column(first.val_dataloader(), "selection") == column(second.val_dataloader(), "selection")
     assert column(synthetic(seed=3).train_dataloader(), "index") == column(
         synthetic(seed=3, shuffle_seed=3).train_dataloader(), "index"
     )
@@ -145,7 +147,7 @@ def test_a_stage_loads_only_its_splits(synthetic, monkeypatch):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_workers_change_nothing(synthetic, workers):
+def test_batches_do_not_depend_on_the_number_of_workers(synthetic, workers):
     module = synthetic(num_workers=workers, batch_size=50)
     assert column(module.train_dataloader(), "index") == column(synthetic(batch_size=50).train_dataloader(), "index")
 
@@ -153,7 +155,7 @@ def test_workers_change_nothing(synthetic, workers):
 # --- local and hub ----------------------------------------------------------------------------------------------------
 
 
-def test_local_files(tmp_path):
+def test_official_files_are_read_from_the_root(tmp_path):
     (tmp_path / "RTE").mkdir()
     rows = "".join(f"{n}\tthe film is {n}\tit is {n}\t{'not_' * (n % 2)}entailment\n" for n in range(10))
     for name in ("train.tsv", "dev.tsv"):
@@ -171,7 +173,7 @@ def test_local_files(tmp_path):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_hub_columns_become_the_canonical_ones(tmp_path, monkeypatch, task):
+def test_hub_columns_are_renamed_to_the_canonical_names(tmp_path, monkeypatch, task):
     info = TASKS[task]
 
     def load_dataset(path, name, *, split, cache_dir):
@@ -197,14 +199,14 @@ def test_hub_columns_become_the_canonical_ones(tmp_path, monkeypatch, task):
     assert "selection" not in predicted
 
 
-def test_offline_says_so_and_names_the_remedies(tmp_path, monkeypatch):
+def test_a_missing_connection_is_reported_with_its_remedies(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match=r"nyu-mll/glue \(rte\) .*no connection.*--data.root.*--data.source=synthetic"):
+    with pytest.raises(UserError, match=r"nyu-mll/glue \(rte\) .*no connection.*data.root.*data.source to synthetic"):
         GLUEDataModule("rte", cache_dir=str(tmp_path)).setup("fit")
 
 
 @pytest.mark.parametrize("task", ["rte", "cola", "sst2"])
-def test_real_data(glue_root, tmp_path, task):
+def test_real_data_are_loaded(glue_root, tmp_path, task):
     if not (glue_root / TASKS[task].directory).is_dir():
         pytest.skip(f"no {TASKS[task].directory} below ACL_LIGHTNING_GLUE")
     module = GLUEDataModule(task, root=str(glue_root), train_rows=100, cache_dir=str(tmp_path))
@@ -219,7 +221,7 @@ def test_real_data(glue_root, tmp_path, task):
 
 
 class Recorder(LightningModule):
-    """Notes the rows of every step."""
+    """A module that records the rows of every step."""
 
     def __init__(self):
         super().__init__()
@@ -263,7 +265,7 @@ def test_lightning_runs_every_row_once(synthetic, tmp_path, stage, task):
 
 
 @pytest.mark.filterwarnings("ignore:.*overfit_batches")
-def test_overfitting_sees_the_same_rows_in_every_epoch(synthetic, tmp_path):
+def test_overfit_batches_trains_on_the_same_rows_in_every_epoch(synthetic, tmp_path):
     recorder = Recorder()
     trainer(tmp_path, overfit_batches=2, max_epochs=2).fit(recorder, datamodule=synthetic())
     trained = [rows for rows in recorder.seen if isinstance(rows, list)]
@@ -277,6 +279,6 @@ def test_the_rank_comes_from_the_trainer(synthetic):
     alone, second = synthetic(batch_size=32), synthetic(batch_size=16)
     second.trainer = Two()
     whole = [batch["index"].tolist() for batch in alone.train_dataloader()]
-    half = [batch["index"].tolist() for batch in second.train_dataloader()]
-    assert half == [rows[len(rows) // 2 :] for rows in whole]
+    shard = [batch["index"].tolist() for batch in second.train_dataloader()]
+    assert shard == [rows[len(rows) // 2 :] for rows in whole]
     assert second.train_batches_per_epoch(2) == alone.train_batches_per_epoch(1)

@@ -1,3 +1,5 @@
+"""Tokenisation, its cache, and padded batches."""
+
 import time
 
 import datasets
@@ -25,7 +27,7 @@ def rows_of(**columns):
 # --- tokenising -------------------------------------------------------------------------------------------------------
 
 
-def test_tokens_are_the_tokenizers_own(tokenizer, tmp_path):
+def test_tokens_equal_those_of_the_tokenizer(tokenizer, tmp_path):
     rows = rows_of(sentence1=["a film", ""], sentence2=["NA", 'it is "dull"'], label=[0, 1])
     tokens = tokenize(rows, tokenizer, ("sentence1", "sentence2"), 128, tmp_path)
     expected = tokenizer(rows["sentence1"][:], rows["sentence2"][:])
@@ -33,7 +35,7 @@ def test_tokens_are_the_tokenizers_own(tokenizer, tmp_path):
     assert tokens[:] == {name: expected[name] for name in ("input_ids", "token_type_ids")} | lengths
 
 
-def test_truncates_the_longer_text_of_a_pair(tokenizer, tmp_path):
+def test_truncation_shortens_the_longer_text_of_a_pair(tokenizer, tmp_path):
     rows = rows_of(sentence1=["film " * 50], sentence2=["dull dull"])
     tokens = tokenize(rows, tokenizer, ("sentence1", "sentence2"), 16, tmp_path)
     (ids,) = tokens["input_ids"][:]
@@ -42,7 +44,7 @@ def test_truncates_the_longer_text_of_a_pair(tokenizer, tmp_path):
     assert ids.count(tokenizer.convert_tokens_to_ids("dull")) == 2
 
 
-def test_the_second_time_it_reads_the_cache(tokenizer, tmp_path, monkeypatch):
+def test_the_second_call_reads_the_cache(tokenizer, tmp_path, monkeypatch):
     texts = [f"sentence number {number}" for number in range(3000)]
     first = tokenize(rows_of(sentence=texts), tokenizer, ("sentence",), 32, tmp_path)
     files = list(tmp_path.iterdir())
@@ -59,7 +61,7 @@ def _never(*_args, **_kwargs):
 
 
 @pytest.mark.parametrize("change", ["text", "length", "tokenizer"])
-def test_the_cache_is_not_used_for_anything_else(tokenizer, tmp_path, change):
+def test_other_texts_lengths_and_tokenizers_have_their_own_cache_file(tokenizer, tmp_path, change):
     tokenize(rows_of(sentence=["a b c d e f g h i"]), tokenizer, ("sentence",), 8, tmp_path)
     text, length, other = "a b c d e f g h i", 8, tokenizer
     if change == "text":
@@ -75,14 +77,14 @@ def test_the_cache_is_not_used_for_anything_else(tokenizer, tmp_path, change):
     assert tokens["input_ids"][:] == [other(text, truncation=True, max_length=length)["input_ids"]]
 
 
-def test_small_data_show_no_progress_bar_and_the_setting_is_restored(tokenizer, tmp_path, capsys):
+def test_few_rows_show_no_progress_bar_and_the_setting_is_restored(tokenizer, tmp_path, capsys):
     datasets.enable_progress_bars()
     tokenize(rows_of(sentence=["a"]), tokenizer, ("sentence",), 8, tmp_path)
     assert "Tokenising" not in capsys.readouterr().err
     assert not datasets.are_progress_bars_disabled()
 
 
-def test_tokenizer_mistakes(tmp_path):
+def test_unusable_tokenizers_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"--data.max_length up to 512 .*found 513"):
         load_tokenizer(MINILM, 513)
     with pytest.raises(UserError, match=r"a tokenizer at --data.tokenizer 'no/such-model'; found OSError"):
@@ -98,18 +100,18 @@ def test_tokenizer_mistakes(tmp_path):
     lists=st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=9), min_size=1, max_size=12),
     data=st.data(),
 )
-def test_batches_are_padded_to_their_longest_row(lists, data):
+def test_batches_are_padded_to_the_longest_row(lists, data):
     encoded = EncodedRows(rows_of(input_ids=lists), {"input_ids": 0}, {"index": torch.arange(len(lists))})
-    chosen = data.draw(st.lists(st.integers(0, len(lists) - 1), min_size=1, max_size=6))
-    batch = encoded.__getitems__(chosen)
-    width = max(len(lists[row]) for row in chosen)
-    assert batch["input_ids"].tolist() == [lists[row] + [0] * (width - len(lists[row])) for row in chosen]
-    assert batch["attention_mask"].sum(dim=1).tolist() == [len(lists[row]) for row in chosen]
-    assert batch["index"].tolist() == chosen
+    rows = data.draw(st.lists(st.integers(0, len(lists) - 1), min_size=1, max_size=6))
+    batch = encoded.__getitems__(rows)
+    width = max(len(lists[row]) for row in rows)
+    assert batch["input_ids"].tolist() == [lists[row] + [0] * (width - len(lists[row])) for row in rows]
+    assert batch["attention_mask"].sum(dim=1).tolist() == [len(lists[row]) for row in rows]
+    assert batch["index"].tolist() == rows
     assert batch["input_ids"].dtype == batch["attention_mask"].dtype == torch.long
 
 
-def test_agrees_with_the_tokenizers_own_padding(tokenizer, tmp_path):
+def test_padding_equals_that_of_the_tokenizer(tokenizer, tmp_path):
     texts = ["a film", "the film was not half as dull as they said", ""]
     tokens = tokenize(rows_of(sentence=texts), tokenizer, ("sentence",), 128, tmp_path).remove_columns(NUM_TOKENS)
     batch = EncodedRows(tokens, {"input_ids": tokenizer.pad_token_id, "token_type_ids": 0}, {}).__getitems__([0, 1, 2])
@@ -118,12 +120,12 @@ def test_agrees_with_the_tokenizers_own_padding(tokenizer, tmp_path):
     assert all(torch.equal(batch[name], expected[name]) for name in expected)
 
 
-def test_padding_values_are_those_given():
+def test_the_padding_value_is_used():
     encoded = EncodedRows(rows_of(input_ids=[[5], [6, 7]]), {"input_ids": 1}, {})
     assert encoded.__getitems__([0, 1])["input_ids"].tolist() == [[5, 1], [6, 7]]
 
 
-def test_one_row():
+def test_a_single_row_has_no_padding_and_no_batch_dimension():
     encoded = EncodedRows(rows_of(input_ids=[[5], [6, 7]]), {"input_ids": 0}, {"labels": torch.tensor([0, 1])})
     assert {name: value.tolist() for name, value in encoded[1].items()} == {
         "input_ids": [6, 7],

@@ -1,7 +1,9 @@
+"""Reader of the official TSV files."""
+
 import pytest
 
 from acl_lightning.data.glue_files import read_split
-from acl_lightning.data.tables import TASKS
+from acl_lightning.data.tasks import TASKS
 from acl_lightning.errors import UserError
 
 MNLI_HEAD = (
@@ -17,7 +19,7 @@ def write(root, directory, name, text):
     return root
 
 
-# One row of each official file layout: task, split, directory, file, content, what is read.
+# An example of each official file layout: task, split, directory, file, content, expected rows.
 LAYOUTS = [
     (
         "cola",
@@ -97,14 +99,14 @@ LAYOUTS = [
 
 
 @pytest.mark.parametrize(("task", "split", "directory", "name", "content", "rows"), LAYOUTS)
-def test_official_layouts(tmp_path, task, split, directory, name, content, rows):
+def test_every_official_layout_is_read(tmp_path, task, split, directory, name, content, rows):
     columns = read_split(write(tmp_path, directory, name, content), TASKS[task], split)
     assert list(zip(*columns.values(), strict=True)) == rows
     labelled = TASKS[task].files[split].label is not None
     assert tuple(columns) == (*TASKS[task].text_columns, *(["label"] if labelled else []))
 
 
-def test_every_task_has_a_layout_here():
+def test_the_layouts_cover_every_task():
     assert {task for task, *_ in LAYOUTS} == set(TASKS)
 
 
@@ -125,7 +127,7 @@ RTE_HEAD = "index\tsentence1\tsentence2\tlabel\n"
         (RTE_HEAD, r"rows in .*train.tsv; found none"),
     ],
 )
-def test_malformed_files_say_where(tmp_path, content, message):
+def test_the_error_of_a_malformed_file_names_the_line(tmp_path, content, message):
     with pytest.raises(UserError, match=message):
         read_split(write(tmp_path, "RTE", "train.tsv", content), TASKS["rte"], "train")
 
@@ -137,7 +139,7 @@ def test_a_score_must_be_a_finite_number(tmp_path, score):
         read_split(root, TASKS["stsb"], "train")
 
 
-def test_only_the_official_qqp_training_file_may_have_short_rows(tmp_path):
+def test_short_rows_are_skipped_in_the_qqp_training_file_only(tmp_path):
     head = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
     write(tmp_path, "QQP", "dev.tsv", head + "0\t1\t2\tcut\n")
     write(tmp_path, "QQP", "train.tsv", head + "0\t1\t2\tA\tB\t1\tmore\n")
@@ -147,18 +149,18 @@ def test_only_the_official_qqp_training_file_may_have_short_rows(tmp_path):
         read_split(tmp_path, TASKS["qqp"], "train")
 
 
-def test_missing_directory_and_file_name_what_is_there(tmp_path):
-    with pytest.raises(UserError, match=r"the directory .*RTE; found none\. Point --data.root"):
+def test_the_error_of_a_missing_file_lists_the_existing_files(tmp_path):
+    with pytest.raises(UserError, match=r"the directory .*RTE; found none\. Set data.root"):
         read_split(tmp_path, TASKS["rte"], "train")
     write(tmp_path, "RTE", "dev.tsv", RTE_HEAD)
     with pytest.raises(UserError, match=r"the file .*train.tsv; found only dev.tsv"):
         read_split(tmp_path, TASKS["rte"], "train")
 
 
-def test_not_utf8(tmp_path):
+def test_a_file_that_is_not_utf8_is_refused(tmp_path):
     write(tmp_path, "RTE", "train.tsv", RTE_HEAD)
     (tmp_path / "RTE" / "train.tsv").write_bytes(RTE_HEAD.encode() + b"0\tcaf\xe9\tB\tentailment\n")
-    with pytest.raises(UserError, match=r"UTF-8 text in .*train.tsv; found byte 37 is not"):
+    with pytest.raises(UserError, match=r"UTF-8 text in .*train.tsv; found an invalid byte at position 37"):
         read_split(tmp_path, TASKS["rte"], "train")
 
 

@@ -1,3 +1,5 @@
+"""Grammar of the generated statements."""
+
 import re
 from random import Random
 
@@ -5,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acl_lightning.data import vocabulary
-from acl_lightning.data.grammar import GRADES, Place, Topic, statement
+from acl_lightning.data.synthetic import vocabulary
+from acl_lightning.data.synthetic.grammar import GRADES, Place, Topic, statement
 
 TOPIC = Topic(Place("hotel", False), Place("museum", False), vocabulary.Scale(("lovely",), ("ugly",)), "last week")
 
 
 def meaning(text):
-    """Read a statement about TOPIC back, by rules of its own: is the hotel lovely?"""
+    """Whether a statement about TOPIC rates the hotel as lovely, by rules independent of the grammar."""
     clauses = re.split(r" but (?=.*was)|, | although | despite ", text)
     main = next(clause for clause in clauses if "the hotel" in clause and ("lovely" in clause or "ugly" in clause))
     predicate = main.split(" was ")[-1]
@@ -28,7 +30,7 @@ def meaning(text):
 
 
 @given(seed=st.integers(0, 10_000), good=st.booleans(), grade=st.integers(0, 4))
-def test_a_reader_of_its_own_finds_the_truth_value(seed, good, grade):
+def test_an_independent_parser_recovers_the_truth_value(seed, good, grade):
     text = statement(Random(seed), TOPIC, good, grade)
     assert meaning(text) == good, text
 
@@ -40,14 +42,14 @@ def test_negation_and_contrast_use_the_same_words_for_both_values(seed, grade):
     assert good != bad
 
 
-def test_plural_places_agree():
+def test_plural_places_have_a_plural_copula():
     plural = Topic(Place("hotel", True), Place("museum", True), TOPIC.scale, TOPIC.time)
     text = statement(Random(0), plural, True, 0)
     assert "the hotels" in text
     assert " were " in text
 
 
-def test_swapped_exchanges_the_roles_and_keeps_the_rest():
+def test_swapping_exchanges_the_places_only():
     swapped = TOPIC.swapped()
     assert (swapped.judged, swapped.landmark) == (TOPIC.landmark, TOPIC.judged)
     assert swapped.swapped() == TOPIC

@@ -1,3 +1,5 @@
+"""Generated samples: format, balance, and the difficulty for models that only see words."""
+
 from collections import Counter
 from hashlib import sha256
 
@@ -7,9 +9,8 @@ from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from acl_lightning.data import vocabulary
-from acl_lightning.data.synthetic import generate_split
-from acl_lightning.data.tables import TASKS
+from acl_lightning.data.synthetic import generate_split, vocabulary
+from acl_lightning.data.tasks import TASKS
 
 CLASSIFICATION = [info for info in TASKS.values() if not info.is_regression]
 
@@ -20,7 +21,7 @@ def sentences(info, split, size=1500, seed=0):
 
 
 @pytest.mark.parametrize("info", TASKS.values(), ids=TASKS)
-def test_shape_of_the_task_half_easy_rows_and_even_classes(info):
+def test_rows_have_the_format_of_the_task_and_balanced_grades_and_classes(info):
     columns = generate_split(info, "train", 300, 0)
     assert set(columns) == {*info.text_columns, "label", "difficulty"}
     assert all(len(values) == 300 for values in columns.values())
@@ -49,15 +50,15 @@ def test_sentences_are_short(info):
     assert max(lengths) <= 25
 
 
-def test_function_of_the_arguments_alone():
+def test_rows_depend_on_the_arguments_only():
     info = TASKS["rte"]
     columns = generate_split(info, "train", 50, 3)
     assert columns == generate_split(info, "train", 50, 3)
     assert columns != generate_split(info, "train", 50, 4)
 
 
-def test_pinned_rows():
-    """Published results name a seed: the rows behind it stay what they are, in every process and on every platform."""
+def test_the_rows_of_a_seed_do_not_change():
+    """Published results name a seed, so its rows must be the same in every version, process and platform."""
     columns = {name: generate_split(info, "validation", 100, 0) for name, info in TASKS.items()}
     assert columns["sst2"]["sentence"][:2] == [
         "the office by the classroom was simply boring this week .",
@@ -74,7 +75,7 @@ def test_vocabulary_is_large_and_unambiguous():
 
 
 class BagOfWords:
-    """The best that words alone can do: presence in each sentence, in both, how many in both, and the lengths."""
+    """A classifier of the words in each sentence, the words in both sentences, their number, and the lengths."""
 
     def __init__(self, info, columns):
         self.info = info
@@ -96,7 +97,7 @@ class BagOfWords:
 
 
 @pytest.mark.parametrize("info", CLASSIFICATION, ids=lambda info: info.name)
-def test_words_alone_solve_the_plain_grade_and_no_other(info):
+def test_bags_of_words_solve_only_the_plain_grade(info):
     model = BagOfWords(info, generate_split(info, "train", 5000, 0))
     plain, *hard = model.accuracy(generate_split(info, info.validation_splits[0], 4000, 0))
     chance = 1 / info.num_labels
@@ -106,7 +107,7 @@ def test_words_alone_solve_the_plain_grade_and_no_other(info):
 
 
 @pytest.mark.parametrize("info", CLASSIFICATION, ids=lambda info: info.name)
-def test_length_and_the_first_and_last_word_do_not_tell_the_label(info):
+def test_length_and_first_and_last_word_are_independent_of_the_label(info):
     columns = generate_split(info, "train", 6000, 0)
     for name in info.text_columns:
         for grade in range(1, 5):

@@ -1,4 +1,4 @@
-"""Damaged caches of token ids: each kind is detected, built again once with a warning, and then read as before."""
+"""Detection and repair of damaged caches of token ids and of downloaded rows."""
 
 import hashlib
 import warnings
@@ -51,12 +51,12 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_file_is_built_again_once(read, tmp_path, damage):
+def test_a_damaged_file_is_rebuilt_once(read, tmp_path, damage):
     expected = read()
     (path,) = tmp_path.glob("tokens-*.arrow")
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
-    with pytest.warns(UserWarning, match=rf"the token cache {path} is damaged .*built again") as caught:
+    with pytest.warns(UserWarning, match=rf"the token cache {path} is damaged .*rebuilt") as caught:
         assert read() == expected
     assert len(caught) == 1
     assert path.read_bytes() == whole
@@ -66,8 +66,8 @@ def test_a_damaged_file_is_built_again_once(read, tmp_path, damage):
 
 
 @pytest.mark.parametrize("damage", [DAMAGES["truncated"], DAMAGES["other columns"]], ids=["truncated", "other columns"])
-def test_a_damaged_file_with_its_own_checksum_is_noticed_too(read, tmp_path, damage):
-    """The disk may have been full when the file was written."""
+def test_a_damaged_file_with_a_matching_checksum_is_detected(read, tmp_path, damage):
+    """This happens if the disk is full while the file is written."""
     expected = read()
     (path,) = tmp_path.glob("tokens-*.arrow")
     path.write_bytes(damage(path.read_bytes()))
@@ -77,8 +77,8 @@ def test_a_damaged_file_with_its_own_checksum_is_noticed_too(read, tmp_path, dam
 
 
 @pytest.mark.parametrize("checksum", [None, "", "deadbeef"])
-def test_a_lost_or_damaged_checksum(read, tmp_path, checksum):
-    """Without a checksum the file is that of a process that was stopped, which is no damage."""
+def test_a_missing_or_damaged_checksum_rebuilds_the_file(read, tmp_path, checksum):
+    """A file without a checksum was left by a stopped process; it is rebuilt without a warning."""
     expected = read()
     (path,) = tmp_path.glob("tokens-*.sha256")
     text = path.read_text()
@@ -92,7 +92,7 @@ def test_a_lost_or_damaged_checksum(read, tmp_path, checksum):
     assert path.read_text() == text
 
 
-def test_a_second_failure_is_one_line(read, tmp_path, monkeypatch):
+def test_a_second_failure_raises_a_user_error(read, tmp_path, monkeypatch):
     read()
     (path,) = tmp_path.glob("tokens-*.arrow")
     path.write_bytes(b"")
@@ -101,10 +101,10 @@ def test_a_second_failure_is_one_line(read, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Dataset, "map", full_disk)
-    message = rf"to write and read the token cache {path}; found No space left on device\. .*set data\.cache_dir"
+    message = rf"a readable and writable token cache {path}; found No space left on device\. .*set data\.cache_dir"
     with pytest.warns(UserWarning, match="is damaged"), pytest.raises(UserError, match=message):
         read()
-    # A file that comes out damaged is not written over and over.
+    # A file that is damaged after rebuilding is not rebuilt again.
     monkeypatch.setattr(Dataset, "map", lambda *_, **__: path.write_bytes(b"x"))
     with pytest.warns(UserWarning, match="is damaged"), pytest.raises(UserError, match="token cache"):
         read()
@@ -114,7 +114,7 @@ def test_a_second_failure_is_one_line(read, tmp_path, monkeypatch):
 
 
 def hub(monkeypatch, failures, rows=6):
-    """`load_dataset` that fails as often as told; what it was asked for."""
+    """Replace `load_dataset` by a function that fails `failures` times; return the list of its download modes."""
     calls = []
 
     def load_dataset(path, name, *, split, cache_dir, download_mode=None):
@@ -136,7 +136,7 @@ def test_damaged_rows_of_the_hub_are_prepared_again(tmp_path, monkeypatch):
     assert calls == [None, datasets.DownloadMode.REUSE_CACHE_IF_EXISTS]
 
 
-def test_rows_of_the_hub_that_stay_damaged_are_one_line(tmp_path, monkeypatch):
+def test_rows_of_the_hub_that_remain_damaged_raise_a_user_error(tmp_path, monkeypatch):
     calls = hub(monkeypatch, failures=9)
     with (
         pytest.warns(UserWarning, match="are damaged"),

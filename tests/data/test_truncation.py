@@ -1,4 +1,4 @@
-"""The warning about truncated rows: its numbers, once per split, from the cache too."""
+"""Warning about truncated rows."""
 
 import re
 import warnings
@@ -27,14 +27,14 @@ def data(tmp_path):
 
 
 @pytest.mark.parametrize("run", ["tokenised", "from the cache"])
-def test_the_share_and_the_length_that_holds_95_percent(data, run):
-    """Rows of 3 to 102 tokens: 82 of 100 are longer than 20, and 97 holds 95."""
+def test_the_warning_names_the_share_and_the_recommended_length(data, run):
+    """Rows of 3 to 102 tokens: 82 of 100 are longer than 20, and 95 have at most 97."""
     if run == "from the cache":
         with pytest.warns(UserWarning, match="truncated"):
             data(20).setup("fit")
     module = data(20)
     message = r"82 of 100 rows \(82\.0 %\) of the split {} are truncated to data\.max_length = 20 tokens\. "
-    message += "Set data.max_length to 97 to hold 95 % of the rows"
+    message += "Set data.max_length to 97 to keep 95 % of the rows whole"
     with pytest.warns(UserWarning, match="truncated") as caught:
         module.setup("fit")
     texts = [str(warning.message) for warning in caught]
@@ -48,12 +48,12 @@ def test_the_share_and_the_length_that_holds_95_percent(data, run):
         module.setup("fit")  # once per split
 
 
-def test_few_long_rows_need_no_other_length(data):
-    with pytest.warns(UserWarning, match=r"2 of 100 rows \(2\.0 %\) .*= 100 tokens; 97 tokens hold 95 % of the rows"):
+def test_few_long_rows_give_no_recommendation(data):
+    with pytest.warns(UserWarning, match=r"2 of 100 rows \(2\.0 %\) .*= 100 tokens; 95 % of the rows have at most 97"):
         data(100).rows("train")
 
 
-def test_nothing_is_said_where_nothing_is_lost(data):
+def test_no_warning_without_truncated_rows(data):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         module = data(102)
@@ -61,9 +61,9 @@ def test_nothing_is_said_where_nothing_is_lost(data):
     assert module.truncation["train"].truncated == 0
 
 
-def test_texts_longer_than_the_tokenizer_allows():
+def test_no_length_beyond_that_of_the_tokenizer_is_recommended():
     with pytest.warns(
-        UserWarning, match=r"\(100\.0 %\).* 900 tokens would hold 95 % of the rows; the tokenizer allows 512"
+        UserWarning, match=r"\(100\.0 %\).* 95 % of the rows have at most 900 tokens; the tokenizer allows 512"
     ):
         Truncation.measure([900] * 3, 128).warn("test", 512)
     with pytest.warns(UserWarning, match=r"1 of 5000 rows \(less than 0\.1 %\)"):

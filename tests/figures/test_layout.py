@@ -167,11 +167,11 @@ def test_embedding_map(classes, columns, monkeypatch):
 
 def test_measured_speed():
     quality = {"full_depth": 0.9, "drop0": 0.9, "drop1": 0.89, "drop2": 0.881, "speed2": 0.885}
-    promised = {name: {"layers": 1 + 0.4 * n, "FLOPs": 0.97 + 0.4 * n} for n, name in enumerate(quality)}
+    computed = {name: {"layers": 1 + 0.4 * n, "FLOPs": 0.97 + 0.4 * n} for n, name in enumerate(quality)}
     measured = {
         mode: {name: (1 + 0.3 * n, 0.9 + 0.3 * n, 1.1 + 0.3 * n) for n, name in enumerate(quality)} for mode in "ab"
     }
-    check(measured_speed_figure(quality, promised, measured, metric="accuracy", title=TITLE))
+    check(measured_speed_figure(quality, computed, measured, metric="accuracy", title=TITLE))
 
 
 @pytest.mark.parametrize("points", [0, 1, 50])

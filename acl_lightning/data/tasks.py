@@ -1,4 +1,4 @@
-"""The nine GLUE tasks as one static table: names, labels, metrics, splits, and where each column lives on disk."""
+"""Table of the nine GLUE tasks: names, labels, metrics, splits, and the columns of their files."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ TWO_TEXTS = ("sentence1", "sentence2")
 
 @dataclass(frozen=True)
 class SplitFile:
-    """One file of the official TSV download.
+    """Layout of a file of the official TSV download.
 
     Attributes:
-        name: file name inside the task's directory.
-        text: the file's names of the text columns, in the order of `TaskInfo.text_columns`.
-        label: the file's name of the label column; None when the split is unlabelled.
-        columns: the column names of a file that has no header line; None when its first line is the header.
-        skips_short_rows: drop rows that have too few fields instead of refusing the file.
+        name: File name inside the directory of the task.
+        text: Names of the text columns in the file, in the order of `TaskInfo.text_columns`.
+        label: Name of the label column in the file; None if the split is unlabelled.
+        columns: Column names of a file without a header line; None if the first line is the header.
+        skips_short_rows: Whether rows with too few fields are skipped instead of raising an error.
     """
 
     name: str
@@ -31,18 +31,20 @@ class SplitFile:
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """Everything about a GLUE task that is known without reading a file.
+    """Properties of a GLUE task that are known without reading a file.
 
     Attributes:
-        name: key in `TASKS`, also the configuration name of the hub dataset.
-        text_columns: canonical names, the same for every source: ("sentence",) or ("sentence1", "sentence2").
-        hub_columns: the hub's names of the same columns.
-        label_names: in the order of the hub's class indices; empty for regression.
-        metrics: the official ones, primary first, among accuracy, f1, matthews, pearson, spearman.
-        directory: directory of the official TSV download.
-        file_labels: the strings that stand for class 0, 1, … in the TSV files; empty for regression.
-        files: split name -> file. Splits are named as on the hub: MNLI has `validation_matched` and
-            `validation_mismatched`, and two test splits likewise.
+        name: Key in `TASKS`, and name of the configuration of the hub data set.
+        text_columns: Canonical names of the text columns, the same for every source: ("sentence",) or
+            ("sentence1", "sentence2").
+        hub_columns: Names of the text columns on the hub, in the same order.
+        label_names: Names of the classes in the order of the class indices; empty for regression.
+        metrics: Official metrics, primary first, among accuracy, f1, matthews, pearson, spearman.
+        directory: Directory of the task in the official TSV download.
+        file_labels: Strings of class 0, 1, … in the TSV files; empty for regression.
+        files: Split name -> layout of its file. Splits are named as on the hub: MNLI has `validation_matched`,
+            `validation_mismatched`, `test_matched` and `test_mismatched`.
+        hub_dataset: Id of the data set on the hub.
     """
 
     name: str
@@ -72,24 +74,26 @@ class TaskInfo:
 
     @property
     def validation_splits(self) -> tuple[str, ...]:
-        """Names of the labelled evaluation splits: two for MNLI, one for the others."""
+        """Names of the labelled evaluation splits: two for MNLI, one for the other tasks."""
         return tuple(split for split in self.files if split.startswith("validation"))
 
     def split(self, name: str) -> str:
-        """Resolve a split name; `validation` and `test` stand for MNLI's matched half.
+        """Return the full name of a split; for MNLI, `validation` and `test` mean the matched splits.
 
         Raises:
-            UserError: the task has no such split.
+            UserError: The task has no such split.
         """
         if name in self.files:
             return name
         if name in {"validation", "test"}:
             return f"{name}_matched"
-        raise UserError(f"a split of {self.name}: {', '.join(self.splits)}", repr(name), "Choose one of them.")
+        raise UserError(
+            f"a split of {self.name}: {', '.join(self.splits)}", repr(name), "Set data.predict_split to one of them."
+        )
 
 
 def _files(*evaluation: str, label: str, text: tuple[str, ...]) -> dict[str, SplitFile]:
-    """Train, one validation (dev) and one test file per suffix in `evaluation`, all with a header; test unlabelled."""
+    """Return a training file, and a validation (dev) and an unlabelled test file per suffix, all with a header."""
     files = {"train": SplitFile("train.tsv", text, label)}
     files |= {f"validation{suffix}": SplitFile(f"dev{suffix}.tsv", text, label) for suffix in evaluation}
     files |= {f"test{suffix}": SplitFile(f"test{suffix}.tsv", text) for suffix in evaluation}
@@ -152,8 +156,8 @@ _TABLE = (
         metrics=("f1", "accuracy"),
         directory="QQP",
         file_labels=("0", "1"),
-        # The official training file has a few questions with a line break inside: each leaves two short rows. The hub's
-        # copy leaves them out, so we do.
+        # A few questions of the official training file contain a line break, which makes two short rows. The copy on
+        # the hub omits them, and so does this reader.
         files=_files("", label="is_duplicate", text=_QQP_TEXT)
         | {"train": SplitFile("train.tsv", _QQP_TEXT, "is_duplicate", skips_short_rows=True)},
     ),
@@ -204,12 +208,12 @@ TASKS: dict[str, TaskInfo] = {info.name: info for info in _TABLE}
 
 
 def task_info(name: str) -> TaskInfo:
-    """Look a task up by its name in any common spelling: `sst2`, `SST-2`, `sst_2`, `RTE`.
+    """Return a task by its name in any common spelling: `sst2`, `SST-2`, `sst_2`, `RTE`.
 
     Raises:
-        UserError: not a GLUE task; the message lists the nine.
+        UserError: The name is not that of a GLUE task; the message lists all tasks.
     """
     info = TASKS.get(name.lower().replace("-", "").replace("_", ""))
     if info is None:
-        raise UserError(f"a GLUE task: {', '.join(TASKS)}", repr(name), "Choose one of them as --data.task.")
+        raise UserError(f"a GLUE task: {', '.join(TASKS)}", repr(name), "Set data.task to one of them.")
     return info

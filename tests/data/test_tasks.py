@@ -1,10 +1,12 @@
+"""Table of the GLUE tasks."""
+
 import pytest
 
-from acl_lightning.data.tables import TASKS, task_info
+from acl_lightning.data.tasks import TASKS, task_info
 from acl_lightning.errors import UserError
 
 
-def test_the_nine_tasks():
+def test_the_table_has_the_nine_tasks():
     assert set(TASKS) == {"cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"}
     assert all(name == info.name for name, info in TASKS.items())
 
@@ -23,7 +25,7 @@ def test_the_nine_tasks():
         ("wnli", ("not_entailment", "entailment"), ("accuracy",)),
     ],
 )
-def test_labels_in_the_order_of_the_hub_and_official_metrics(name, labels, metrics):
+def test_labels_are_in_the_order_of_the_hub_and_metrics_are_official(name, labels, metrics):
     info = task_info(name)
     assert (info.label_names, info.metrics) == (labels, metrics)
     assert info.num_labels == (len(labels) or 1)
@@ -31,7 +33,7 @@ def test_labels_in_the_order_of_the_hub_and_official_metrics(name, labels, metri
     assert len(info.file_labels) == len(labels)
 
 
-def test_every_task_has_labelled_train_and_validation_and_unlabelled_test():
+def test_only_test_splits_are_unlabelled():
     for info in TASKS.values():
         for split, file in info.files.items():
             assert (file.label is None) == split.startswith("test"), (info.name, split)
@@ -47,11 +49,11 @@ def test_mnli_has_two_validation_splits():
 
 
 @pytest.mark.parametrize(("spelling", "name"), [("SST-2", "sst2"), ("sst_2", "sst2"), ("STS-B", "stsb")])
-def test_common_spellings(spelling, name):
+def test_common_spellings_are_accepted(spelling, name):
     assert task_info(spelling).name == name
 
 
-def test_unknown_task_and_split_list_the_known_ones():
+def test_the_errors_of_unknown_tasks_and_splits_list_the_known_names():
     with pytest.raises(UserError, match=r"cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli; found 'imdb'"):
         task_info("imdb")
     with pytest.raises(UserError, match=r"a split of rte: train, validation, test; found 'dev'"):

@@ -1,8 +1,4 @@
-"""Generated data in the shape of the nine GLUE tasks, with the difficulty of every sample known.
-
-Our own construction. Use it to try a method without a download, and to see whether early exits spend their layers on
-the samples that need them: `difficulty` says which those are.
-"""
+"""Generator of samples in the format of the nine GLUE tasks, with a known difficulty of every sample."""
 
 from __future__ import annotations
 
@@ -13,28 +9,35 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from acl_lightning.data import vocabulary as words
-from acl_lightning.data.grammar import Place, Topic, statement
-from acl_lightning.data.tables import TaskInfo
+from acl_lightning.data.synthetic import vocabulary as words
+from acl_lightning.data.synthetic.grammar import Place, Topic, statement
+from acl_lightning.data.tasks import TaskInfo
 
-#: Which pairs of nouns a split may name: (i + j) % 4 of their positions in the list. So splits share no sentence.
+#: Split -> remainders (i + j) % 4 of the positions i, j of the two nouns of a topic, so that splits share no sentence.
 SPLIT_RESIDUES = {"train": (0, 1), "validation": (2,), "test": (3,)}
 
-#: Grades in turn: half of the rows are easy, as in real data, and every harder grade has an eighth.
+#: Grades in the order of generation: half of the rows are easy, like in real data, and an eighth has each other grade.
 GRADE_CYCLE = (0, 1, 0, 2, 0, 3, 0, 4)
 
+#: (generator, function that draws a topic, grade, label) -> texts of a sample.
 Builder = Callable[[Random, Callable[[], Topic], int, int], tuple[str, ...]]
 
 
 def generate_split(info: TaskInfo, split: str, size: int, seed: int) -> dict[str, list[Any]]:
     """Generate `size` different rows of a split.
 
-    Half of the rows have grade 0, an eighth each of the others; within a grade the classes are spread evenly. The rows
-    are in random order. The result is a function of the arguments alone, on every platform.
+    Half of the rows have grade 0, and an eighth has each other grade; within a grade the classes are balanced. The rows
+    are in random order. The result depends on the arguments only, on every platform.
+
+    Args:
+        info: Task whose format the rows have.
+        split: Name of the split, an element of `info.splits`.
+        size: Number of rows.
+        seed: Seed of the rows.
 
     Returns:
-        Column name -> values: the task's text columns, `label` (class index; score 0 to 5 for STS-B) and `difficulty`
-        (0 to 4, see `grammar.statement`).
+        Column name -> values: the text columns of the task, `label` (class index, or score 0 to 5 for STS-B) and
+        `difficulty` (0 to 4, see `grammar.statement`).
     """
     random = Random(f"{info.name}/{split}/{seed}")
     build = BUILDERS[info.name]
@@ -59,7 +62,7 @@ def generate_split(info: TaskInfo, split: str, size: int, seed: int) -> dict[str
 
 def _attempts(random: Random, split: str, build: Builder, difficulty: int, label: int) -> Iterator[tuple[str, ...]]:
     for attempt in count():
-        assert attempt < 1000, "the grammar has run out of different sentences"
+        assert attempt < 1000, "the grammar has no further different sentences"
         yield build(random, lambda: _topic(random, split), difficulty, label)
 
 
@@ -69,7 +72,7 @@ def _topic(random: Random, split: str) -> Topic:
         first, second = random.sample(range(len(words.NOUNS)), k=2)
         if (first + second) % 4 in residues:
             break
-    # Both of one number: else the copula would tell which of them is judged.
+    # Both nouns have the same number, otherwise the copula would reveal which of them is judged.
     plural = random.random() < 0.5
     judged, landmark = (Place(words.NOUNS[position], plural) for position in (first, second))
     return Topic(judged, landmark, random.choice(words.SCALES), random.choice(words.TIMES))
@@ -96,7 +99,7 @@ def _bare_copula(tokens: list[str]) -> list[str]:
 
 
 def _late_determiner(tokens: list[str]) -> list[str]:
-    # The last one: a sentence that begins with its noun would give itself away.
+    # The last determiner: a sentence that begins with its noun would be recognised by its first word.
     return _exchanged(tokens, max(position for position, token in enumerate(tokens) if token == "the"))
 
 
@@ -113,7 +116,7 @@ def _exchanged(tokens: list[str], position: int) -> list[str]:
     return [*tokens[:position], tokens[position + 1], tokens[position], *tokens[position + 2 :]]
 
 
-#: How a sentence of each grade is made unacceptable. Only the first shows in the words themselves.
+#: Grade -> change that makes a sentence unacceptable. Only the first changes the set of words.
 CORRUPTIONS: tuple[Callable[[list[str]], list[str]], ...] = (
     _bare_copula,
     _late_determiner,
@@ -127,20 +130,20 @@ CORRUPTIONS: tuple[Callable[[list[str]], list[str]], ...] = (
 
 SAME, OPPOSITE, SWAPPED, UNRELATED = "same", "opposite", "swapped", "unrelated"
 
-#: STS-B: score and relation, in place of classes.
+#: Class -> score and relation of STS-B.
 SCORED = ((0.0, UNRELATED), (1.5, SWAPPED), (3.0, OPPOSITE), (5.0, SAME))
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Two sentences and how what they say of the judged place relates; a distractor in them plays no part.
+    """Builder of sentence pairs whose label depends on the relation of their statements.
 
     Attributes:
-        relations: class -> the relations that count as it, one drawn at random:
-            `same` (both say the same of the same place), `opposite` (the second says the opposite of it), `swapped`
-            (the second judges the landmark of the first, so nothing follows), `unrelated` (other places).
-        second_is_plain: whether the second sentence is always of grade 0, as a hypothesis is.
-        wording: how each sentence is wrapped.
+        relations: Class -> relations of this class, of which one is drawn at random: `same` (both sentences rate the
+            same place equally), `opposite` (they rate it oppositely), `swapped` (the second sentence rates the landmark
+            of the first, so nothing follows) or `unrelated` (different places).
+        second_is_plain: Whether the second sentence always has grade 0, like a hypothesis.
+        wording: Template of each sentence.
     """
 
     relations: tuple[tuple[str, ...], ...]
@@ -148,7 +151,7 @@ class Pairs:
     wording: str = "{} ."
 
     def __call__(self, random: Random, topic: Callable[[], Topic], grade: int, label: int) -> tuple[str, ...]:
-        """Build one pair; a grade 0 pair can be told by the words that its sentences share."""
+        """Build a pair; at grade 0 its class can be recognised by the words that both sentences share."""
         relation = random.choice(self.relations[label])
         first = topic()
         if grade == 0:
@@ -166,26 +169,26 @@ class Pairs:
 def _question_answer(random: Random, topic: Callable[[], Topic], grade: int, label: int) -> tuple[str, ...]:
     asked = topic()
     elsewhere = topic() if grade == 0 else asked.swapped()
-    told = asked if label == 0 else elsewhere
+    answered = asked if label == 0 else elsewhere
     where = f"{asked.judged.name} {random.choice(words.BESIDE)} {asked.landmark.name}"
     question = random.choice(
         ("what was said about {} ?", "what did the visitors think of {} ?", "what do you know about {} ?")
     )
-    return question.format(where), f"{statement(random, told, random.random() < 0.5, grade)} ."
+    return question.format(where), f"{statement(random, answered, random.random() < 0.5, grade)} ."
 
 
 _FOLLOWS = (SAME,)
-_DOES_NOT = (OPPOSITE, SWAPPED)
+_DOES_NOT_FOLLOW = (OPPOSITE, SWAPPED)
 
-#: Task -> how one sample of a given grade and class is built.
+#: Task -> builder of its samples.
 BUILDERS: dict[str, Builder] = {
     "cola": _acceptability,
     "sst2": _sentiment,
-    "mrpc": Pairs((_DOES_NOT, _FOLLOWS), second_is_plain=False),
+    "mrpc": Pairs((_DOES_NOT_FOLLOW, _FOLLOWS), second_is_plain=False),
     "stsb": Pairs(tuple((relation,) for _, relation in SCORED), second_is_plain=False),
-    "qqp": Pairs((_DOES_NOT, _FOLLOWS), second_is_plain=False, wording="is it true that {} ?"),
+    "qqp": Pairs((_DOES_NOT_FOLLOW, _FOLLOWS), second_is_plain=False, wording="is it true that {} ?"),
     "mnli": Pairs((_FOLLOWS, (SWAPPED,), (OPPOSITE,))),
     "qnli": _question_answer,
-    "rte": Pairs((_FOLLOWS, _DOES_NOT)),
-    "wnli": Pairs((_DOES_NOT, _FOLLOWS)),
+    "rte": Pairs((_FOLLOWS, _DOES_NOT_FOLLOW)),
+    "wnli": Pairs((_DOES_NOT_FOLLOW, _FOLLOWS)),
 }

@@ -1,4 +1,4 @@
-"""The words that the synthetic sentences are made of."""
+"""Vocabulary of the generated sentences."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Scale(NamedTuple):
-    """Words for the two ends of one quality: each of `good` asserts what each of `bad` denies."""
+    """Adjectives for the two ends of a quality; every word of `good` contradicts every word of `bad`."""
 
     good: tuple[str, ...]
     bad: tuple[str, ...]
@@ -16,7 +16,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-#: Places with a regular plural. The order is part of the data: it decides which pairs belong to which split.
+#: Places with a regular plural. The order must not change: it determines which pairs of nouns a split uses.
 NOUNS = _words(
     """
     hotel museum garden market theatre castle bridge station park school farm restaurant cinema hospital temple harbor

@@ -1,4 +1,4 @@
-"""Choosing rows so that the labels keep their shares."""
+"""Stratified random subsets of rows."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from random import Random
 
 
 def stratified_rows(labels: Sequence[float], size: int, seed: int) -> list[int]:
-    """Choose `size` rows at random such that every label keeps its share of them to within one row.
+    """Draw `size` rows at random so that every label keeps its share to within one row.
 
-    The rows left over after rounding down go to the labels with the largest remainders. Scores (STS-B) are grouped by
-    the nearest integer. A function of the arguments alone, on every platform.
+    After rounding down, the remaining rows go to the labels with the largest remainders. Scores (STS-B) are grouped by
+    the nearest integer. The result depends on the arguments only, on every platform.
 
     Args:
-        labels: one class index or score a row.
-        size: how many rows to choose, 0 to `len(labels)`.
-        seed: of the choice within each label.
+        labels: Class index or score of each row.
+        size: Number of rows to draw, 0 to `len(labels)`.
+        seed: Seed of the random draw within each label.
 
     Returns:
-        The chosen row numbers, ascending.
+        The row numbers, ascending.
     """
     assert 0 <= size <= len(labels)
     strata: dict[int, list[int]] = {}
@@ -28,7 +28,7 @@ def stratified_rows(labels: Sequence[float], size: int, seed: int) -> list[int]:
     left_over = size - sum(quotient for quotient, _ in shares.values())
     rounded_up = set(sorted(shares, key=lambda label: -shares[label][1])[:left_over])
     random = Random(f"rows/{seed}")
-    chosen: list[int] = []
+    drawn: list[int] = []
     for label, (quotient, _) in shares.items():
-        chosen += random.sample(strata[label], k=quotient + (label in rounded_up))
-    return sorted(chosen)
+        drawn += random.sample(strata[label], k=quotient + (label in rounded_up))
+    return sorted(drawn)

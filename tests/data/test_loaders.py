@@ -1,4 +1,4 @@
-"""Loader workers end with the process that started them, however it is killed and however they were started."""
+"""Worker processes of loaders: their end with the training process, and their seeds."""
 
 import os
 import signal
@@ -12,14 +12,14 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 from training_runs import in_processes, tiny_data
 
-from acl_lightning.data.workers import start_worker
+from acl_lightning.data.loaders import start_worker
 
 #: Start method -> number of workers; forked ones inherit each other's pipes.
 METHODS = {"fork": 2, "forkserver": 1, "spawn": 1}
 
 
 def read_and_die(method: str, directory: Path, *, watched: bool) -> None:
-    """Start workers, note their process ids, and die as in a power cut."""
+    """Start workers, write their process ids to a file, and kill this process."""
     init = partial(start_worker, rank=0) if watched else None
     loader = DataLoader(
         TensorDataset(torch.zeros(1000)),
@@ -35,7 +35,7 @@ def read_and_die(method: str, directory: Path, *, watched: bool) -> None:
 
 
 def alive(process: int) -> bool:
-    """Whether a process runs; one that ended but was not waited for does not."""
+    """Whether a process runs. A zombie does not run."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -44,19 +44,19 @@ def alive(process: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="reads process states from /proc")
 @pytest.mark.parametrize("method", METHODS)
-def test_workers_end_with_a_killed_trainer(method, tmp_path):
+def test_workers_end_when_the_training_process_is_killed(method, tmp_path):
     assert in_processes(partial(read_and_die, watched=True), method, tmp_path) == [-signal.SIGKILL]
     ids = [int(text) for text in (tmp_path / "ids").read_text().split()]
-    deadline = time.monotonic() + 4  # torch's own watch of the parent takes 5 s, and misses a fork server
+    deadline = time.monotonic() + 4  # torch compares the parent every 5 s, and does not notice with a fork server
     while any(alive(process) for process in ids) and time.monotonic() < deadline:
         time.sleep(0.05)
-    left = [process for process in ids if alive(process)]
-    for process in left:
+    remaining = [process for process in ids if alive(process)]
+    for process in remaining:
         os.kill(process, signal.SIGKILL)
-    assert left == []
+    assert remaining == []
 
 
-def test_the_loaders_start_their_workers_so(tiny_backbone):
+def test_the_data_module_starts_workers_with_start_worker(tiny_backbone):
     data = tiny_data(tiny_backbone, num_workers=1)
     for loader in (data.train_dataloader(), data.val_dataloader()):
         assert loader.worker_init_fn.func is start_worker
@@ -70,7 +70,7 @@ def drawn(rank: int) -> float:
     return float(np.random.rand())  # noqa: NPY002
 
 
-def test_workers_are_seeded_as_lightning_does(monkeypatch):
-    """`seed_everything(workers=True)` asks for it, and leaves loaders with a function of their own alone."""
+def test_workers_are_seeded_like_those_of_lightning(monkeypatch):
+    """`seed_everything(workers=True)` requests seeds, but only for loaders without a `worker_init_fn`."""
     monkeypatch.setenv("PL_SEED_WORKERS", "1")
     assert drawn(0) == drawn(0) != drawn(1)

@@ -1,3 +1,5 @@
+"""Order of the batches, their shards, and resuming in the middle of an epoch."""
+
 import pytest
 import torch
 from hypothesis import given
@@ -6,14 +8,15 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DistributedSampler, SequentialSampler
 
-from acl_lightning.data.batching import EpochSampler, ResumableLoader, ShardedBatchSampler
+from acl_lightning.data.loaders import ResumableLoader
+from acl_lightning.data.samplers import EpochSampler, ShardedBatchSampler
 from acl_lightning.errors import UserError
 
 ROWS, WORLD = st.integers(1, 60), st.integers(1, 4)
 
 
 class Rows(torch.utils.data.Dataset):
-    """Hands out batches of its own row numbers."""
+    """A data set whose batches are row numbers."""
 
     def __init__(self, size):
         self.size = size
@@ -38,10 +41,10 @@ def indices(batches):
 
 
 @given(rows=ROWS, seed=st.integers(0, 2**40), epoch=st.integers(0, 50))
-def test_epoch_order_is_a_permutation_and_a_function_of_seed_and_epoch(rows, seed, epoch):
+def test_the_order_is_a_permutation_that_depends_on_seed_and_epoch_only(rows, seed, epoch):
     sampler = EpochSampler(rows, seed)
     sampler.set_epoch(epoch)
-    torch.manual_seed(epoch)  # the global random state plays no part
+    torch.manual_seed(epoch)  # the order must not depend on it
     order = list(sampler)
     again = EpochSampler(rows, seed)
     again.set_epoch(epoch)
@@ -59,7 +62,7 @@ def test_seeds_and_epochs_give_different_orders():
     assert len(orders) == 9
 
 
-def test_the_order_does_not_consume_the_global_random_state():
+def test_the_order_does_not_change_the_global_random_state():
     before = torch.get_rng_state()
     list(EpochSampler(30, 0))
     assert torch.equal(before, torch.get_rng_state())
@@ -98,22 +101,22 @@ def test_length_is_the_number_of_batches(rows, batch_size, world_size):
             assert all(len(batch) == batch_size for batch in batches)
 
 
-def test_in_order_every_row_is_evaluated():
+def test_sequential_shards_cover_every_row():
     ranks = [list(ShardedBatchSampler(SequentialSampler(range(11)), 2, rank=r, world_size=3)) for r in range(3)]
     assert ranks == [[[0, 1], [6, 7]], [[2, 3], [8, 9]], [[4, 5], [10, 0]]]
 
 
-def test_sharding_twice_is_refused():
-    doubly = DistributedSampler(range(8), num_replicas=2, rank=0)
-    with pytest.raises(UserError, match=r"found a distributed sampler .* Set --trainer.use_distributed_sampler=false"):
-        ShardedBatchSampler(doubly, 2, rank=0, world_size=2)
+def test_a_distributed_sampler_is_refused():
+    sampler = DistributedSampler(range(8), num_replicas=2, rank=0)
+    with pytest.raises(UserError, match=r"found DistributedSampler.* Set trainer.use_distributed_sampler to false"):
+        ShardedBatchSampler(sampler, 2, rank=0, world_size=2)
 
 
 # --- resuming ---------------------------------------------------------------------------------------------------------
 
 
 @given(rows=ROWS, batch_size=st.integers(1, 7), epoch=st.integers(0, 3), data=st.data())
-def test_resumes_at_any_batch(rows, batch_size, epoch, data):
+def test_iteration_resumes_at_any_batch(rows, batch_size, epoch, data):
     first = loader(rows, batch_size)
     first.batch_sampler.sampler.set_epoch(epoch)
     stop = data.draw(st.integers(0, len(first)))
@@ -125,7 +128,7 @@ def test_resumes_at_any_batch(rows, batch_size, epoch, data):
         resumed.load_state_dict(state)
     resumed.batch_sampler.sampler.set_epoch(epoch)
     assert seen + indices(resumed) == indices(first)
-    assert indices(resumed) == indices(first)  # the place holds once
+    assert indices(resumed) == indices(first)  # the position applies once
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -141,7 +144,7 @@ def test_prefetched_batches_do_not_count(num_workers):
     del iterator
 
 
-def test_a_place_in_another_epoch_is_not_used():
+def test_a_position_in_another_epoch_is_not_used():
     first = loader()
     list(first)
     resumed = loader()
@@ -150,7 +153,7 @@ def test_a_place_in_another_epoch_is_not_used():
     assert len(indices(resumed)) == len(resumed)
 
 
-def test_the_length_stays_that_of_the_whole_epoch():
+def test_the_length_of_a_resumed_loader_is_that_of_the_epoch():
     resumed = loader()
     resumed.load_state_dict({**resumed.state_dict(), "batches": 3})
     assert len(resumed) == 6
@@ -160,24 +163,24 @@ def test_the_length_stays_that_of_the_whole_epoch():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"seed": 1}, "to resume with seed 0; found 1"),
-        ({"batch_size": 8}, "to resume with global_batch 4; found 8"),
-        ({"rows": 24}, "to resume with rows 23; found 24"),
+        ({"seed": 1}, "seed = 0, as in the checkpoint; found 1"),
+        ({"batch_size": 8}, "global_batch = 4, as in the checkpoint; found 8"),
+        ({"rows": 24}, "rows = 23, as in the checkpoint; found 24"),
     ],
 )
-def test_resuming_over_other_batches_is_refused(settings, message):
+def test_resuming_with_other_data_settings_is_refused(settings, message):
     with pytest.raises(UserError, match=message):
         loader(**settings).load_state_dict(loader().state_dict())
 
 
-def test_resuming_on_other_devices_with_the_same_global_batch():
+def test_resuming_with_another_number_of_processes_and_the_same_global_batch():
     state, other = loader(batch_size=4).state_dict(), loader(batch_size=2, world_size=2, rank=1)
     other.load_state_dict(state)
     assert other.state_dict() == state
 
 
 class Recorder(LightningModule):
-    """Notes which rows every step saw."""
+    """A module that records the rows of every step."""
 
     def __init__(self):
         super().__init__()
@@ -196,7 +199,7 @@ class Recorder(LightningModule):
 
 
 class SaveOften(Callback):
-    """Saves where users' callbacks do: after a batch, after validation, at the end of an epoch."""
+    """A callback that saves a checkpoint after every batch, validation and epoch."""
 
     def __init__(self, directory):
         self.directory = directory

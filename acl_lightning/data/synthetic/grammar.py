@@ -1,9 +1,9 @@
-"""A grammar of statements with a truth value: what is said of a place, and whether that is good or bad.
+"""Grammar of statements about places that are either good or bad, in five grades of difficulty.
 
-Five grades of difficulty. At grade 0 the adjective gives the answer. From grade 1 on every word of a sentence is, taken
-alone, independent of the answer: only the way the words are put together decides.
+At grade 0 the adjective determines the truth value. From grade 1 on, every single word of a sentence is independent of
+the truth value; only the structure of the sentence determines it.
 
-Meaning is two-valued: on one scale (`lovely … ugly`) what is not at one end is at the other.
+The meaning is binary: on a scale (`lovely … ugly`), a place that is not at one end is at the other.
 """
 
 from __future__ import annotations
@@ -12,31 +12,43 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
-from acl_lightning.data import vocabulary as words
-from acl_lightning.data.vocabulary import Scale
+from acl_lightning.data.synthetic import vocabulary as words
+from acl_lightning.data.synthetic.vocabulary import Scale
 
 
 @dataclass(frozen=True)
 class Place:
-    """A place, or several of a kind."""
+    """A place, or several places of a kind.
+
+    Attributes:
+        noun: Singular noun.
+        plural: Whether several places are meant.
+    """
 
     noun: str
     plural: bool
 
     @property
     def name(self) -> str:
-        """`the hotel`, `the hotels`."""
+        """Noun phrase: `the hotel` or `the hotels`."""
         return f"the {self.noun}s" if self.plural else f"the {self.noun}"
 
     @property
     def was(self) -> str:
-        """The copula that agrees."""
+        """Copula that agrees in number: `was` or `were`."""
         return "were" if self.plural else "was"
 
 
 @dataclass(frozen=True)
 class Topic:
-    """What a statement is about: `judged` stands near `landmark`, and is rated on `scale` for the period `time`."""
+    """Subject of a statement: `judged`, which is near `landmark`, is rated on a scale.
+
+    Attributes:
+        judged: Place that is rated.
+        landmark: Place that is only mentioned.
+        scale: Scale of the rating.
+        time: Period of the rating, for example `last summer`.
+    """
 
     judged: Place
     landmark: Place
@@ -44,15 +56,15 @@ class Topic:
     time: str
 
     def swapped(self) -> Topic:
-        """The same words with the roles exchanged: now the landmark is judged."""
+        """Return the topic with the roles of the two places exchanged."""
         return replace(self, judged=self.landmark, landmark=self.judged)
 
     def in_one_word(self, random: Random) -> Topic:
-        """Keep one word for each end of the scale, so that two statements which agree share it."""
+        """Return the topic with a single word for each end of the scale, so that equal statements share it."""
         return replace(self, scale=Scale(*((random.choice(end),) for end in self.scale)))
 
     def adjective(self, random: Random, good: bool) -> str:
-        """A word for one end of the scale."""
+        """Draw an adjective for one end of the scale."""
         return random.choice(self.scale.good if good else self.scale.bad)
 
 
@@ -60,16 +72,16 @@ Form = Callable[[Random, Topic, str, bool], str]
 
 
 def statement(random: Random, topic: Topic, good: bool, grade: int) -> str:
-    """One sentence, without its full stop, that says `good` or bad of `topic.judged`.
+    """Return a sentence, without a full stop, that rates `topic.judged` as good or bad.
 
-    Where the landmark is named (before the sentence or after the subject) and whether the time is are drawn at random.
+    The position of the landmark (before the sentence or after the subject) and the presence of the time are random.
 
     Args:
-        random: source of all choices.
-        topic: what the sentence is about.
-        good: its truth value.
-        grade: 0 plain statement; 1 negation (`not ugly but lovely`); 2 contrast clause (the main clause counts);
-            3 nested attitudes (`nobody doubted that …`); 4 negations and an adjective that belongs to another place.
+        random: Generator of all random choices.
+        topic: Subject of the sentence.
+        good: Whether the rating is good.
+        grade: Difficulty: 0 plain statement; 1 negation (`not ugly but lovely`); 2 contrast clause (the main clause
+            counts); 3 nested attitudes (`nobody doubted that …`); 4 negations and an adjective of another place.
     """
     landmark = f"{random.choice(words.BESIDE)} {topic.landmark.name}"
     subject, opening = topic.judged.name, f"{landmark} , "
@@ -110,13 +122,13 @@ def _contrast(random: Random, topic: Topic, subject: str, good: bool) -> str:
 
 
 def _attitudes(random: Random, topic: Topic, subject: str, good: bool) -> str:
-    someone, asserted, affirmed = (random.random() < 0.5 for _ in range(3))
-    who = random.choice(words.EVERYONE if someone else words.NO_ONE)
+    everyone, asserted, affirmed = (random.random() < 0.5 for _ in range(3))
+    subjects = random.choice(words.EVERYONE if everyone else words.NO_ONE)
     verb = random.choice(words.ASSERTED if asserted else words.DENIED)
-    # Three signs and the adjective's own: an even number of negative ones leaves the adjective's meaning as it is.
-    kept = someone ^ asserted ^ affirmed
+    # An even number of negations among the three leaves the meaning of the adjective unchanged.
+    kept = everyone ^ asserted ^ affirmed
     adjective = topic.adjective(random, good if kept else not good)
-    return f"{who} {verb} that {subject} {topic.judged.was} {_sign(affirmed)}{adjective}"
+    return f"{subjects} {verb} that {subject} {topic.judged.was} {_sign(affirmed)}{adjective}"
 
 
 def _distractor(random: Random, topic: Topic, subject: str, good: bool) -> str:
@@ -135,5 +147,5 @@ def _sign(affirmed: bool) -> str:
     return "" if affirmed else "not "
 
 
-#: The form of a statement by its grade of difficulty.
+#: Form of a statement by grade of difficulty.
 GRADES: tuple[Form, ...] = (_plain, _negation, _contrast, _attitudes, _distractor)
