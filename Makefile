@@ -56,7 +56,7 @@ $(VENV)/.docs: $(STAMP)
 
 .PHONY: docs
 docs: $(VENV)/.docs ## the documentation site, in site/
-	$(BIN)/python -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 .PHONY: bench
 bench: $(STAMP) ## speed as ratios: rules and terms over CE, CE over transformers.Trainer, sweep, adaptive inference

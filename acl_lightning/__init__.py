@@ -11,8 +11,6 @@ takes milliseconds: torch, transformers and lightning are imported with the firs
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from acl_lightning.registration import register_when_imported
-
 if TYPE_CHECKING:
     from acl_lightning.data import GLUEDataModule
     from acl_lightning.encoders import Backbone, EncoderConfig, MultiExitEncoder, register_backbone
@@ -188,6 +186,3 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """Return the public names and the names that are defined already."""
     return sorted({*globals(), *__all__})
-
-
-register_when_imported()

@@ -134,7 +134,6 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     # The public interface, imported lazily.
     "__init__": {
-        "registration",
         "data",
         "encoders",
         "errors",
