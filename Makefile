@@ -31,6 +31,10 @@ run: $(STAMP) ## the main job: train on generated data, sweep the exits, draw th
 test: $(STAMP) ## all tests that take less than minutes; ACL_LIGHTNING_GLUE=DIR adds those on real data
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
 
+.PHONY: coverage
+coverage: $(STAMP) ## the same tests, and the share of lines that they run: at least 90 %; TESTS=PATH for some of them
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" --cov --cov-report=term $(TESTS)
+
 .PHONY: test-slow
 test-slow: $(STAMP) ## the tests marked slow
 	$(BIN)/python -m pytest -m slow
@@ -45,6 +49,14 @@ lint: $(STAMP) ## ruff and mypy, strict
 format: $(STAMP) ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+.PHONY: docs
+docs: $(VENV)/.docs ## the documentation site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 .PHONY: bench
 bench: $(STAMP) ## speed as ratios: rules and terms over CE, CE over transformers.Trainer, sweep, adaptive inference

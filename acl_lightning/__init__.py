@@ -1,8 +1,188 @@
 """Aligned contrastive fine-tuning of single-exit and multi-exit encoders.
 
-A short tour: `encoders` steps a pretrained backbone and reads it out at every exit; `objectives` turns those outputs
-into loss terms; `gradients` combines the gradients of the terms (ACL-Grad); `exits` decides where a sample leaves and
-measures what that costs; `data` is GLUE; `module`, `callbacks` and `cli` put them on PyTorch Lightning.
+`encoders` steps a pretrained backbone and reads it out at every exit; `objectives` turns these outputs into loss terms;
+`gradients` combines the gradients of the terms (ACL-Grad); `exits` measures exit criteria, selects operating points and
+runs adaptive inference; `data` provides GLUE; `training`, `callbacks`, `runs` and `cli` put them on PyTorch Lightning.
+
+The names in `__all__` are the public interface. Each is imported when it is first used, so that `import acl_lightning`
+takes milliseconds: torch, transformers and lightning are imported with the first name that needs them.
 """
 
-__version__ = "0.1.0"
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from acl_lightning.data import GLUEDataModule
+    from acl_lightning.encoders import Backbone, EncoderConfig, MultiExitEncoder, register_backbone
+    from acl_lightning.errors import UserError
+    from acl_lightning.exits import (
+        FPABEE,
+        PCEE,
+        Calibrated,
+        Confidence,
+        Criterion,
+        Entropy,
+        ExitCosts,
+        ExitRecord,
+        LearntGate,
+        Margin,
+        MaxDrop,
+        MinSpeedup,
+        OperatingPoint,
+        Patience,
+        Static,
+        recommend,
+        sweep,
+    )
+    from acl_lightning.exits import register as register_criterion
+    from acl_lightning.exits.inference import AdaptiveRuntime, Decisions
+    from acl_lightning.figures import speed_quality_figure
+    from acl_lightning.gradients import ACLGrad, GradientRule, GradientStep, ProtectedPCGrad, StepReport, Sum
+    from acl_lightning.objectives import (
+        ACF,
+        ACLCrossLayer,
+        ACLEmbed,
+        CrossEntropy,
+        GateCorrectness,
+        Objective,
+        SelfDistillation,
+        SquaredError,
+        SupervisedContrastive,
+        Term,
+        WeightedObjective,
+    )
+    from acl_lightning.outputs import ExitOutputs
+    from acl_lightning.runs.loading import load_run
+    from acl_lightning.training.module import ACLModule
+    from acl_lightning.training.optimization import OptimizationConfig
+
+__version__ = "0.2.0"
+
+__all__ = [
+    "ACF",
+    "FPABEE",
+    "PCEE",
+    "ACLCrossLayer",
+    "ACLEmbed",
+    "ACLGrad",
+    "ACLModule",
+    "AdaptiveRuntime",
+    "Backbone",
+    "Calibrated",
+    "Confidence",
+    "Criterion",
+    "CrossEntropy",
+    "Decisions",
+    "EncoderConfig",
+    "Entropy",
+    "ExitCosts",
+    "ExitOutputs",
+    "ExitRecord",
+    "GLUEDataModule",
+    "GateCorrectness",
+    "GradientRule",
+    "GradientStep",
+    "LearntGate",
+    "Margin",
+    "MaxDrop",
+    "MinSpeedup",
+    "MultiExitEncoder",
+    "Objective",
+    "OperatingPoint",
+    "OptimizationConfig",
+    "Patience",
+    "ProtectedPCGrad",
+    "SelfDistillation",
+    "SquaredError",
+    "Static",
+    "StepReport",
+    "Sum",
+    "SupervisedContrastive",
+    "Term",
+    "UserError",
+    "WeightedObjective",
+    "__version__",
+    "load_run",
+    "recommend",
+    "register_backbone",
+    "register_criterion",
+    "speed_quality_figure",
+    "sweep",
+]
+
+#: Module -> public names that it defines. `_RENAMED` holds those that have another name there.
+_MODULES = {
+    "acl_lightning.data": ("GLUEDataModule",),
+    "acl_lightning.encoders": (
+        "Backbone",
+        "EncoderConfig",
+        "MultiExitEncoder",
+        "register_backbone",
+    ),
+    "acl_lightning.errors": ("UserError",),
+    "acl_lightning.exits": (
+        "FPABEE",
+        "PCEE",
+        "Calibrated",
+        "Confidence",
+        "Criterion",
+        "Entropy",
+        "ExitCosts",
+        "ExitRecord",
+        "LearntGate",
+        "Margin",
+        "MaxDrop",
+        "MinSpeedup",
+        "OperatingPoint",
+        "Patience",
+        "Static",
+        "recommend",
+        "sweep",
+    ),
+    "acl_lightning.exits.inference": (
+        "AdaptiveRuntime",
+        "Decisions",
+    ),
+    "acl_lightning.figures": ("speed_quality_figure",),
+    "acl_lightning.gradients": (
+        "ACLGrad",
+        "GradientRule",
+        "GradientStep",
+        "ProtectedPCGrad",
+        "StepReport",
+        "Sum",
+    ),
+    "acl_lightning.objectives": (
+        "ACF",
+        "ACLCrossLayer",
+        "ACLEmbed",
+        "CrossEntropy",
+        "GateCorrectness",
+        "Objective",
+        "SelfDistillation",
+        "SquaredError",
+        "SupervisedContrastive",
+        "Term",
+        "WeightedObjective",
+    ),
+    "acl_lightning.outputs": ("ExitOutputs",),
+    "acl_lightning.runs.loading": ("load_run",),
+    "acl_lightning.training.module": ("ACLModule",),
+    "acl_lightning.training.optimization": ("OptimizationConfig",),
+}
+_RENAMED = {"register_criterion": ("acl_lightning.exits", "register")}
+_LOCATIONS = {name: (module, name) for module, names in _MODULES.items() for name in names} | _RENAMED
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public name `name` from the module that defines it."""
+    if name not in _LOCATIONS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _LOCATIONS[name]
+    value = globals()[name] = getattr(import_module(module), attribute)
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names and the names that are defined already."""
+    return sorted({*globals(), *__all__})

@@ -55,6 +55,29 @@ def tiny_backbone(tmp_path_factory) -> str:
 
 
 @pytest.fixture
+def example_run(tmp_path, monkeypatch) -> Path:
+    """The finished run `runs/example` below a new working directory: a tiny one, written by version 0.1.0."""
+    files = Path(__file__).parent / "formats/v0_1"
+    run = tmp_path / "runs/example"
+    shutil.copytree(files / "run", run)
+    shutil.copytree(files / "backbone", tmp_path / "backbone")
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("BACKBONE", str(tmp_path / "backbone")))
+    monkeypatch.chdir(tmp_path)
+    return run
+
+
+@pytest.fixture
+def registries(monkeypatch) -> None:
+    """Forget after the test what it registers: criteria, and families of backbones."""
+    from acl_lightning.encoders import registry as backbones
+    from acl_lightning.exits.criteria import registry as criteria
+
+    monkeypatch.setattr(backbones, "ADAPTERS", dict(backbones.ADAPTERS))
+    monkeypatch.setattr(criteria, "_registered", dict(criteria._registered))
+
+
+@pytest.fixture
 def command(tmp_path, monkeypatch, capsys, tiny_backbone):
     """Run the command line in-process on tiny generated data: `command("fit", "--x=1") -> (exit code, stderr)`."""
     from acl_lightning.cli import main

@@ -140,7 +140,21 @@ MAY_IMPORT = {
         "errors",
     },
     "__main__": {"cli"},
-    "__init__": set(),
+    # The public interface, imported lazily.
+    "__init__": {
+        "data",
+        "encoders",
+        "errors",
+        "exits",
+        "exits/evaluation",
+        "exits/inference",
+        "figures",
+        "gradients",
+        "objectives",
+        "outputs",
+        "runs",
+        "training",
+    },
 }
 
 #: Third party -> where it may be imported.
@@ -325,8 +339,8 @@ def test_rooms_list_what_they_export():
             for node in tree.body
             if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__"
         ]
-        if not file.endswith("__init__.py") or not lists:
-            continue
+        if file == "__init__.py" or not file.endswith("__init__.py") or not lists:
+            continue  # the package's own names are imported lazily: see test_public_api.py
         names = {
             alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
         } - {"annotations"}
