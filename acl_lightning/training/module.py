@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from acl_lightning.distributed import gather, gather_outputs
 from acl_lightning.encoders import EncoderConfig
 from acl_lightning.errors import UserError
 from acl_lightning.gradients import (
@@ -19,13 +20,12 @@ from acl_lightning.gradients import (
     Scope,
     StepReport,
     Sum,
-    gather,
-    gather_outputs,
 )
 from acl_lightning.objectives import Objective, SquaredError, WeightedObjective
+from acl_lightning.outputs import ExitOutputs
 from acl_lightning.training.allocator import keep_freed_memory
 from acl_lightning.training.checkpoint_identity import IDENTITY, check_identity, plain_settings
-from acl_lightning.training.exit_module import Batch, ExitModule
+from acl_lightning.training.evaluation_module import Batch, EvaluationModule
 from acl_lightning.training.optimization import OptimizationConfig, count_steps
 from acl_lightning.training.stages import Joint, TwoStages, advance_to, build_staged_optimizer
 
@@ -33,7 +33,7 @@ from acl_lightning.training.stages import Joint, TwoStages, advance_to, build_st
 STEP = "acl_lightning_gradient_step"
 
 
-class ACLModule(ExitModule):
+class ACLModule(EvaluationModule):
     """Fine-tunes a multi-exit encoder on an objective of several terms, whose gradients a rule combines.
 
     Every setting has its home in a constructor: the encoder's in `EncoderConfig`, the objective's in its class, the
@@ -129,7 +129,7 @@ class ACLModule(ExitModule):
             self.gradient_collector,
             check_every_n_steps=self.check_every_n_steps,
             average_ranks=self.trainer.world_size > 1,
-            scaled=getattr(self.trainer.precision_plugin, "scaler", None) is not None,
+            scaled=self.loss_scaler is not None,
         )
         step.interval.load_state_dict(state)
         return step
@@ -179,14 +179,12 @@ class ACLModule(ExitModule):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """One micro-batch; the optimiser moves at the end of a group, and at the end of the epoch."""
         assert self.step is not None
-        outputs, labels = self(batch), batch["labels"]
-        embeddings_EBD = outputs.embeddings_EBD
-        if self.global_pool and self.trainer.world_size > 1:
-            outputs, labels = gather_outputs(outputs), gather(labels).flatten(0, 1)
-        terms = self.objective(self.stages.learning(outputs), labels)
-        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-        scaled = [scaler.scale(term) if scaler else term for term in terms.values()]
-        self.step.add(scaled, embeddings_EBD, samples=len(labels))
+        outputs = self(batch)
+        all_outputs, labels_B = self._gathered(outputs, batch)
+        terms = self.objective(self.stages.learning(all_outputs), labels_B)
+        scaler = self.loss_scaler
+        scaled = [term if scaler is None else scaler.scale(term) for term in terms.values()]
+        self.step.add(scaled, outputs.embeddings_EBD, samples=len(labels_B))
         report = None
         if (batch_idx + 1) % self.optimization.accumulate == 0 or self.trainer.is_last_batch:
             report = self._finish_step(scaled=scaler is not None)
@@ -194,7 +192,33 @@ class ACLModule(ExitModule):
         loss = torch.stack(list(losses.values())).sum()
         self.log("train/loss", loss, prog_bar=True)
         self.log_dict({f"train/{name}": value for name, value in losses.items()})
-        return {"loss": loss, "report": report, "outputs": outputs.detached(), "labels": labels}
+        return {"loss": loss, "report": report, "outputs": all_outputs.detached(), "labels": labels_B}
+
+    def objective_inputs(self, outputs: ExitOutputs, batch: Batch) -> tuple[ExitOutputs, Tensor]:
+        """Return the outputs and labels on which the objective is evaluated.
+
+        With `global_pool` they contain the samples of all processes. With training in stages they contain the exits
+        that the present stage trains.
+
+        Args:
+            outputs: Outputs of this process, with their graph.
+            batch: The batch of this process, with `labels`.
+        """
+        outputs, labels_B = self._gathered(outputs, batch)
+        return self.stages.learning(outputs), labels_B
+
+    def _gathered(self, outputs: ExitOutputs, batch: Batch) -> tuple[ExitOutputs, Tensor]:
+        """Return outputs and labels of all processes with `global_pool`, else those of this process."""
+        labels_B = batch["labels"]
+        if self.global_pool and self.trainer.world_size > 1:
+            return gather_outputs(outputs), gather(labels_B).flatten(0, 1)
+        return outputs, labels_B
+
+    @property
+    def loss_scaler(self) -> torch.amp.GradScaler | None:
+        """Loss scaler of the trainer's precision; None without one."""
+        scaler: torch.amp.GradScaler | None = getattr(self.trainer.precision_plugin, "scaler", None)
+        return scaler
 
     def _finish_step(self, *, scaled: bool) -> StepReport:
         assert self.step is not None
@@ -228,7 +252,7 @@ class ACLModule(ExitModule):
         first = count_steps(batches, accumulate, self.stages.first_epochs, -1, limit)
         self._first_steps = first
         self.stages.release()
-        fused = getattr(trainer.precision_plugin, "scaler", None) is None
+        fused = self.loss_scaler is None
         optimizer, scheduler = build_staged_optimizer(self._trained(), self.optimization, total, first, fused=fused)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

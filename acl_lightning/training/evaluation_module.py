@@ -21,7 +21,7 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 KEPT = ("labels", "index", "selection", "difficulty")
 
 
-class ExitModule(LightningModule):
+class EvaluationModule(LightningModule):
     """Validates, tests and predicts with a multi-exit encoder; `ACLModule` adds how it is trained.
 
     Args:
