@@ -19,7 +19,7 @@ from acl_lightning.export.onnx_graph import (
     onnx_difference,
     onnxruntime,
 )
-from acl_lightning.runs.loading import read_result
+from acl_lightning.runs import read_result
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     if given.exit_layer is not None and not given.onnx:
         raise UserError("--onnx beside --exit_layer", "none", "A directory holds all exits; a graph holds one.")
     if given.exit_layer is not None:
-        layers = read_result(given.run).get("exit_layers") or []
+        layers = read_result(given.run).report.get("exit_layers") or []
         if not isinstance(layers, list):
             raise UserError("a list as `exit_layers` in result.json", f"{layers!r}", "Validate the run again.")
         check_exit_layer(given.exit_layer, layers)  # before anything is written
