@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
-from acl_lightning.encoders import MultiExitEncoder
+from acl_lightning.encoders import MODEL_INPUTS, MultiExitEncoder
 from acl_lightning.errors import UserError
 from acl_lightning.files import replaced_atomically
 
 #: What the encoder reads; a tokenizer without token types leaves the last one out.
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+INPUTS = MODEL_INPUTS
 OPSET = 18
 #: Largest difference of a logit between torch and onnxruntime that rounding explains.
 TOLERANCE = 1e-4
