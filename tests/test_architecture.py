@@ -53,7 +53,7 @@ MAY_IMPORT = {
         "outputs",
         "pretrained",
     },
-    "runs": {"exits/criteria", "training", "data", "legacy", "files", "errors"},
+    "runs": {"", "exits", "exits/evaluation", "exits/criteria", "training", "data", "legacy", "files", "errors"},
     "callbacks": {
         "exits",
         "exits/criteria",

@@ -1,4 +1,4 @@
-"""SIGTERM in a run of several processes."""
+"""Callback that ends all processes of a run at SIGTERM."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from acl_lightning.runs.interruption import Termination
+from acl_lightning.runs.session import Termination
 
 
 class CommonEnd(Callback):
     """Ends all processes of a distributed run after the same batch when one of them receives SIGTERM.
 
     Lightning's handler starts a broadcast inside the signal handler, in the middle of other communication: two
-    processes on gloo then wait for each other for ever. Here the handler takes a note, and the processes compare notes
-    after every batch. With one process Lightning's handler stays.
+    processes on gloo then wait for each other forever. This handler only sets a flag, and the processes exchange their
+    flags after every batch. With a single process Lightning's handler stays.
 
     Args:
-        termination: told when the run ends, so that the exit code is that of SIGTERM.
+        termination: Handler of the command; its `received` is set, so that the exit code is that of SIGTERM.
     """
 
     def __init__(self, termination: Termination) -> None:
@@ -31,11 +31,11 @@ class CommonEnd(Callback):
         self._received = True
 
     def _install(self, trainer: Trainer) -> None:
-        """Replace Lightning's handler, which is in place by now; Lightning restores what was before it."""
+        """Replace Lightning's handler. Lightning restores the handler before it at the end."""
         if trainer.world_size > 1:
             signal.signal(signal.SIGTERM, self._on_signal)
 
-    def _compare(self, trainer: Trainer) -> None:
+    def _end_together(self, trainer: Trainer) -> None:
         if trainer.world_size > 1 and trainer.strategy.reduce_boolean_decision(self._received, all=False):
             self.termination.received = True
             raise SIGTERMException
@@ -57,17 +57,17 @@ class CommonEnd(Callback):
         self._install(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
-        """End if a process received the signal."""
-        self._compare(trainer)
+        """End if any process received the signal."""
+        self._end_together(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
-        """End if a process received the signal."""
-        self._compare(trainer)
+        """End if any process received the signal."""
+        self._end_together(trainer)
 
     def on_test_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
-        """End if a process received the signal."""
-        self._compare(trainer)
+        """End if any process received the signal."""
+        self._end_together(trainer)
 
     def on_predict_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
-        """End if a process received the signal."""
-        self._compare(trainer)
+        """End if any process received the signal."""
+        self._end_together(trainer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from functools import partial
 from pathlib import Path
@@ -11,13 +12,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from acl_lightning.callbacks.gradient_record import FILE_NAME, Record, csv_text, read_records
 from acl_lightning.callbacks.logger_media import show_figure
 from acl_lightning.callbacks.watched_gradients import compared, gradient_row
 from acl_lightning.callbacks.watched_scopes import WatchedGroup, over, scope_name, watched_groups
 from acl_lightning.errors import UserError
 from acl_lightning.figures import AnglePanel, gradient_angles_figure
-from acl_lightning.files import replaced_atomically, write_text_atomically
+from acl_lightning.files import replaced_atomically
 from acl_lightning.gradients import (
     AllParameters,
     PerLayer,
@@ -29,8 +29,8 @@ from acl_lightning.gradients import (
 )
 from acl_lightning.objectives import Term, WeightedObjective
 from acl_lightning.outputs import ExitOutputs
-
-FIGURE_NAME = "gradient_angles.png"
+from acl_lightning.runs.names import GRADIENT_FIGURE, GRADIENTS
+from acl_lightning.runs.records import GradientComparison, MissingFile, read_comparisons, write_comparisons
 
 #: The scope that the others are held against.
 WHOLE = scope_name(AllParameters())
@@ -45,9 +45,9 @@ class GradientProbe(Callback):
     pass, no random number drawn, no `.grad` touched. So a run with the callback ends with the same bits as one
     without, and training on cross-entropy alone can be watched against the terms of SCL and ACL.
 
-    Of every recorded batch and term it keeps cosine and norms (see `Record`) over all parameters that both terms
-    reach (`AllParameters`), and over each group of the other scopes, so that a cheaper scope's decisions can be held
-    against the full ones. The protected gradient is that of the objective's first term as it is trained on; a watched
+    Of every recorded batch and term it keeps cosine and norms (see `GradientComparison`) over all parameters that both
+    terms reach (`AllParameters`), and over each group of the other scopes, so that the decisions of a cheaper scope
+    can be compared with the full ones. The protected gradient is that of the objective's first term; a watched
     term has the objective's exit weights for auxiliary terms, and lambda 1. With several processes the gradients are
     averaged first, as in training; under a loss scaler the norms are unscaled. With accumulation every micro-batch
     has records of its own, whereas the training decides once per optimiser step. Frozen parameters are left out, and so
@@ -75,9 +75,9 @@ class GradientProbe(Callback):
         self.terms = terms
         self.every_n_steps = every_n_steps
         self.scopes: list[Scope] = [AllParameters(), *others]
-        self.records: list[Record] = []
+        self.records: list[GradientComparison] = []
         self.batches = 0
-        self._overall: dict[str, list[Record]] = {}
+        self._overall: dict[str, list[GradientComparison]] = {}
         self._watched: WeightedObjective | None = None
         self._hook: RemovableHandle | None = None
         self._due: Tensor | None = None
@@ -103,8 +103,11 @@ class GradientProbe(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take up the records of the run that is resumed, and watch the module's forward passes."""
-        path = Path(trainer.default_root_dir) / FILE_NAME
-        self.records = [record for record in read_records(path) if record.step < self.batches] if self.batches else []
+        self.records = []
+        if self.batches:
+            with contextlib.suppress(MissingFile):
+                earlier = read_comparisons(Path(trainer.default_root_dir))
+                self.records = [record for record in earlier if record.step < self.batches]
         self._overall = {
             term.name: [one for one in self.records if (one.term, one.scope) == (term.name, WHOLE)]
             for term in self.terms
@@ -151,7 +154,7 @@ class GradientProbe(Callback):
             if found := over(group, products):
                 cosine, norm_protected, norm_term = found
                 norms = (norm_protected / scale, norm_term / scale)
-                self.records.append(Record(self.batches, term, group.scope, group.name, cosine, *norms))
+                self.records.append(GradientComparison(self.batches, term, group.scope, group.name, cosine, *norms))
                 if group.scope == WHOLE:
                     self._overall[term].append(self.records[-1])
 
@@ -190,7 +193,7 @@ class GradientProbe(Callback):
         try:
             self._write(trainer)
         except UserError as error:
-            _log.warning("%s was not written: %s", FILE_NAME, error)
+            _log.warning("%s was not written: %s", GRADIENTS, error)
 
     def _stop(self) -> None:
         if self._hook is not None:
@@ -199,21 +202,21 @@ class GradientProbe(Callback):
 
     def _write(self, trainer: Trainer) -> None:
         if trainer.is_global_zero and self.records:
-            write_text_atomically(Path(trainer.default_root_dir) / FILE_NAME, csv_text(self.records))
+            write_comparisons(Path(trainer.default_root_dir), self.records)
 
     def _draw(self, trainer: Trainer, task: str) -> None:
         curves = {term: [(one.step, one.angle) for one in kept] for term, kept in self._overall.items()}
         assert self._watched is not None
         panel = AnglePanel(f"gradient of each term against that of {self._watched.protected.name}", curves)
         figure = gradient_angles_figure([[panel]], title=task)
-        path = Path(trainer.default_root_dir) / FIGURE_NAME
+        path = Path(trainer.default_root_dir) / GRADIENT_FIGURE
         with replaced_atomically(path) as temporary:
             figure.savefig(temporary, dpi=150)
         for logger in trainer.loggers:
             show_figure(logger, "gradient_angles", figure, path, trainer.global_step)
 
 
-def _logged(term: str, kept: list[Record]) -> dict[str, float]:
+def _logged(term: str, kept: list[GradientComparison]) -> dict[str, float]:
     rate = sum(record.conflict for record in kept) / len(kept)
     prefix = "gradient_watch"
     values = {"cosine": kept[-1].cosine, "angle": kept[-1].angle, "conflict_rate": rate}

@@ -9,7 +9,7 @@ from acl_lightning.cli.arguments import Parser, path
 from acl_lightning.errors import UserError
 from acl_lightning.export.directory import export_run
 from acl_lightning.export.onnx_graph import check_exit_layer, export_verified_onnx, onnxruntime
-from acl_lightning.runs.loading import read_result
+from acl_lightning.runs import read_result
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parsed(arguments)
     # Mistakes are reported before anything is written.
     if options.exit_layer is not None:
-        layers = read_result(options.run).get("exit_layers") or []
+        layers = read_result(options.run).report.get("exit_layers") or []
         if not isinstance(layers, list):
             raise UserError("a list as `exit_layers` in result.json", f"{layers!r}", "Run `validate` again.")
         check_exit_layer(options.exit_layer, layers)

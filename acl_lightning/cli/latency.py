@@ -23,7 +23,7 @@ from acl_lightning.latency.measurement import Measured, measure
 from acl_lightning.latency.plain_model import plain_model
 from acl_lightning.latency.report import Circumstances, exit_csv, latency_csv, table
 from acl_lightning.latency.stopwatch import Spread
-from acl_lightning.runs.loading import load_run, read_result
+from acl_lightning.runs import load_run, read_result
 
 Points = dict[str, tuple[Criterion, float]]
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         UserError: no such run, checkpoint, operating point, mode or text; a number that is not positive.
     """
     given = _parsed(arguments)
-    result = read_result(given.run)
+    result = read_result(given.run).to_json()
     chosen, quality = _points(result, given.operating_point)
     device = _device(given.device)
     module, data = load_run(given.run, given.ckpt_path)

@@ -14,7 +14,6 @@ from acl_lightning.cli.arguments import Parser, path
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     Budget,
-    ExitRecord,
     LatencyTable,
     MaxDrop,
     MaxLatency,
@@ -24,12 +23,9 @@ from acl_lightning.exits import (
     recipe,
 )
 from acl_lightning.exits.evaluation.choose import ChosenPoints, choose_points
-from acl_lightning.exits.evaluation.record import FILE_NAME
 from acl_lightning.exits.evaluation.selection import check_names
-from acl_lightning.runs.result import POINTS, RESULT, add_points, read_result
-
-#: Table of measured times that `latency` writes into a run.
-TIMES = "exit_latency.csv"
+from acl_lightning.runs.names import LATENCY, POINTS, RESULT
+from acl_lightning.runs.records import add_points, read_exit_logits, read_result
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
             name of a new point belongs to another point of the result.
     """
     given = _parsed(arguments)
-    result = read_result(given.run)
+    result = read_result(given.run).report
     if "metric" not in result:
         raise UserError(
             f"a run with an exit sweep in {given.run}", "none", "Run `validate` with the callback ExitSweep."
@@ -53,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     times = None if table is None else LatencyTable.read(table)
     suffix = given.suffix if given.suffix is not None else "_calibrated" if given.calibrate else ""
-    record = ExitRecord.load(given.run / FILE_NAME)
+    record = read_exit_logits(given.run)
     chosen = choose_points(
         record, str(result["metric"]), budgets, calibrate=given.calibrate, suffix=suffix, times=times
     )
@@ -88,7 +84,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--table",
         metavar="CSV",
-        help=f"measured times that `latency` wrote (default: RUN/{TIMES} where a budget needs times); with it "
+        help=f"measured times that `latency` wrote (default: RUN/{LATENCY} where a budget needs times); with it "
         "--max-drop chooses the fastest point by time: drop0.5_measured",
     )
     parser.add_argument("--calibrate", action="store_true", help="fit a temperature per exit first: drop0.5_calibrated")
@@ -100,7 +96,7 @@ def _budgets(given: argparse.Namespace) -> tuple[list[Budget], str | None]:
     """Return the budgets and the table of measured times that they are about."""
     table = given.table
     if table is None and (given.max_latency or given.measured_speed):
-        table = str(given.run / TIMES)
+        table = str(given.run / LATENCY)
     budgets: list[Budget] = [
         *(MaxDrop(points, table=table) for points in given.max_drop),
         *(MinSpeedup(times) for times in given.speed),

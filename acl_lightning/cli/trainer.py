@@ -36,18 +36,18 @@ from acl_lightning.callbacks import (
     SlurmRequeue,
     SummaryTable,
     TrainingCurves,
-    ValidationHalves,
+    ValidationSplitCheck,
 )
 from acl_lightning.cli.arguments import TRUST_HELP
 from acl_lightning.cli.commands import find, overview, run, unknown
 from acl_lightning.cli.parsing import Parser, in_one_line, user_error_behind
 from acl_lightning.data import GLUEDataModule, task_info
 from acl_lightning.errors import UserError
-from acl_lightning.runs.directory import CHECKPOINTS, choose_run_directory, config_hash, is_first_process
-from acl_lightning.runs.interruption import advice
+from acl_lightning.runs.directory import choose_run_directory, config_hash
+from acl_lightning.runs.names import CHECKPOINTS
+from acl_lightning.runs.processes import is_first_process
 from acl_lightning.runs.sections import link_sections
-from acl_lightning.runs.session import Session
-from acl_lightning.runs.start import AlreadyFinished, starting_checkpoint
+from acl_lightning.runs.session import AlreadyFinished, Session, advice, starting_checkpoint
 from acl_lightning.runs.trust import check_outputs, only_trusted_classes, split_trust, trust
 from acl_lightning.training.module import ACLModule
 
@@ -162,7 +162,7 @@ class CommandLine(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the callbacks that are no matter of taste; progress bar and learning rate where they are wanted."""
         settings = self.config[str(self.subcommand)].trainer
-        self.trainer_defaults["callbacks"] = [*self.own_callbacks, ValidationHalves()]
+        self.trainer_defaults["callbacks"] = [*self.own_callbacks, ValidationSplitCheck()]
         if settings.enable_progress_bar is not False:
             self.trainer_defaults["callbacks"].append(ProgressBar())
         if settings.logger not in (None, False):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from acl_lightning.demo.served import ServedModel
+from acl_lightning.encoders import model_inputs
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     Calibrated,
@@ -109,7 +110,7 @@ def answer(served: ServedModel, texts: Sequence[str], criterion: Criterion, thre
     encoder = served.encoder
     tokens = served.tokenizer(*texts, truncation=True, max_length=served.max_tokens, return_tensors="pt")
     whole = served.tokenizer(*texts, verbose=False)
-    batch = {name: tokens[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in tokens}
+    batch = model_inputs(tokens)
     adaptive = AdaptiveRuntime(encoder, criterion, threshold)
     full = AdaptiveRuntime(encoder, Static(), float(encoder.num_exits))
     decisions = adaptive(**batch)

@@ -12,8 +12,9 @@ from acl_lightning.encoders import MultiExitEncoder
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Criterion, stored_temperatures
 from acl_lightning.export import load_export, resolve_point, served_points
-from acl_lightning.runs.directory import CHECKPOINTS, find_checkpoint
-from acl_lightning.runs.loading import load_run, read_result
+from acl_lightning.runs import load_run, read_result
+from acl_lightning.runs.checkpoints import find_checkpoint
+from acl_lightning.runs.names import CHECKPOINTS
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def load_served(directory: str | os.PathLike[str], checkpoint: str | os.PathLike
 def _served_run(directory: Path, checkpoint: str | os.PathLike[str] | None) -> ServedModel:
     module, data = load_run(directory, checkpoint)
     try:
-        result = read_result(directory)
+        result = read_result(directory).to_json()
     except UserError:
         result = {}  # a run that did not finish has no operating points
     path = find_checkpoint(os.fspath(checkpoint), str(directory), "demo") if checkpoint else None

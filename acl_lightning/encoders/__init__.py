@@ -11,12 +11,14 @@ from acl_lightning.encoders.config import EncoderConfig
 from acl_lightning.encoders.exit_rows import EXIT_ROWS, ClsRow, ExitRow, MeanPool, MeanRow, ProbeRow, SideRow
 from acl_lightning.encoders.flops import exit_flops, flop_counter, full_depth_flops, static_exit_flops
 from acl_lightning.encoders.heads import ExitHead
+from acl_lightning.encoders.inputs import MODEL_INPUTS, model_inputs
 from acl_lightning.encoders.multi_exit import ExitReading, ExitStep, HalfLayer, MultiExitEncoder
 from acl_lightning.encoders.registry import ADAPTERS, BackboneFactory, load_backbone, register_backbone
 
 __all__ = [
     "ADAPTERS",
     "EXIT_ROWS",
+    "MODEL_INPUTS",
     "Backbone",
     "BackboneFactory",
     "BertFamily",
@@ -38,6 +40,7 @@ __all__ = [
     "flop_counter",
     "full_depth_flops",
     "load_backbone",
+    "model_inputs",
     "register_backbone",
     "static_exit_flops",
 ]

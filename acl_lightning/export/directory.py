@@ -15,7 +15,7 @@ from acl_lightning.export.model import MultiExitForSequenceClassification
 from acl_lightning.export.model_card import model_card
 from acl_lightning.export.served_points import damaged_result
 from acl_lightning.files import write_text_atomically
-from acl_lightning.runs.loading import load_run, read_result
+from acl_lightning.runs import load_run, read_result
 
 
 def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> MultiExitForSequenceClassification:
@@ -38,7 +38,7 @@ def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> Mult
     """
     run, out = Path(run).expanduser(), Path(out).expanduser()
     check_free(out)
-    result = read_result(run)
+    result = read_result(run).to_json()
     module, data = load_run(run)
     config = exported_config(
         module.encoder, module.label_names, data.info.text_columns, data.task_name, result, data.max_length

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
-from acl_lightning.encoders import MultiExitEncoder
+from acl_lightning.encoders import MODEL_INPUTS, MultiExitEncoder
 from acl_lightning.errors import UserError
-from acl_lightning.exits.inference import INPUT_NAMES
 from acl_lightning.export.model import MultiExitForSequenceClassification
 from acl_lightning.files import replaced_atomically
 
@@ -66,7 +65,7 @@ def check_exit_layer(layer: int, exit_layers: Sequence[int]) -> None:
         raise UserError(f"an exit layer among {layers}", f"{layer}", "Set --exit_layer to one of them.")
 
 
-def export_onnx(graph: ExitGraph, path: Path, inputs: Sequence[str] = INPUT_NAMES) -> None:
+def export_onnx(graph: ExitGraph, path: Path, inputs: Sequence[str] = MODEL_INPUTS) -> None:
     """Write a graph as ONNX with dynamic batch size and length.
 
     Args:
@@ -99,13 +98,13 @@ def export_onnx(graph: ExitGraph, path: Path, inputs: Sequence[str] = INPUT_NAME
         )
 
 
-def example_batch(lengths: Sequence[int], inputs: Sequence[str] = INPUT_NAMES) -> dict[str, Tensor]:
+def example_batch(lengths: Sequence[int], inputs: Sequence[str] = MODEL_INPUTS) -> dict[str, Tensor]:
     """Return token ids of samples of the given lengths, padded on the right; ids count upwards from 5."""
     longest = max(lengths)
     mask_BS = (torch.arange(longest) < torch.tensor(lengths)[:, None]).long()
     ids_BS = mask_BS * (5 + torch.arange(mask_BS.numel()).view_as(mask_BS) % 20)
     batch = {"input_ids": ids_BS, "attention_mask": mask_BS, "token_type_ids": torch.zeros_like(ids_BS)}
-    return {name: batch[name] for name in INPUT_NAMES if name in inputs}
+    return {name: batch[name] for name in MODEL_INPUTS if name in inputs}
 
 
 def onnxruntime() -> Any:
@@ -151,7 +150,7 @@ def export_verified_onnx(
     """
     graph = ExitGraph(model.encoder, exit_layer, model.config.temperatures)
     has_types = getattr(model.config.backbone_config, "type_vocab_size", 0) > 1
-    inputs = INPUT_NAMES if has_types else INPUT_NAMES[:2]
+    inputs = MODEL_INPUTS if has_types else MODEL_INPUTS[:2]
     export_onnx(graph, path, inputs)
     difference = max(onnx_difference(graph, path, example_batch(lengths, inputs)) for lengths in ([7], [12, 3, 12]))
     assert difference < TOLERANCE, f"{path} differs from torch by {difference}"

@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 
 from acl_lightning.data import GLUEDataModule
+from acl_lightning.encoders import model_inputs
 from acl_lightning.latency.texts import read_texts
-
-#: What models take from a batch.
-NAMES = ("input_ids", "attention_mask", "token_type_ids")
 
 Inputs = dict[str, Tensor]
 
@@ -70,4 +68,4 @@ def on_device(batches: list[Inputs], device: torch.device) -> list[Inputs]:
 
 
 def _inputs(batch: Mapping[str, Tensor]) -> Inputs:
-    return {name: batch[name] for name in NAMES if name in batch}
+    return model_inputs(batch)

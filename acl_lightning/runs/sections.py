@@ -1,4 +1,4 @@
-"""What one section of a configuration takes from another: the same for the command line and for saved runs."""
+"""Links between the sections of a configuration, for the command line and for saved runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from jsonargparse import ArgumentParser
 
 from acl_lightning.errors import UserError
 
-#: numpy takes no larger seed.
+#: Largest seed that numpy accepts.
 LARGEST_SEED = 2**32 - 1
 
 
@@ -27,7 +27,7 @@ def checked_seed(seed: bool | int) -> int:
     """Return the seed of a run.
 
     Raises:
-        UserError: no seed, a random one (Lightning's `true`), or one that numpy does not take. A run is repeatable.
+        UserError: The seed is switched off or random (`true` in Lightning), or numpy does not accept it.
     """
     if isinstance(seed, bool) or not 0 <= seed <= LARGEST_SEED:
         raise UserError(

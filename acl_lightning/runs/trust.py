@@ -1,7 +1,7 @@
-"""What a received run may do: which classes it may name, where it may write, and which code the user trusts beyond.
+"""Limits for runs of other people: the classes that they may name and the places where they may write.
 
-`fit` takes a configuration as code of the user. Every other command reads a run, which may come from somebody else. It
-builds classes of this package, a few of Lightning's, and those that the user names with `--trust`. See
+`fit` treats a configuration as code of the user. Every other command reads a run, which may come from another person.
+It builds classes of this package, some classes of Lightning, and classes that the user names with `--trust`. See
 docs/security.md.
 """
 
@@ -20,10 +20,9 @@ from omegaconf import OmegaConf
 from omegaconf.resolvers import oc
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits.criteria.registry import register_module
-from acl_lightning.runs.directory import CHECKPOINTS
+from acl_lightning.runs.names import CHECKPOINTS
 
-#: Classes of Lightning that a run may name: they run no code and open no file that their settings name.
+#: Classes of Lightning that a run may name: no setting of theirs names code to run or a file to open.
 LIGHTNING = (
     "lightning.pytorch.loggers.CSVLogger",
     "lightning.pytorch.loggers.csv_logs.CSVLogger",
@@ -43,12 +42,12 @@ LIGHTNING = (
     "lightning.pytorch.strategies.ddp.DDPStrategy",
 )
 
-#: What the user has trusted in this process, in order.
+#: Names that the user has trusted in this process, in order.
 _trusted: list[str] = []
 
 
 def split_trust(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split a command line into its arguments without `--trust`, and what `--trust` names.
+    """Split a command line into the arguments without `--trust`, and the values of `--trust`.
 
     Raises:
         UserError: `--trust` without a value.
@@ -67,13 +66,13 @@ def split_trust(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def trust(names: Iterable[str]) -> None:
-    """Import what the user trusts, from installed packages or else the working directory, and register its criteria.
+    """Import modules that the user trusts, from installed packages or the working directory; register their criteria.
 
     Args:
         names: Dotted names of packages, modules or classes. Runs may then name everything below them.
 
     Raises:
-        UserError: Not a dotted name, or nothing that can be imported.
+        UserError: A name is no dotted name, or cannot be imported.
     """
     for name in names:
         if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name) or name.partition(".")[0] == "jsonargparse":
@@ -82,14 +81,17 @@ def trust(names: Iterable[str]) -> None:
         if here not in sys.path:
             sys.path.append(here)  # last, so that nothing in there is taken for a library
         try:
-            register_module(_imported(name))
+            module = _imported(name)
         except (ImportError, AttributeError) as error:
             raise UserError(f"a module or a class at --trust {name}", f"{error}", "Check its spelling.") from error
+        from acl_lightning.exits.criteria.registry import register_module  # imports torch
+
+        register_module(module)
         _trusted.append(name)
 
 
 def _imported(name: str) -> Any:
-    """The module of this name, or the module in which the class of this name lies."""
+    """Return the module of this name, or the module that defines the class of this name."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -102,12 +104,12 @@ def _imported(name: str) -> Any:
 
 
 def allowed() -> tuple[str, ...]:
-    """Return dotted names of what a run may name: these, and everything below them."""
+    """Return the dotted names that a run may use, with everything below them."""
     return ("acl_lightning", *LIGHTNING, *_trusted)
 
 
 def check_classes(settings: object, origin: Path) -> None:
-    """Refuse settings that name a class of foreign code, before anything is imported.
+    """Refuse settings that name a class of another package, before anything is imported.
 
     Args:
         settings: Content of a configuration: mappings, lists and plain values.
@@ -130,16 +132,13 @@ def check_classes(settings: object, origin: Path) -> None:
 
 @contextlib.contextmanager
 def only_trusted_classes() -> Iterator[None]:
-    """Let jsonargparse import what is `allowed` and nothing else, and OmegaConf neither environment nor modules.
+    """Let jsonargparse import only what is `allowed`, and OmegaConf read neither environment variables nor modules.
 
-    This also covers class paths that are plain strings (`gradient_rule: os.system`) and callables. The settings of
-    both libraries are global, so they are put back at the end.
+    This covers class paths that are plain strings (`gradient_rule: os.system`) and callables, too. The settings of both
+    libraries are global; they are restored at the end.
     """
     known = {key: _common.parsing_settings[key] for key in ("import_path_verdicts", "import_paths_enforced")}
-    resolvers: dict[str, Any] = {
-        "oc.env": oc.env,
-        "oc.coerce": oc.coerce,
-    }  # the second imports the module that its argument names
+    resolvers: dict[str, Any] = {"oc.env": oc.env, "oc.coerce": oc.coerce}  # `oc.coerce` imports a module
     try:
         set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=list(allowed()))
         for name in resolvers:
@@ -163,7 +162,7 @@ def _refusing(name: str) -> Any:
 
 
 def refusal(message: str) -> UserError | None:
-    """Return the refusal behind a message of jsonargparse; None if the message is about something else."""
+    """Return the error for a message of jsonargparse about a forbidden import; None for other messages."""
     denied = re.search(r"Importing '([^']*)' is not allowed", message)
     return _foreign(denied[1], "") if denied else None
 
@@ -177,22 +176,22 @@ def _foreign(path: str, place: str) -> UserError:
 
 
 def check_outputs(config: Namespace, arguments: Sequence[str]) -> None:
-    """Refuse the configuration of a received run that writes elsewhere than into the run, or unpickles code.
+    """Refuse the configuration of a run that writes outside the run directory, or unpickles code.
 
-    What the command line says is the user's word and stays as it is.
+    Settings of the command line itself come from the user and are not checked.
 
     Args:
         config: The parsed configuration of a command that reads a run.
         arguments: The command line.
 
     Raises:
-        UserError: `run_dir` that is not the run itself, an output that lies outside the run directory, or
-            `weights_only: false`, with which a checkpoint may hold code.
+        UserError: `run_dir` is not the run itself, an output is outside the run directory, or `weights_only` is false,
+            so that a checkpoint may contain code.
     """
-    if config.get("weights_only") is False and not _says(arguments, "weights_only"):
+    if config.get("weights_only") is False and not _sets(arguments, "weights_only"):
         raise UserError("weights_only true or null in a run", "false", "Add --weights_only=true.")
     run_dir = None if config.run_dir is None else Path(config.run_dir).expanduser()
-    if run_dir is not None and not _says(arguments, "run_dir"):
+    if run_dir is not None and not _sets(arguments, "run_dir"):
         files = [Path(str(file)) for file in config.get("config") or []]
         runs = [file.parent for file in files]
         if config.ckpt_path and Path(config.ckpt_path).is_file():
@@ -201,43 +200,43 @@ def check_outputs(config: Namespace, arguments: Sequence[str]) -> None:
             raise _outside("run_dir", config.run_dir)
     if run_dir is not None and run_dir.is_dir():
         _check_links(run_dir)
-    if not _says(arguments, "exit.output"):
+    if not _sets(arguments, "exit.output"):
         _check_inside(run_dir, "exit.output", config.exit.output)
     loggers = config.trainer.logger
     for logger in loggers if isinstance(loggers, list) else [loggers]:
         directory = logger.init_args.get("sub_dir") if isinstance(logger, Namespace) else None
-        if directory is not None and not _says(arguments, "trainer.logger"):
+        if directory is not None and not _sets(arguments, "trainer.logger"):
             _check_inside(run_dir, "trainer.logger.sub_dir", directory)
     cache = config.data.cache_dir
-    if cache is not None and not _says(arguments, "data.cache_dir"):
+    if cache is not None and not _sets(arguments, "data.cache_dir"):
         config.data.cache_dir = known_cache(cache)
 
 
 def known_cache(directory: str) -> str | None:
-    """Return a cache directory that this program has filled before; None, the default cache, in place of another."""
+    """Return the directory if this program has filled it before; else None, the default cache."""
     return directory if (Path(directory).expanduser() / "acl_lightning").is_dir() else None
 
 
-def _says(arguments: Sequence[str], key: str) -> bool:
+def _sets(arguments: Sequence[str], key: str) -> bool:
     """Whether the command line itself sets `key` or a part of it."""
     return any(re.match(rf"--{re.escape(key)}(?:[.=+]|$)", argument) for argument in arguments)
 
 
 def _check_inside(directory: Path | None, key: str, value: str) -> None:
-    """Refuse a path that is absolute, climbs out with `..`, or leaves the directory through a symbolic link."""
+    """Refuse a path outside the directory: absolute, with `..`, or through a symbolic link."""
     root = (directory or Path("run")).resolve()  # a new directory holds no links
     if not (root / Path(value).expanduser()).resolve().is_relative_to(root):
         raise _outside(key, value)
 
 
 def _check_links(directory: Path) -> None:
-    """Refuse a run directory with a link to elsewhere, through which a file there could be overwritten.
+    """Refuse a run directory with symbolic links to other directories, where files could be overwritten.
 
-    Checkpoints are only read here, so they may lie on another disk.
+    Checkpoints are only read here, so they may be on another disk.
     """
     for entry in directory.iterdir():
-        elsewhere = entry.is_symlink() and not entry.resolve().is_relative_to(directory.resolve())
-        if elsewhere and entry.name != CHECKPOINTS:
+        leaves = entry.is_symlink() and not entry.resolve().is_relative_to(directory.resolve())
+        if leaves and entry.name != CHECKPOINTS:
             raise UserError("a run directory without links to elsewhere", f"{entry}", "Choose another --run_dir.")
 
 

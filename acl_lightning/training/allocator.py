@@ -1,4 +1,4 @@
-"""The C library's allocator, told that training will want its memory again."""
+"""Setting of the C library's allocator that keeps freed memory for the next step."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ NEVER = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Let freed memory stay with this process instead of returning it to the system at once.
+    """Keep freed memory in this process instead of returning it to the operating system.
 
-    A backward pass that keeps its graph, as the first of two over one forward pass must, cannot reuse the memory of the
-    activations for its temporaries. glibc then takes fresh pages for each and gives them back, and the page faults made
-    that pass 1.4 times as slow (MiniLM, 32 x 128 tokens, 2 cores). Results do not change.
+    A backward pass that keeps its graph for a second pass cannot reuse the memory of the activations for its temporary
+    tensors. glibc then takes new pages for each tensor and returns them; the page faults made this pass 1.4 times as
+    slow (MiniLM, 32 x 128 tokens, 2 cores). Results do not change.
 
     Returns:
-        Whether it took effect: only with glibc, and only memory on the CPU is concerned.
+        Whether the setting took effect. It needs glibc, and applies to memory of the CPU only.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,4 +1,4 @@
-"""What a checkpoint says about itself: plain settings, and what its weights mean."""
+"""Identity of a checkpoint: task, labels and exits for which its weights were trained."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from typing import Any
 
 from acl_lightning.errors import UserError
 
-#: Key in a checkpoint under which the identity lies.
+#: Key of the identity in a checkpoint.
 IDENTITY = "acl_lightning"
 
 
 def check_identity(trained: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    """Refuse weights that were trained to mean something else, also where the shapes would fit.
+    """Refuse weights for another task, other labels or other exits, even where the shapes are equal.
 
     Args:
-        trained: what the checkpoint says; a name that it does not know is not compared.
-        here: the same of the module that would load it.
+        trained: Identity in the checkpoint. A name that it lacks is not compared.
+        here: Identity of the module that loads the checkpoint.
 
     Raises:
-        UserError: the first name whose values differ, with both.
+        UserError: The values of a name differ. The message contains both.
     """
     for name, value in here.items():
         if name in trained and trained[name] != value:
             raise UserError(
                 f"a checkpoint with {name} {value}",
                 f"{trained[name]}",
-                "Give the configuration it was trained with: --config RUN/config.yaml.",
+                "Give the configuration of its run: --config RUN/config.yaml.",
             )
 
 
-def plain_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Those settings that are plain values throughout, so that a checkpoint loads with `weights_only=True`."""
-    return {name: value for name, value in given.items() if _is_plain(value)}
+def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that are plain values, so that a checkpoint loads with `weights_only=True`."""
+    return {name: value for name, value in settings.items() if _is_plain(value)}
 
 
 def _is_plain(value: object) -> bool:

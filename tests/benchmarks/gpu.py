@@ -22,7 +22,7 @@ from acl_lightning.latency import plain_model
 from acl_lightning.latency.inputs import validation_batches
 from acl_lightning.latency.measurement import Measured, measure
 from acl_lightning.objectives import ACLEmbed, WeightedObjective
-from acl_lightning.runs.loading import load_run, read_result
+from acl_lightning.runs import load_run, read_result
 from acl_lightning.training.module import ACLModule
 from acl_lightning.training.optimization import OptimizationConfig
 from tests.benchmarks.training import MINILM, _Batches, batches, hugging_face, ours
@@ -173,5 +173,5 @@ def _row(batch_size: int, point: Measured) -> dict[str, Any]:
 
 
 def _recommended(run: Path) -> dict[str, Any]:
-    points = read_result(run)["recommended"]
+    points = read_result(run).points
     return {name: (from_recipe(point["exit"]), point["threshold"]) for name, point in points.items()}

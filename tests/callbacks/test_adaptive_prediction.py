@@ -5,7 +5,7 @@ import json
 import pytest
 
 from acl_lightning.callbacks import AdaptivePrediction
-from acl_lightning.callbacks.adaptive_prediction import read_operating_point
+from acl_lightning.callbacks.prediction.measured_run import read_operating_point
 from acl_lightning.errors import UserError
 from acl_lightning.exits import PCEE, Confidence, Patience
 

@@ -15,7 +15,6 @@ from matplotlib.image import imread
 from training_runs import furthest, in_processes, still_backbone, tiny_data, tiny_module, tiny_trainer, weights
 
 from acl_lightning.callbacks import GradientMonitor, GradientProbe, LastCheckpoint, RNGState
-from acl_lightning.callbacks.gradient_record import Record, csv_text, read_records
 from acl_lightning.errors import UserError
 from acl_lightning.gradients import ACLGrad, AllParameters, PerLayer, PerTensor, Representation, Sum, TopLayers
 from acl_lightning.objectives import (
@@ -28,6 +27,7 @@ from acl_lightning.objectives import (
     Uniform,
     WeightedObjective,
 )
+from acl_lightning.runs.records import GradientComparison, comparisons_text, read_comparisons, write_comparisons
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
 
@@ -219,18 +219,18 @@ def test_a_resumed_run_has_every_record_once(end, tiny_backbone, tmp_path):
     if end == "exception":
         with pytest.raises(RuntimeError, match="on purpose"):
             trained(tiny_backbone, run, *keeping(), Stop())
-        assert {one.step for one in read_records(path)} == {0, 1, 2, 3}
+        assert {one.step for one in read_comparisons(path.parent)} == {0, 1, 2, 3}
     else:
         assert in_processes(killed, tiny_backbone, run) == [-signal.SIGKILL]
-        assert {one.step for one in read_records(path)} == {0, 1, 2}
+        assert {one.step for one in read_comparisons(path.parent)} == {0, 1, 2}
     trained(tiny_backbone, run, *keeping(), ckpt_path=run / "checkpoints/last.ckpt")
     assert path.read_bytes() == (expected / "gradient_watch.csv").read_bytes()
 
 
 def test_a_new_run_does_not_continue_an_old_file(tiny_backbone, tmp_path):
-    (tmp_path / "gradient_watch.csv").write_text(csv_text([Record(0, "old", "AllParameters", "", 0.5, 1, 1)]))
+    write_comparisons(tmp_path, [GradientComparison(0, "old", "AllParameters", "", 0.5, 1, 1)])
     trained(tiny_backbone, tmp_path, watching())
-    assert {one.term for one in read_records(tmp_path / "gradient_watch.csv")} == {
+    assert {one.term for one in read_comparisons(tmp_path)} == {
         "supervised_contrastive",
         "acl_embed",
     }
@@ -256,7 +256,7 @@ def test_two_processes_record_what_one_does(tiny_backbone, tmp_path):
     assert in_processes(train_share, backbone, tmp_path / "two", number=WORLD) == [0, 0]
     ranks = [json.loads((tmp_path / "two" / f"rank-{rank}.json").read_text()) for rank in range(WORLD)]
     assert ranks[0] == ranks[1]
-    one, two = (read_records(tmp_path / name / "gradient_watch.csv") for name in ("one", "two"))
+    one, two = (read_comparisons(tmp_path / name) for name in ("one", "two"))
     assert {record.scope for record in one} == {"AllParameters", "PerLayer", "TopLayers(1)", "Representation"}
     for first, second in zip(one, two, strict=True):
         assert first[:4] == second[:4]
@@ -287,12 +287,12 @@ def test_what_is_frozen_is_left_out(tiny_backbone, tmp_path):
 
 def test_the_file_holds_what_is_not_finite_and_gives_it_back(tmp_path):
     records = [
-        Record(0, "a", "PerLayer", "heads.0", -1.0, 2.0, 3.0),
-        Record(1, "a", "PerLayer", "heads.0", math.nan, math.inf, 3.0),
+        GradientComparison(0, "a", "PerLayer", "heads.0", -1.0, 2.0, 3.0),
+        GradientComparison(1, "a", "PerLayer", "heads.0", math.nan, math.inf, 3.0),
     ]
     path = tmp_path / "gradient_watch.csv"
-    path.write_text(csv_text(records))
-    first, second = read_records(path)
+    path.write_text(comparisons_text(records))
+    first, second = read_comparisons(path.parent)
     assert (first, first.conflict, first.angle) == (records[0], True, 180.0)
     assert math.isnan(second.cosine)
     assert math.isnan(second.angle)
@@ -303,8 +303,8 @@ def test_the_file_holds_what_is_not_finite_and_gives_it_back(tmp_path):
 def test_a_foreign_file_is_named(text, tmp_path):
     path = tmp_path / "gradient_watch.csv"
     path.write_text(text)
-    with pytest.raises(UserError, match="as GradientProbe writes it"):
-        read_records(path)
+    with pytest.raises(UserError, match="the comparisons of GradientProbe"):
+        read_comparisons(path.parent)
 
 
 @pytest.mark.parametrize(

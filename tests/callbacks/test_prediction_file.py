@@ -13,8 +13,8 @@ from lightning.pytorch import Callback
 from training_runs import in_processes, tiny_data, tiny_module, tiny_trainer
 
 from acl_lightning.callbacks import AdaptivePrediction
-from acl_lightning.callbacks.prediction_answers import prediction_answers
-from acl_lightning.callbacks.prediction_file import PredictionFile
+from acl_lightning.callbacks.prediction.answers import prediction_answers
+from acl_lightning.callbacks.prediction.output_file import PredictionFile
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Confidence
 

@@ -15,9 +15,9 @@ from fake_module import QUIET_TRAINER, FakeModule, loader, trainer_for
 
 import acl_lightning
 from acl_lightning.callbacks.exit_sweep import ExitSweep
-from acl_lightning.callbacks.provenance import device_name, git_state, versions
-from acl_lightning.callbacks.result_writer import ResultWriter
+from acl_lightning.callbacks.run_files.result_writer import ResultWriter
 from acl_lightning.errors import UserError
+from acl_lightning.runs.provenance import device_name, git_state, versions
 
 pytestmark = QUIET_TRAINER
 
@@ -99,11 +99,15 @@ def test_failed_gives_way_to_finished_but_not_the_other_way_round(tmp_path):
     assert read(tmp_path) == finished
 
 
-def test_an_unreadable_old_result_is_replaced_by_a_failed_one(tmp_path):
-    (tmp_path / "result.json").write_text('{"status": "fini')
+@pytest.mark.parametrize("damaged", [b'{"status": "fini', b"\xff\xfe", b"[]", b'{"status": "unknown"}'])
+def test_a_damaged_result_is_kept_by_a_failing_run_and_replaced_by_a_finished_one(tmp_path, damaged):
+    path = tmp_path / "result.json"
+    path.write_bytes(damaged)
     with pytest.raises(RuntimeError):
         validate(tmp_path, FakeModule(fail=RuntimeError("x")))
-    assert read(tmp_path)["status"] == "failed"
+    assert path.read_bytes() == damaged
+    assert validate(tmp_path)["status"] == "finished"
+    assert (tmp_path / "result-before-validating.json").read_bytes() == damaged
 
 
 def test_a_full_disk_leaves_the_old_result_whole_and_no_temporary_file(tmp_path, monkeypatch):

@@ -8,7 +8,8 @@ import pytest
 from fake_module import QUIET_TRAINER, FakeModule, loader, trainer_for
 from lightning.pytorch.loggers import CSVLogger
 
-from acl_lightning.callbacks.training_curves import TrainingCurves, logged_figure, read_logged
+from acl_lightning.callbacks.run_files.training_curves import TrainingCurves, logged_figure
+from acl_lightning.runs.records import read_metrics_log
 
 pytestmark = QUIET_TRAINER
 
@@ -36,7 +37,7 @@ def test_a_fit_leaves_the_figure_of_what_it_logged(tmp_path):
     trainer = trainer_for(tmp_path, TrainingCurves(), logger=logger, log_every_n_steps=1)
     trainer.fit(LoggingModule(), loader(), loader())
     assert (tmp_path / "training.png").read_bytes().startswith(b"\x89PNG")
-    assert [step for step, _ in read_logged(tmp_path)["train/loss"]] == [0, 1, 2]
+    assert [step for step, _ in read_metrics_log(tmp_path)["train/loss"]] == [0, 1, 2]
 
 
 def test_without_a_logger_nothing_is_written(tmp_path):
@@ -49,8 +50,8 @@ def test_parts_of_a_resumed_run_are_joined_in_order_and_repeated_steps_replaced(
     part(tmp_path, "logs-1", [])
     part(tmp_path, "logs-2", [{"step": 2, "train/loss": 6}])
     part(tmp_path, "logs-10", [{"step": 1, "train/loss": 7}, {"step": "", "train/loss": 3}, {"step": 4, "lr-a": ""}])
-    assert read_logged(tmp_path) == {"train/loss": [(0, 9.0), (1, 7.0)], "lr-a": [(0, 1.0)]}
-    assert read_logged(tmp_path / "logs") == {}
+    assert read_metrics_log(tmp_path) == {"train/loss": [(0, 9.0), (1, 7.0)], "lr-a": [(0, 1.0)]}
+    assert read_metrics_log(tmp_path / "logs") == {}
 
 
 def test_the_figure_has_totals_terms_rates_and_quality_but_no_terms_of_single_exits():

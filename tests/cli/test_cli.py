@@ -514,7 +514,7 @@ def test_a_refused_command_changes_nothing_in_a_finished_run(fitted, command, tm
 
 
 def test_a_directory_in_use_is_refused(fitted, command):
-    from acl_lightning.runs.lock import locked
+    from acl_lightning.runs.session.lock import locked
 
     best = f"--ckpt_path={fitted / 'checkpoints/best.ckpt'}"
     with locked(fitted):

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from acl_lightning.callbacks.adaptive_prediction import read_operating_point
+from acl_lightning.callbacks.prediction.measured_run import read_operating_point
 from acl_lightning.cli import main
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Calibrated, ExitCosts, ExitRecord, Static, from_recipe
 from acl_lightning.exits.evaluation.record import FILE_NAME
 from acl_lightning.export.served_points import resolve_point, served_points
-from acl_lightning.runs.result import POINTS, read_result
+from acl_lightning.runs import read_result
+from acl_lightning.runs.names import POINTS
 
 SAMPLES, LAYERS = 240, (1, 2, 4, 6)
 TIMES = "exit_layer,milliseconds,static_milliseconds,plain_milliseconds\n1,2,2,9\n2,5,3,9\n4,9,6,9\n6,14,9,9\n"
@@ -67,7 +68,7 @@ def test_new_points_keep_their_budgets_and_are_added_beside_the_result(run, caps
     before = (run / "result.json").read_bytes()
     assert points(run, "--speed", "1.5", "2", "--max-drop", "0.5", "--flops-speed", "1.6") == 0
     assert (run / "result.json").read_bytes() == before
-    found = read_result(run)["recommended"]
+    found = read_result(run).points
     assert list(found) == ["drop1", "drop0.5", "speed1.5", "speed2", "flops1.6"]
     record = ExitRecord.load(run / FILE_NAME)
     selection = record.half(selection=True)
@@ -92,7 +93,7 @@ def test_new_points_keep_their_budgets_and_are_added_beside_the_result(run, caps
 
 def test_every_reader_accepts_the_new_names_and_lists_the_known_ones(run):
     assert points(run, "--speed", "2") == 0
-    result = read_result(run)
+    result = read_result(run).to_json()
     expected = from_recipe(result["recommended"]["speed2"]["exit"]), result["recommended"]["speed2"]["threshold"]
     by_predict = read_operating_point(run / "checkpoints" / "best.ckpt", "speed2")
     by_export_and_latency = resolve_point(served_points(result), "speed2", LAYERS)
@@ -112,29 +113,29 @@ def test_every_reader_accepts_the_new_names_and_lists_the_known_ones(run):
 
 def test_calibrated_points_have_names_of_their_own(run):
     assert points(run, "--max-drop", "1", "--calibrate") == 0
-    found = read_result(run)["recommended"]["drop1_calibrated"]
+    found = read_result(run).points["drop1_calibrated"]
     criterion = from_recipe(found["exit"])
     assert isinstance(criterion, Static | Calibrated)
     assert points(run, "--speed", "1.5", "--calibrate", "--suffix=_c") == 0
-    assert list(read_result(run)["recommended"]) == ["drop1", "drop1_calibrated", "speed1.5_c"]
+    assert list(read_result(run).points) == ["drop1", "drop1_calibrated", "speed1.5_c"]
 
 
 def test_a_later_call_replaces_points_of_an_earlier_one_only(run, capsys):
     assert points(run, "--speed", "2") == 0
-    first = read_result(run)["recommended"]["speed2"]
+    first = read_result(run).points["speed2"]
     assert points(run, "--speed", "2", "3") == 0
-    assert read_result(run)["recommended"]["speed2"] == first
+    assert read_result(run).points["speed2"] == first
     capsys.readouterr()
     assert points(run, "--max-drop", "1") == 2
     error = capsys.readouterr().err
     assert "found 'drop1' (static at 4). Give for example --suffix=_new." in error
-    assert list(read_result(run)["recommended"]) == ["drop1", "speed2", "speed3"]
+    assert list(read_result(run).points) == ["drop1", "speed2", "speed3"]
 
 
 def test_points_are_chosen_by_measured_time(run, capsys):
     (run / "exit_latency.csv").write_text(TIMES)
     assert points(run, "--measured-speed", "1.5", "--max-latency", "6") == 0
-    found = read_result(run)["recommended"]
+    found = read_result(run).points
     assert {name: point["budget"] for name, point in found.items() if name != "drop1"} == {
         "ms6": "at most 6 ms per sample",
         "measured1.5": "measured speed-up of at least 1.5",
@@ -143,7 +144,7 @@ def test_points_are_chosen_by_measured_time(run, capsys):
     assert "ms per sample by the measured times" in capsys.readouterr().out
     by_time = ["--max-drop", "1", "--table", str(run / "exit_latency.csv")]
     assert points(run, *by_time) == 0
-    point = read_result(run)["recommended"]["drop1_measured"]
+    point = read_result(run).points["drop1_measured"]
     static = {"1": 2, "2": 3, "3": 6, "4": 9}
     if point["criterion"] == "static":
         assert point["milliseconds"] == static[f"{point['threshold']:g}"]
@@ -158,21 +159,21 @@ def test_without_a_budget_the_points_of_the_run_are_listed(run, capsys):
 def test_a_regression_is_chosen_for_too(tmp_path):
     run = stored(tmp_path / "run", classes=1, metric="pearson")
     assert points(run, "--max-drop", "5", "--speed", "1.2") == 0
-    found = read_result(run)["recommended"]
+    found = read_result(run).points
     assert {found[name]["criterion"] for name in ("drop5", "speed1.2")} <= {"static", "patience"}
 
 
 def test_points_of_other_logits_are_ignored_with_a_warning(run, tmp_path):
     assert points(run, "--speed", "2") == 0
     (run / FILE_NAME).rename(tmp_path / "kept.npz")
-    assert list(read_result(run)["recommended"]) == ["drop1", "speed2"]  # removed to save space
+    assert list(read_result(run).points) == ["drop1", "speed2"]  # removed to save space
     (stored(tmp_path / "resumed", noise=1.2) / FILE_NAME).rename(run / FILE_NAME)
     with pytest.warns(UserWarning, match=r"points\.json is about an earlier state of this run and is ignored"):
-        assert list(read_result(run)["recommended"]) == ["drop1"]
+        assert list(read_result(run).points) == ["drop1"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert points(run, "--speed", "3") == 0
-    assert list(read_result(run)["recommended"]) == ["drop1", "speed3"]
+    assert list(read_result(run).points) == ["drop1", "speed3"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from finished_runs import finish_run
 from acl_lightning.cli import main
 from acl_lightning.exits import ExitRecord, from_recipe
 from acl_lightning.exits.evaluation.record import FILE_NAME
-from acl_lightning.runs.loading import read_result
+from acl_lightning.runs import read_result
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def predict(command, run, out, *arguments):
 
 
 def test_predict_leaves_where_the_new_point_says(run, command, tmp_path):
-    point = read_result(run)["recommended"]["speed1.2"]
+    point = read_result(run).points["speed1.2"]
     record = ExitRecord.load(run / FILE_NAME)
     exits_B = record.leaving(from_recipe(point["exit"]), point["threshold"])
     expected = {

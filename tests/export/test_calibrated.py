@@ -9,7 +9,7 @@ import torch
 from finished_runs import finish_run
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-from acl_lightning.callbacks.prediction_file import PredictionFile
+from acl_lightning.callbacks.prediction.output_file import PredictionFile
 from acl_lightning.cli import main
 from acl_lightning.cli.trainer import CommandLine
 from acl_lightning.demo import answer, load_served
@@ -23,7 +23,7 @@ from acl_lightning.exits import (
     temperatures_of,
 )
 from acl_lightning.export import export_run
-from acl_lightning.runs.loading import load_run
+from acl_lightning.runs import load_run
 
 NAMES = ["negative", "positive"]
 

@@ -35,7 +35,7 @@ from acl_lightning.export import (
     served_points,
 )
 from acl_lightning.export.pipeline import MultiExitPipeline
-from acl_lightning.runs.loading import load_run
+from acl_lightning.runs import load_run
 
 TEXTS = ["a fine film", "not a film that anyone would want to see a second time , alas", "dull"]
 

@@ -7,9 +7,8 @@ import torch
 from tiny_models import FAMILIES, batch, tiny
 
 from acl_lightning.cli.export import main as export_command
-from acl_lightning.encoders import EXIT_ROWS, BertFamily, ExitHead, MultiExitEncoder
+from acl_lightning.encoders import EXIT_ROWS, MODEL_INPUTS, BertFamily, ExitHead, MultiExitEncoder
 from acl_lightning.errors import UserError
-from acl_lightning.exits.inference import INPUT_NAMES
 from acl_lightning.export import ExitGraph, export_onnx
 from acl_lightning.export.onnx_graph import TOLERANCE, example_batch, onnx_difference
 
@@ -53,8 +52,8 @@ def test_a_static_exit_leaves_the_layers_above_out(tmp_path):
 
 def test_a_tokenizer_without_token_types(tmp_path):
     graph = ExitGraph(encoder("roberta", "cls"))
-    export_onnx(graph, tmp_path / "model.onnx", INPUT_NAMES[:2])
-    assert onnx_difference(graph, tmp_path / "model.onnx", example_batch([4, 9], INPUT_NAMES[:2])) < TOLERANCE
+    export_onnx(graph, tmp_path / "model.onnx", MODEL_INPUTS[:2])
+    assert onnx_difference(graph, tmp_path / "model.onnx", example_batch([4, 9], MODEL_INPUTS[:2])) < TOLERANCE
 
 
 def test_bad_input(tmp_path):

@@ -15,7 +15,7 @@ from acl_lightning.exits import Confidence, LatencyTable, MaxLatency, MinMeasure
 from acl_lightning.exits.inference import MODES
 from acl_lightning.latency import measure, plain_model
 from acl_lightning.latency.inputs import singles, text_batches, validation_batches
-from acl_lightning.runs.loading import load_run, read_result
+from acl_lightning.runs import load_run, read_result
 
 
 @pytest.fixture(scope="module")

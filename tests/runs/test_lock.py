@@ -9,7 +9,7 @@ import pytest
 from training_runs import in_processes
 
 from acl_lightning.errors import UserError
-from acl_lightning.runs.lock import locked
+from acl_lightning.runs.session.lock import locked
 
 
 def test_a_second_user_is_refused_until_the_first_ends(tmp_path):

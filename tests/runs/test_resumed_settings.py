@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from acl_lightning.errors import UserError
-from acl_lightning.runs.resume import APPLIED, WITHOUT_EFFECT, changed_settings, differences, run_of
+from acl_lightning.runs.checkpoints import run_of
+from acl_lightning.runs.session.resume import APPLIED, WITHOUT_EFFECT, changed_settings, differences
 
 OBJECTIVE = {
     "class_path": "WeightedObjective",

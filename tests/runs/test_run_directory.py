@@ -9,8 +9,14 @@ import torch
 
 from acl_lightning.errors import UserError
 from acl_lightning.files import remove_temporary_files
-from acl_lightning.runs import directory as run_directory
-from acl_lightning.runs.directory import choose_run_directory, find_checkpoint, newest_checkpoint, shared_checkpoint
+from acl_lightning.runs.checkpoints import (
+    CHECKPOINT_ENVIRONMENT,
+    find_checkpoint,
+    newest_checkpoint,
+    shared_checkpoint,
+)
+from acl_lightning.runs.directory import choose_run_directory
+from acl_lightning.runs.processes import ENVIRONMENT
 
 LAUNCHERS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "SLURM_NTASKS")
 
@@ -18,7 +24,7 @@ LAUNCHERS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "NODE_RANK", "GROUP_RANK", "W
 @pytest.fixture(autouse=True)
 def alone(monkeypatch, tmp_path):
     """A process that no launcher started, in an empty directory."""
-    for name in (*LAUNCHERS, run_directory.ENVIRONMENT, run_directory.CHECKPOINT_ENVIRONMENT):
+    for name in (*LAUNCHERS, ENVIRONMENT, CHECKPOINT_ENVIRONMENT):
         monkeypatch.setenv(name, "")  # so that what a test sets is undone
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from acl_lightning.errors import UserError
-from acl_lightning.runs.loading import load_run, read_result
+from acl_lightning.runs import load_run, read_result
 
 ACL = ("--model.objective=WeightedObjective", "--model.objective.auxiliary=ACLEmbed")
 
@@ -28,7 +28,7 @@ def test_a_run_comes_back_as_it_was_trained(run, tiny_backbone):
     assert list(module.objective.all_terms())[-1].name == "acl_embed"
     assert (module.task_name, module.label_names) == ("sst2", ["negative", "positive"])
     assert (data.tokenizer_source, data.shuffle_seed, data.max_length) == (tiny_backbone, 3, 32)
-    assert read_result(run)["status"] == "finished"
+    assert read_result(run).status == "finished"
 
 
 def test_the_result_says_which_checkpoint_is_meant_unless_one_is_asked_for(run):

@@ -22,8 +22,7 @@ from acl_lightning.errors import UserError
 from acl_lightning.exits import criterion_class
 from acl_lightning.exits.criteria import registry
 from acl_lightning.pretrained import resolve_pretrained
-from acl_lightning.runs import trust
-from acl_lightning.runs.loading import load_run
+from acl_lightning.runs import load_run, trust
 from acl_lightning.runs.trust import check_classes, known_cache, only_trusted_classes, split_trust
 
 

@@ -14,13 +14,12 @@ Shapes: E exits, C classes, S tokens, D width, B samples of a batch, N samples c
 batch.
 """
 
-from acl_lightning.exits.inference.adaptive import INPUT_NAMES, AdaptiveRuntime
+from acl_lightning.exits.inference.adaptive import AdaptiveRuntime
 from acl_lightning.exits.inference.decisions import Decisions
 from acl_lightning.exits.inference.layer_stepper import ROW_FIRST_TOKENS
 from acl_lightning.exits.inference.modes import MODES, BatchMode, LatencyMode, Mode, ThroughputMode
 
 __all__ = [
-    "INPUT_NAMES",
     "MODES",
     "ROW_FIRST_TOKENS",
     "AdaptiveRuntime",

@@ -8,16 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from acl_lightning.encoders import MultiExitEncoder
+from acl_lightning.encoders import MODEL_INPUTS, MultiExitEncoder
 from acl_lightning.errors import UserError
 from acl_lightning.exits.criteria.base import Criterion
 from acl_lightning.exits.inference.decisions import Decisions, DecisionTable
 from acl_lightning.exits.inference.layer_stepper import ROW_FIRST_TOKENS, LayerStepper
 from acl_lightning.exits.inference.modes import Inputs, Mode, mode_named
 from acl_lightning.exits.inference.padded_batch import PaddedBatch, lengths_of
-
-#: Names of the encoder's inputs in a batch. The last one is missing where the tokenizer has no token types.
-INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class AdaptiveRuntime:
@@ -99,7 +96,7 @@ class AdaptiveRuntime:
                 positions.
         """
         mode = mode_named(mode) if isinstance(mode, str) else mode
-        inputs = ({name: batch[name] for name in INPUT_NAMES if name in batch} for batch in batches)
+        inputs = ({name: batch[name] for name in MODEL_INPUTS if name in batch} for batch in batches)
         return mode.decide(inputs, self._decide)
 
     def _decide(self, batches: list[Inputs], lengths: list[list[int]]) -> Decisions:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from acl_lightning import exits
-from acl_lightning.callbacks.adaptive_prediction import read_operating_point
+from acl_lightning.callbacks.prediction.measured_run import read_operating_point
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     FPABEE,

@@ -9,21 +9,20 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from acl_lightning.errors import UserError
-
-FILE_NAME = ".lock"
+from acl_lightning.runs.names import LOCK
 
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Hold the lock of an existing run directory.
 
-    The lock belongs to the process, not to the file: the operating system drops it when the process ends, however it
-    ends. Forked loader workers do not inherit it. The file is removed on release, so a finished run does not show it.
+    The operating system releases the lock when the process ends, also when it is killed. Forked loader workers do not
+    inherit it. The file is removed on release.
 
     Raises:
-        UserError: another process holds the lock.
+        UserError: Another process holds the lock.
     """
-    path = directory / FILE_NAME
+    path = directory / LOCK
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()

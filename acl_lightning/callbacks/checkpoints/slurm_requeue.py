@@ -1,4 +1,4 @@
-"""Requeue of a SLURM job that is about to reach its time limit."""
+"""Callback that requeues a SLURM job shortly before its time limit."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from acl_lightning.callbacks.last_checkpoint import LastCheckpoint
+from acl_lightning.callbacks.checkpoints.last_checkpoint import LastCheckpoint
+from acl_lightning.runs.checkpoints import next_requeue_checkpoint, requeue_checkpoints
 
 _log = logging.getLogger(__name__)
 
 
 class SlurmRequeue(Checkpoint):
-    """Answers SLURM's warning signal (SIGUSR1) with a checkpoint and `scontrol requeue`.
+    """Saves a checkpoint and calls `scontrol requeue` at SLURM's warning signal (SIGUSR1).
 
-    Lightning's own handler saves wherever the signal arrives, also in the middle of a step, from where no run can
-    resume exactly. This callback waits for the next step after which `LastCheckpoint` could save, and writes
+    Lightning's handler saves as soon as the signal arrives, also in the middle of a step, from which no run can resume
+    exactly. This callback waits for the next step after which `LastCheckpoint` could save, and writes
     `hpc_ckpt_N.ckpt` into the run directory. If a validation comes first, or there is nothing left to train, the job is
-    requeued at once: it resumes from the last checkpoint that was saved. A run that ends removes the files.
+    requeued at once and resumes from the last saved checkpoint. The files are removed at the end of the training.
 
-    The requeued job repeats the same command; it needs a fixed `--run_dir`. Give the signal time before the limit with
-    `#SBATCH --signal=USR1@120`. Without SLURM, or with `SLURMEnvironment(auto_requeue=False)` among the Trainer's
-    plugins, this callback does nothing.
+    The requeued job repeats the same command, which needs a fixed `--run_dir`. Request the signal early enough before
+    the time limit with `#SBATCH --signal=USR1@120`. Without SLURM, or with `SLURMEnvironment(auto_requeue=False)` among
+    the plugins of the Trainer, this callback does nothing.
     """
 
     def __init__(self) -> None:
@@ -39,7 +40,7 @@ class SlurmRequeue(Checkpoint):
         self._requeued = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Install the handler. Lightning leaves a signal alone that has one."""
+        """Install the handler. Lightning does not replace an existing handler."""
         environment = trainer._accelerator_connector.cluster_environment
         if isinstance(environment, SLURMEnvironment) and environment.auto_requeue:
             self._trainer = trainer
@@ -60,7 +61,7 @@ class SlurmRequeue(Checkpoint):
         due = trainer.strategy.reduce_boolean_decision(self._received and not self._requeued, all=False)
         last = next(callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint))
         if due and last.can_resume_after(trainer, outputs):
-            trainer.save_checkpoint(self._next_path(trainer))
+            trainer.save_checkpoint(next_requeue_checkpoint(Path(trainer.default_root_dir)))
             self._requeue(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -72,15 +73,10 @@ class SlurmRequeue(Checkpoint):
         self._requeue_if_received(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remove the checkpoints of requeues, which the last one replaces."""
+        """Remove the checkpoints of requeues: the last checkpoint is newer."""
         if trainer.is_global_zero:
-            for path in Path(trainer.default_root_dir).glob("hpc_ckpt_*.ckpt"):
+            for path in requeue_checkpoints(Path(trainer.default_root_dir)):
                 path.unlink(missing_ok=True)
-
-    def _next_path(self, trainer: Trainer) -> Path:
-        directory = Path(trainer.default_root_dir)
-        taken = [path.stem.removeprefix("hpc_ckpt_") for path in directory.glob("hpc_ckpt_*.ckpt")]
-        return directory / f"hpc_ckpt_{max((int(number) for number in taken if number.isdigit()), default=0) + 1}.ckpt"
 
     def _requeue_if_received(self, trainer: Trainer) -> None:
         if self._trainer is not None and self._received:

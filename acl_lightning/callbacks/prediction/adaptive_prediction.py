@@ -1,4 +1,4 @@
-"""`predict`: sets where samples leave, and writes one JSON line per sample."""
+"""Callback of `predict`: adaptive inference, and a JSON line per sample."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import hashlib
 import json
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from acl_lightning.callbacks.prediction_answers import prediction_answers
-from acl_lightning.callbacks.prediction_file import PredictionFile, weights_hash
+from acl_lightning.callbacks.prediction.answers import prediction_answers
+from acl_lightning.callbacks.prediction.measured_run import read_operating_point, read_temperatures
+from acl_lightning.callbacks.prediction.output_file import PredictionFile, weights_hash
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Criterion, Static, from_recipe, recipe, stored_temperatures, temperatures_of
+from acl_lightning.exits import Criterion, Static, recipe, temperatures_of
 from acl_lightning.exits.inference import AdaptiveRuntime
-from acl_lightning.runs.result import named_point, read_result
+from acl_lightning.runs.names import PREDICTIONS
+from acl_lightning.training.evaluation_module import EvaluationModule
+from acl_lightning.training.trainer_attributes import datamodule_of
 
 
 class AdaptivePrediction(Callback):
@@ -28,21 +31,21 @@ class AdaptivePrediction(Callback):
     `exit_sweep.calibrate`; otherwise they are the plain softmax), and, on request, `probabilities` (by class name).
     Where the logits are not finite, `label`, `confidence` and `probabilities` are null, and a warning counts the rows.
 
-    Rows are written batch by batch, so memory does not grow with their number. The file appears under its name when it
-    is complete; a prediction that was killed continues where it stopped when the same command is repeated with the same
+    Rows are written batch by batch, so memory does not grow with their number. The file gets its name when it is
+    complete; a prediction that was killed continues where it stopped when the same command is repeated with the same
     `run_dir` (see `PredictionFile`).
 
     Args:
-        criterion: certainty of an exit. None: taken from the operating point, or full depth if there is none either.
-        threshold: a sample leaves at the first exit whose certainty reaches it. Required with a criterion.
-        operating_point: Name of an operating point of the checkpoint's run ("drop0", "drop1", "drop2", and those that
-            `points` added): its criterion and threshold.
-        output: file to write; a relative path lies in the run directory.
-        probabilities: write the probabilities of all classes.
+        criterion: Exit criterion. None: the criterion of the operating point; full depth without an operating point.
+        threshold: A sample leaves at the first exit whose certainty reaches the threshold. Required with a criterion.
+        operating_point: Name of an operating point of the checkpoint's run: `drop0`, `drop1`, `drop2`, and points that
+            the command `points` added.
+        output: File to write; a relative path is a path in the run directory.
+        probabilities: Whether to write the probabilities of all classes.
 
     Raises:
-        UserError: a threshold out of the criterion's range, a criterion without threshold or beside an operating point,
-            an operating point that does not exist (those that do are listed).
+        UserError: The threshold is out of the criterion's range, a criterion has no threshold, a criterion and an
+            operating point are both set, or there is no operating point of that name (the names that exist are listed).
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class AdaptivePrediction(Callback):
         criterion: Criterion | None = None,
         threshold: float | None = None,
         operating_point: str | None = None,
-        output: str = "predictions.jsonl",
+        output: str = PREDICTIONS,
         probabilities: bool = False,
     ) -> None:
         if operating_point is not None and (criterion is not None or threshold is not None):
@@ -73,16 +76,16 @@ class AdaptivePrediction(Callback):
         self._is_open = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Let the DataModule ask for the first batch when it builds the loader."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        """Set the function that gives the DataModule the number of the first batch."""
+        data = datamodule_of(trainer)
         if stage == "predict" and _continues(data):
             data.first_predict_batch = lambda: self._open(trainer, pl_module)
 
     def _open(self, trainer: Trainer, pl_module: LightningModule) -> int:
-        """Open the output file, and return the number of batches that are in it; the checkpoint is loaded."""
+        """Open the output file after the checkpoint was loaded, and return the number of batches that it contains."""
         self._leaving = self._exit_rule(trainer, pl_module)
-        num_exits = len(pl_module.exit_layers)  # type: ignore[arg-type]
-        self._temperatures_E = temperatures_of(self._leaving[0], _temperatures_beside(trainer.ckpt_path, num_exits))
+        num_exits = len(cast(EvaluationModule, pl_module).exit_layers)
+        self._temperatures_E = temperatures_of(self._leaving[0], read_temperatures(trainer.ckpt_path, num_exits))
         first_batch = 0
         if trainer.is_global_zero:
             path = Path(trainer.default_root_dir) / self.output
@@ -92,9 +95,9 @@ class AdaptivePrediction(Callback):
         return trainer.strategy.broadcast(first_batch)
 
     def _exit_rule(self, trainer: Trainer, pl_module: LightningModule) -> tuple[Criterion, float]:
-        """Criterion and threshold at which samples leave."""
+        """Return criterion and threshold at which samples leave."""
         criterion, threshold = self.criterion, self.threshold
-        num_exits = len(pl_module.exit_layers)  # type: ignore[arg-type]
+        num_exits = len(cast(EvaluationModule, pl_module).exit_layers)
         if self.operating_point is not None:
             criterion, threshold = read_operating_point(trainer.ckpt_path, self.operating_point)
         if criterion is None or threshold is None:
@@ -106,7 +109,8 @@ class AdaptivePrediction(Callback):
         """Build the adaptive runtime."""
         if not self._is_open:
             self._open(trainer, pl_module)
-        pl_module.runtime = AdaptiveRuntime(pl_module.encoder, *self._leaving)  # type: ignore[assignment, arg-type]
+        module = cast(EvaluationModule, pl_module)
+        module.runtime = AdaptiveRuntime(module.encoder, *self._leaving)
 
     def on_predict_batch_end(
         self,
@@ -118,12 +122,12 @@ class AdaptivePrediction(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Write the rows of the batch; with several processes rank zero writes the rows of all of them."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        data, module = datamodule_of(trainer), cast(EvaluationModule, pl_module)
         answers = prediction_answers(
             outputs["logits_BC"],
             outputs["exit_layer_B"],
-            label_names=pl_module.label_names,  # type: ignore[arg-type]
-            exit_layers=pl_module.exit_layers,  # type: ignore[arg-type]
+            label_names=module.label_names,
+            exit_layers=module.exit_layers,
             temperatures_E=self._temperatures_E,
             all_classes=self.probabilities,
         )
@@ -139,10 +143,10 @@ class AdaptivePrediction(Callback):
             self._file.write(sorted(rows, key=lambda row: int(row["index"])))
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Give the complete file its name.
+        """Rename the complete file.
 
         Raises:
-            UserError: no sample has finite logits.
+            UserError: No sample has finite logits.
         """
         file, self._file = self._file, None
         if file is None:
@@ -174,22 +178,22 @@ class AdaptivePrediction(Callback):
             self._file.close()
             self._file = None
         self._is_open = False
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        data = datamodule_of(trainer)
         if _continues(data):
             data.first_predict_batch = None
 
     def _resume(self, trainer: Trainer) -> int:
-        """Number of batches (of each process) that are in the part file; the last batch is always predicted again."""
+        """Return the number of batches per process in the part file. The last batch is always predicted again."""
         assert self._file is not None
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        data = datamodule_of(trainer)
         if not _continues(data) or trainer.limit_predict_batches != 1.0:
-            return self._file.resume(1, at_most=0)  # no row is kept
+            return self._file.resume(1, at_most=0)  # keeps no row
         rows: int = data.eval_batch_size * trainer.world_size
         return self._file.resume(rows, at_most=len(data.rows(data.predict_split)) - 1) // rows
 
     def _identity(self, trainer: Trainer, pl_module: LightningModule) -> str:
-        """Hash of what the written rows depend on: weights, rows, batches, exit criterion and fields."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        """Return a hash of everything that the rows depend on: weights, data, batches, criterion and fields."""
+        data = datamodule_of(trainer)
         criterion, threshold = self._leaving
         settings = {
             "weights": weights_hash(pl_module),
@@ -197,55 +201,11 @@ class AdaptivePrediction(Callback):
             "rows": data.rows(data.predict_split).content_hash() if _continues(data) else None,
             "batches": [getattr(data, "eval_batch_size", None), trainer.world_size, str(trainer.precision)],
             "exit": [recipe(criterion), threshold, self._temperatures_E],
-            "fields": [self.probabilities, pl_module.label_names],
+            "fields": [self.probabilities, cast(EvaluationModule, pl_module).label_names],
         }
         return hashlib.sha256(json.dumps(settings, default=str).encode()).hexdigest()[:10]
-
-
-def _temperatures_beside(checkpoint: object, num_exits: int) -> tuple[float, ...] | None:
-    """Temperatures in the `result.json` of a checkpoint's run; None where it has none for this checkpoint."""
-    if not checkpoint:
-        return None
-    path = Path(str(checkpoint)).resolve().parent.parent / "result.json"
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(result, dict):
-        return None
-    measured = result.get("checkpoint")
-    if measured and Path(str(measured)).name != Path(str(checkpoint)).name:
-        return None
-    return stored_temperatures(result, num_exits)
 
 
 def _continues(data: object) -> bool:
     """Whether a DataModule can begin a prediction at a later batch."""
     return hasattr(data, "first_predict_batch")
-
-
-def read_operating_point(checkpoint: object, name: str) -> tuple[Criterion, float]:
-    """Return the criterion and the threshold of the operating point `name` of a checkpoint's run.
-
-    The run directory is the parent of the checkpoint's directory (`RUN/checkpoints/best.ckpt`).
-
-    Raises:
-        UserError: there is no checkpoint, no `result.json` beside it, no such name, or it was measured on another
-            checkpoint.
-    """
-    if not checkpoint:
-        raise UserError("a checkpoint for an operating point", "none", "Give --ckpt_path RUN/checkpoints/best.ckpt.")
-    try:
-        result = read_result(Path(str(checkpoint)).resolve().parent.parent)
-    except UserError as error:
-        remedy = "Run `validate` into that directory, or give a threshold."
-        raise UserError(error.expected, error.found, remedy) from error
-    point = named_point(result, name, "Choose a point with `points RUN`, for example points RUN --speed 2.")
-    measured = result.get("checkpoint")
-    if measured and Path(measured).name != Path(str(checkpoint)).name:
-        raise UserError(
-            f"the checkpoint that {name!r} was measured on, {measured}",
-            f"{checkpoint}",
-            "Thresholds do not carry over.",
-        )
-    return from_recipe(point["exit"]), float(point["threshold"])

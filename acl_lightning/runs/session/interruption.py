@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: exit codes, and how to go on afterwards."""
+"""Handling of SIGTERM and Ctrl-C: exit codes, and advice on how to continue."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from acl_lightning.runs.names import CONFIG
+
 #: Exit codes of shells for a process that a signal ended: 128 + its number.
 TERMINATED = 128 + signal.SIGTERM
 INTERRUPTED = 128 + signal.SIGINT
 
 
 class Termination:
-    """A context in which SIGTERM raises `SystemExit` and is remembered.
+    """A context in which SIGTERM raises `SystemExit`.
 
     While a Trainer runs, Lightning's handler calls this one after itself. Training and evaluation then end at the end
-    of the batch, by an exception of Lightning's; this handler raises only where Lightning does not.
+    of the batch with an exception of Lightning; this handler raises only where Lightning does not.
 
     Attributes:
-        received: whether SIGTERM has come.
-        immediate: raise also while a Trainer runs. Lightning's prediction loop does not end by itself.
+        received: Whether SIGTERM was received.
+        immediate: Whether to raise also while a Trainer runs: Lightning's prediction loop does not stop at SIGTERM.
     """
 
     def __init__(self) -> None:
@@ -48,9 +50,9 @@ class Termination:
             raise SystemExit(TERMINATED)
 
     def exit_code(self, stop: BaseException) -> int | None:
-        """Return the exit code of a command that a signal ended by the exception `stop`; None for any other end.
+        """Return the exit code of a command that a signal ended with the exception `stop`; None for other exceptions.
 
-        Lightning answers Ctrl-C with `sys.exit(1)` while it handles the `KeyboardInterrupt`.
+        At Ctrl-C Lightning calls `sys.exit(1)` while it handles the `KeyboardInterrupt`.
         """
         if isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt):
             return INTERRUPTED
@@ -58,17 +60,17 @@ class Termination:
 
 
 def advice(code: int, command: str, run: Path | None) -> str:
-    """Return the line that says how to go on after an interruption.
+    """Return a line with the command that continues after an interruption.
 
     Args:
-        code: exit code, `TERMINATED` or `INTERRUPTED`.
-        command: name of the command.
-        run: its run directory; None if it has none.
+        code: Exit code, `TERMINATED` or `INTERRUPTED`.
+        command: Name of the command.
+        run: Run directory; None without one.
     """
     cause = "Ctrl-C" if code == INTERRUPTED else "SIGTERM"
-    if command != "fit" or run is None or not (run / "config.yaml").is_file():
+    if command != "fit" or run is None or not (run / CONFIG).is_file():
         return f"interrupted by {cause}. To start again, repeat the command."
-    config, directory = shlex.quote(str(run / "config.yaml")), shlex.quote(str(run))
+    config, directory = shlex.quote(str(run / CONFIG)), shlex.quote(str(run))
     return (
         f"interrupted by {cause}. To continue: "
         f"python -m acl_lightning fit --config {config} --run_dir={directory} --ckpt_path=auto"

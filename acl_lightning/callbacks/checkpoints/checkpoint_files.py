@@ -1,4 +1,4 @@
-"""Checkpoint files: written whole or not at all, and found again where a run directory was moved."""
+"""Checkpoint files: atomic writing, and their paths after a run directory was moved."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from acl_lightning.errors import UserError
 from acl_lightning.files import replaced_atomically
+from acl_lightning.runs.checkpoints import run_of
+from acl_lightning.runs.names import CHECKPOINTS
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it.
+    """Writes a checkpoint under another name and renames it.
 
-    A process that is killed while saving leaves the previous file whole. Lightning's own class copies from the
-    temporary directory, which may be on another file system.
+    A process that is killed while it saves leaves the previous file. Lightning's class copies from the temporary
+    directory, which may be on another file system.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
@@ -31,30 +33,29 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class CheckpointPaths(Callback):
-    """Lets the state of every `ModelCheckpoint` follow its files when a run continues in another directory.
+    """Adapts the state of every `ModelCheckpoint` when a run continues in another directory.
 
-    ModelCheckpoint stores absolute paths, and drops the best score when they changed: the next checkpoint, however
-    bad, would then replace `best.ckpt`. Here the paths are rewritten, and a file that is not in the run directory (the
-    run continues in a new one) is copied from beside the loaded checkpoint.
+    ModelCheckpoint stores absolute paths and drops the best score when they changed: the next checkpoint would replace
+    `best.ckpt` even if it is worse. This callback rewrites the paths. A checkpoint that is not in the run directory
+    (because the run continues in a new one) is copied from the folder of the loaded checkpoint.
     """
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Rewrite the paths in `checkpoint`, before the callbacks load their state from it.
+        """Rewrite the paths in `checkpoint` before the callbacks load their state from it.
 
         Raises:
-            UserError: a file is missing whose score the checkpoint holds.
+            UserError: A checkpoint file does not exist although its score is known.
         """
         if trainer.state.fn != TrainerFn.FITTING or not trainer.ckpt_path:
             return
-        beside = Path(trainer.ckpt_path).resolve().parent
-        beside = beside if beside.name == "checkpoints" else beside / "checkpoints"
+        source = run_of(trainer.ckpt_path) / CHECKPOINTS
         for callback in trainer.checkpoint_callbacks:
             state = checkpoint.get("callbacks", {}).get(callback.state_key)
             if isinstance(callback, ModelCheckpoint) and state and state.get("dirpath"):
                 _rewrite(state, Path(str(callback.dirpath)))
                 for path in map(Path, state["best_k_models"]):
                     if not path.is_file() and trainer.is_global_zero:
-                        _copy(beside / path.name, path)
+                        _copy(source / path.name, path)
 
 
 def _rewrite(state: dict[str, Any], directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""Random state in checkpoints, so that a resumed run continues the same sequence of dropout masks."""
+"""Callback that saves the state of random generators, so that a resumed run draws the same dropout masks."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 class RNGState(Callback):
     """Saves the generators of torch (CPU and CUDA), Python and numpy, of every process.
 
-    Together with the resumable loader a run that was killed and resumed from its last checkpoint is bit-identical, on
-    the CPU, to one that was not. With several processes each restores its own state. A checkpoint with a single state,
-    or with those of another number of processes, restores the first in all of them.
+    Together with the resumable loader, a run that was killed and resumed from its last checkpoint equals an
+    uninterrupted run bit by bit on the CPU. With several processes each restores its own state. From a checkpoint of
+    another number of processes, all restore the first state.
 
-    The state is restored at the first training batch: what happens before it (building loaders, a sanity check) draws
-    numbers of its own.
+    The state is restored at the first training batch: building loaders and the sanity check draw random numbers before
+    it.
     """
 
     def __init__(self) -> None:
         self._restored: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return `ranks`, the state of every process; all of them must call this together, as they do in a save."""
+        """Return the state of every process as `ranks`; all processes must call this together."""
         state = _state()
         if not _is_distributed():
             return {"ranks": [state]}
@@ -41,7 +41,7 @@ class RNGState(Callback):
         """Restore once."""
         if self._restored is None:
             return
-        states = self._restored.get("ranks", [self._restored])  # older checkpoints hold one state
+        states = self._restored.get("ranks", [self._restored])  # checkpoints of early versions hold a single state
         self._restored = None
         _restore(states[trainer.global_rank] if len(states) == trainer.world_size else states[0])
 
@@ -51,7 +51,7 @@ def _is_distributed() -> bool:
 
 
 def _state() -> dict[str, Any]:
-    """The generators' states, as tensors and plain values (`weights_only` loading refuses numpy arrays)."""
+    """Return the states as tensors and plain values: `weights_only` loading refuses numpy arrays."""
     name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - libraries draw from the global one
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),
@@ -59,7 +59,7 @@ def _state() -> dict[str, Any]:
         "numpy": [str(name), [int(key) for key in keys], int(position), int(has_gauss), float(cached)],
     }
     if torch.cuda.is_available():
-        # Of several processes each uses one device; asking for the others would start a context on each of them.
+        # With several processes each uses one device; reading the state of another would start a context on it.
         state["cuda"] = [torch.cuda.get_rng_state()] if _is_distributed() else torch.cuda.get_rng_state_all()
     return state
 

@@ -1,4 +1,4 @@
-"""The fields of a prediction that the model gives, in plain JSON types."""
+"""Fields of a predicted row: label, confidence and exit layer, in plain JSON types."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def prediction_answers(
     Where a logit is not finite, all but `calibrated` and `exit_layer` are None.
 
     Args:
-        logits_BC: Logits of the exit that each sample left by.
-        exit_layer_B: Layer of that exit, from 1.
-        label_names: Names of the classes; empty for a regression, whose label is the value.
+        logits_BC: Logits of the exit at which each sample leaves.
+        exit_layer_B: Layer of this exit, from 1.
+        label_names: Names of the classes; empty for a regression, whose label is the predicted value.
         exit_layers: Layer of each exit.
         temperatures_E: Temperature of each exit; None: the probabilities are not calibrated.
-        all_classes: Also return `probabilities`, by class name.
+        all_classes: Whether to return `probabilities` by class name, too.
     """
     layers = exit_layer_B.tolist()
     if not label_names:

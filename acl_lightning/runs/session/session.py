@@ -1,4 +1,4 @@
-"""What one command holds while it runs: the lock of its run directory, and the handler of SIGTERM."""
+"""Context of a running command: the lock of its run directory and the handler of SIGTERM."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import contextlib
 from pathlib import Path
 
 from acl_lightning.files import remove_temporary_files
-from acl_lightning.runs.interruption import Termination
-from acl_lightning.runs.lock import locked
+from acl_lightning.runs.names import CHECKPOINTS
+from acl_lightning.runs.session.interruption import Termination
+from acl_lightning.runs.session.lock import locked
 
 
 class Session(contextlib.ExitStack):
     """A context for one command.
 
     Attributes:
-        termination: handler of SIGTERM.
-        command: name of the command, once it is known.
-        run: run directory, once it is chosen.
+        termination: Handler of SIGTERM.
+        command: Name of the command; empty until it is known.
+        run: Run directory; None until it is chosen.
     """
 
     def __init__(self) -> None:
@@ -30,21 +31,21 @@ class Session(contextlib.ExitStack):
         return self
 
     def use(self, run: Path, *, lock: bool) -> None:
-        """Take a run directory until the end of the command. A directory that is empty then is removed.
+        """Use a run directory until the end of the command. If it is empty then, it is removed.
 
         Args:
-            run: existing directory.
-            lock: take its lock, and remove temporary files that a killed process left. Off for further processes of a
-                distributed run, whose first process holds the lock.
+            run: Existing directory.
+            lock: Whether to take its lock and to remove temporary files of a killed process. Off for all but the first
+                process of a distributed run.
 
         Raises:
-            UserError: another command uses the directory.
+            UserError: Another command uses the directory.
         """
         self.run = run
         if lock:
             self.callback(_remove_if_empty, run)
             self.enter_context(locked(run))
-            for directory in (run, run / "checkpoints"):
+            for directory in (run, run / CHECKPOINTS):
                 remove_temporary_files(directory)
 
 

@@ -1,4 +1,4 @@
-"""The LightningModule of a model with exits: what it answers, what every exit is worth, where samples leave."""
+"""LightningModule that validates, tests and predicts with a multi-exit encoder."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from typing import Any
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from acl_lightning.encoders import MultiExitEncoder, exit_flops, full_depth_flops, static_exit_flops
+from acl_lightning.encoders import MultiExitEncoder, exit_flops, full_depth_flops, model_inputs, static_exit_flops
 from acl_lightning.errors import UserError
 from acl_lightning.exits.inference import AdaptiveRuntime
 from acl_lightning.metrics import ExitMetrics, quality
 from acl_lightning.outputs import ExitOutputs
 from acl_lightning.pretrained import check_tokenizer
+from acl_lightning.training.trainer_attributes import datamodule_of
 
 Batch = dict[str, Tensor]
 
-#: What the encoder takes from a batch, and what a validation step passes on from it to the callbacks.
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+#: Columns of a batch that a validation step gives to the callbacks.
 KEPT = ("labels", "index", "selection", "difficulty")
 
 
-class ExitModule(LightningModule):
-    """Validates, tests and predicts with a multi-exit encoder; `ACLModule` adds how it is trained.
+class EvaluationModule(LightningModule):
+    """Validates, tests and predicts with a multi-exit encoder; the subclass `ACLModule` trains it.
 
     Args:
-        encoder: the model.
-        label_names: names of the classes; empty for regression.
-        metric_names: the task's metrics, the primary one first.
-        task_name: for titles and records.
+        encoder: Multi-exit encoder.
+        label_names: Names of the classes; empty for regression.
+        metric_names: Metrics of the task, the primary metric first.
+        task_name: Name of the task, for titles and result files.
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class ExitModule(LightningModule):
         self.runtime: AdaptiveRuntime | None = None
 
     def setup(self, stage: str) -> None:
-        """Check that the encoder can read what the tokenizer of the DataModule writes.
+        """Check that the encoder fits the tokenizer of the DataModule.
 
         Raises:
-            UserError: A token id, a token type id or a position without embedding; see `check_tokenizer`.
+            UserError: A token id, token type id or position has no embedding; see `check_tokenizer`.
         """
-        data: Any = getattr(self.trainer, "datamodule", None)
+        data = datamodule_of(self.trainer)
         tokenizer, model = getattr(data, "tokenizer", None), getattr(self.encoder.backbone, "model", None)
         if tokenizer is not None and model is not None:
             check_tokenizer(
@@ -61,45 +61,46 @@ class ExitModule(LightningModule):
             )
 
     def forward(self, batch: Batch) -> ExitOutputs:
-        """Outputs of every exit for a batch of token ids."""
-        return self.encoder(**_inputs(batch))  # type: ignore[no-any-return]
+        """Return the outputs of every exit for a batch."""
+        outputs: ExitOutputs = self.encoder(**model_inputs(batch))
+        return outputs
 
-    # -- what the exits' callbacks read -----------------------------------------------------------------------------
+    # -- for callbacks ---------------------------------------------------------------------------------------------
 
     @property
     def exit_layers(self) -> tuple[int, ...]:
-        """Layer (1-based) behind each exit."""
+        """Layer of each exit, from 1."""
         return self.encoder.exit_layers
 
     @property
     def depth(self) -> int:
-        """Layers of the encoder."""
+        """Number of layers of the encoder."""
         return self.encoder.depth
 
     def exit_flops(self, num_tokens: int) -> tuple[float, ...]:
-        """FLOPs for one sample of `num_tokens` tokens to leave at each exit."""
+        """Return the FLOPs of a sample of `num_tokens` tokens that leaves at each exit."""
         return exit_flops(self.encoder, num_tokens)
 
     def static_exit_flops(self, num_tokens: int) -> tuple[float, ...]:
-        """FLOPs for one sample of `num_tokens` tokens to leave at each exit as a static exit."""
+        """Return the FLOPs of a sample of `num_tokens` tokens at each exit if no other exit is computed."""
         return static_exit_flops(self.encoder, num_tokens)
 
     def full_depth_flops(self, num_tokens: int) -> float:
-        """FLOPs of all layers and the last head alone."""
+        """Return the FLOPs of all layers and the last head."""
         return full_depth_flops(self.encoder, num_tokens)
 
     def quality(self, name: str, predictions_n: Tensor, labels_n: Tensor) -> float:
-        """A metric of the task, by name."""
+        """Return a metric of the task, by its name."""
         return quality(name, predictions_n, labels_n)
 
     # -- evaluation -------------------------------------------------------------------------------------------------
 
     def on_validation_epoch_start(self) -> None:
-        """Begin with empty metrics."""
+        """Reset the metrics."""
         self._fresh_metrics(self.trainer.val_dataloaders)
 
     def on_test_epoch_start(self) -> None:
-        """Begin with empty metrics."""
+        """Reset the metrics."""
         self._fresh_metrics(self.trainer.test_dataloaders)
 
     def _fresh_metrics(self, loaders: Any) -> None:
@@ -109,7 +110,7 @@ class ExitModule(LightningModule):
         )
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """Update the metrics of every exit; hand logits and bookkeeping to the callbacks."""
+        """Update the metrics of every exit. Return logits, embeddings and columns of the batch for the callbacks."""
         outputs = self._evaluate(batch, dataloader_idx)
         kept = {key: batch[key] for key in KEPT if key in batch}
         if outputs.gates_EB is not None:
@@ -122,7 +123,7 @@ class ExitModule(LightningModule):
         }
 
     def on_validation_batch_end(self, outputs: Any, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Refuse logits that are not finite at the last batch, before a callback evaluates them."""
+        """Refuse logits that are not finite after the last batch, before a callback evaluates them."""
         if batch_idx + 1 == self.trainer.num_val_batches[dataloader_idx]:
             self.exit_metrics.check_finite(dataloader_idx)
 
@@ -132,7 +133,7 @@ class ExitModule(LightningModule):
 
     def _evaluate(self, batch: Batch, dataloader_idx: int) -> ExitOutputs:
         if "labels" not in batch:
-            raise UserError("labelled validation data", "no labels", "Evaluate on a split that has them.")
+            raise UserError("labelled validation data", "no labels", "Evaluate a split with labels.")
         outputs: ExitOutputs = self(batch).detached()
         self.exit_metrics.update(
             outputs.logits_EBC.float(),
@@ -144,7 +145,9 @@ class ExitModule(LightningModule):
         return outputs
 
     def on_validation_epoch_end(self) -> None:
-        """Log every exit's metrics, and `val/selection`: what a checkpoint is chosen by, from the selection split.
+        """Log the metrics of every exit, and `val/selection`, the quality on the selection split.
+
+        The best checkpoint is the checkpoint with the largest `val/selection`.
 
         Raises:
             UserError: Logits are not finite.
@@ -155,15 +158,15 @@ class ExitModule(LightningModule):
             self.log("val/selection", self.selection(quality_E.to(self.device)), prog_bar=True)
 
     def selection(self, quality_E: Tensor) -> Tensor:
-        """What a checkpoint is chosen by, from the primary metric of every exit: the mean over the exits."""
+        """Return the value of `val/selection`: the mean over the exits of the primary metric."""
         return quality_E.mean()
 
     def on_test_epoch_end(self) -> None:
-        """Log every exit's metrics."""
+        """Log the metrics of every exit."""
         self._log_metrics("test")
 
     def _log_metrics(self, stage: str) -> None:
-        """`val/exit_3/accuracy` and, for the deepest exit, `val/accuracy`; a second set logs under `val_1/`."""
+        """Log `val/exit_3/accuracy` and, for the deepest exit, `val/accuracy`; under `val_1/` for a second set."""
         for number, layer, values in self.exit_metrics.compute():
             prefix = f"{stage}_{number}" if number else stage
             self.log_dict({f"{prefix}/exit_{layer}/{name}": value for name, value in values.items()})
@@ -173,17 +176,13 @@ class ExitModule(LightningModule):
     # -- prediction -------------------------------------------------------------------------------------------------
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
-        """Leave where the criterion says; the callback `AdaptivePrediction` sets it.
+        """Predict with the adaptive runtime that the callback `AdaptivePrediction` sets.
 
         Returns:
-            `logits_BC` of the exit that answered and `exit_layer_B`: Lightning copies outputs, which a frozen record
-            refuses.
+            `logits_BC` of the exit at which each sample leaves, and `exit_layer_B`. It is a dictionary because
+            Lightning copies outputs.
         """
         if self.runtime is None:
             raise UserError("an exit criterion", "none", "Add the callback AdaptivePrediction, or set module.runtime.")
-        decisions = self.runtime(**_inputs(batch))
+        decisions = self.runtime(**model_inputs(batch))
         return {"logits_BC": decisions.logits_BC, "exit_layer_B": decisions.exit_layer_B}
-
-
-def _inputs(batch: Batch) -> Batch:
-    return {name: batch[name] for name in INPUTS if name in batch}

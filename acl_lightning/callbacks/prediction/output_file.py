@@ -1,4 +1,4 @@
-"""The file that `predict` writes, row by row, so that a killed prediction continues where it stopped."""
+"""JSON Lines file of `predict`, written row by row so that a killed prediction continues where it stopped."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from acl_lightning.errors import UserError
 
 
 class PredictionFile:
-    """A JSON Lines file that appears under its name when it is complete.
+    """A JSON Lines file that gets its name when it is complete.
 
-    Until then the rows are in a part file beside it, `.NAME-IDENTITY.part`, flushed after every batch. A later
-    prediction with the same identity keeps the complete rows of the part file.
+    Before that the rows are in a part file in the same directory, `.NAME-IDENTITY.part`, flushed after every batch. A
+    later prediction with the same identity keeps the complete rows of the part file.
 
     Attributes:
         num_rows: Number of rows written so far; also the index of the next row.
@@ -48,7 +48,7 @@ class PredictionFile:
         if not _lock(self._file):
             self._file.close()
             raise UserError(
-                f"no other process that writes {path}", "one that is running", "Choose another --exit.output."
+                f"no other process that writes {path}", "a running process", "Set --exit.output to another file."
             )
 
     def resume(self, multiple: int, at_most: int | None = None) -> int:
@@ -102,7 +102,7 @@ class PredictionFile:
             raise _refused(self.path, error) from error
 
     def finish(self) -> None:
-        """Give the complete file its name, and remove part files that other settings left.
+        """Rename the complete file, and remove part files of predictions with other settings.
 
         Raises:
             UserError: The file system refuses; the part file is kept.
@@ -112,15 +112,15 @@ class PredictionFile:
             os.fsync(self._file.fileno())
             self.part.replace(self.path)
             self._file.close()
-            for left in self.path.parent.glob(f".{self.path.name}-*.part"):
-                with left.open("rb") as other:
+            for part in self.path.parent.glob(f".{self.path.name}-*.part"):
+                with part.open("rb") as other:
                     if _lock(other):
-                        left.unlink()
+                        part.unlink()
         except OSError as error:
             raise _refused(self.path, error) from error
 
     def close(self) -> None:
-        """Close the part file, which remains for a later prediction; harmless when it is closed."""
+        """Close the part file, which a later prediction continues. Closing it twice has no effect."""
         self._file.close()
 
 
@@ -145,7 +145,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
 
 
 def _lock(file: BinaryIO) -> bool:
-    """Lock a file for as long as it is open; False where another process holds the lock."""
+    """Lock a file until it is closed. Return False if another process holds the lock."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -157,5 +157,5 @@ def _refused(path: Path, error: OSError) -> UserError:
     return UserError(
         f"to write {path}",
         f"{error.strerror or error}",
-        "Free space and repeat the command, which continues where it stopped; or choose another --exit.output.",
+        "Free space and repeat the command, which continues where it stopped; or set --exit.output to another file.",
     )

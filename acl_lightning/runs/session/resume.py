@@ -1,4 +1,4 @@
-"""Which settings a resumed run may change."""
+"""Settings that a resumed run may change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from acl_lightning.errors import UserError
-from acl_lightning.legacy import present_names
+from acl_lightning.runs.names import CONFIG
+from acl_lightning.runs.records.config import read_config
 
 #: Settings that change neither the weights nor the results of a run.
 WITHOUT_EFFECT = frozenset({
@@ -58,9 +59,9 @@ class Difference(NamedTuple):
     """A setting with two values.
 
     Attributes:
-        key: dotted key.
-        old: value of the earlier run.
-        new: value of the present command.
+        key: Name of the setting, with dots.
+        old: Value of the earlier run.
+        new: Value of the present command.
     """
 
     key: str
@@ -71,73 +72,59 @@ class Difference(NamedTuple):
         return f"{self.key}: {_shown(self.old)} -> {_shown(self.new)}"
 
 
-#: Stands for the value of a setting that one configuration does not have.
+#: Stands for the value of a setting that only the other configuration has.
 ABSENT = "(absent)"
-
-
-def run_of(checkpoint: Path) -> Path:
-    """Return the run directory that a checkpoint file lies in: `RUN/checkpoints/NAME.ckpt` or `RUN/hpc_ckpt_N.ckpt`."""
-    parent = checkpoint.resolve().parent
-    return parent.parent if parent.name == "checkpoints" else parent
 
 
 def changed_settings(run: Path, settings: Mapping[str, Any]) -> list[Difference]:
     """Compare a command's settings with those of the run that it resumes.
 
     Args:
-        run: directory of the run; holds `config.yaml`.
-        settings: resolved configuration of the present command.
+        run: Run directory with `config.yaml`.
+        settings: Resolved configuration of the present command.
 
     Returns:
         The differing settings of `APPLIED`; those of `WITHOUT_EFFECT` are left out.
 
     Raises:
-        UserError: no readable `config.yaml`, or a setting differs that a resumed run cannot change. The message names
-            every one.
+        UserError: There is no readable `config.yaml`, or settings differ that a resumed run cannot change. The message
+            names all of them.
     """
-    path = run / "config.yaml"
-    try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(
-            f"the configuration of the run to resume at {path}",
-            "no such file" if isinstance(error, FileNotFoundError) else "a file that cannot be read",
-            "Resume from a checkpoint inside its run directory, or start anew in another --run_dir.",
-        ) from error
-    earlier, _ = present_names(stored if isinstance(stored, dict) else {})
-    found = [difference for difference in differences(earlier, settings) if not _below(difference.key, WITHOUT_EFFECT)]
-    refused = [difference for difference in found if not _below(difference.key, APPLIED)]
+    remedy = "Resume from a checkpoint inside its run directory, or start anew in another --run_dir."
+    earlier = read_config(run, remedy)
+    changed = [item for item in differences(earlier, settings) if not _below(item.key, WITHOUT_EFFECT)]
+    refused = [item for item in changed if not _below(item.key, APPLIED)]
     if refused:
         raise UserError(
             f"the settings of the run to resume, {run}",
-            "; ".join(str(difference) for difference in refused),
-            f"Resume with --config {path}, or start anew in another --run_dir.",
+            "; ".join(str(item) for item in refused),
+            f"Resume with --config {run / CONFIG}, or start anew in another --run_dir.",
         )
-    return found
+    return changed
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[Difference]:
     """List the settings in which two resolved configurations differ.
 
-    An object of another class is one difference, at its key. Lists are compared as a whole, except `trainer.callbacks`,
-    where only a callback of both configurations with other arguments is a difference.
+    An object of another class is a single difference, at its key. Lists are compared as a whole. In
+    `trainer.callbacks`, only other arguments of a callback that both configurations have are differences.
     """
-    found = []
+    differing = []
     for name in dict.fromkeys([*old, *new]):
         key = f"{prefix}{name}"
         before, after = old.get(name, ABSENT), new.get(name, ABSENT)
         if key == "trainer.callbacks":
-            found += _of_callbacks(before, after)
+            differing += _of_callbacks(before, after)
         elif before == after:
             continue
         elif isinstance(before, Mapping) and isinstance(after, Mapping):
             if before.get("class_path") != after.get("class_path"):
-                found.append(Difference(key, before.get("class_path"), after.get("class_path")))
+                differing.append(Difference(key, before.get("class_path"), after.get("class_path")))
             else:
-                found += differences(before, after, f"{key}.")
+                differing += differences(before, after, f"{key}.")
         else:
-            found.append(Difference(key, before, after))
-    return [difference._replace(key=difference.key.replace(".init_args.", ".")) for difference in found]
+            differing.append(Difference(key, before, after))
+    return [difference._replace(key=difference.key.replace(".init_args.", ".")) for difference in differing]
 
 
 def _of_callbacks(before: Any, after: Any) -> list[Difference]:
@@ -156,11 +143,11 @@ def _of_callbacks(before: Any, after: Any) -> list[Difference]:
 
 def _by_class(callbacks: Any) -> dict[str, Mapping[str, Any]]:
     listed = callbacks if isinstance(callbacks, list) else [callbacks]
-    return {one["class_path"]: one.get("init_args") or {} for one in listed if isinstance(one, Mapping)}
+    return {item["class_path"]: item.get("init_args") or {} for item in listed if isinstance(item, Mapping)}
 
 
 def _below(key: str, tables: frozenset[str]) -> bool:
-    """Whether `key` or a section that it lies in is in the table."""
+    """Whether `key` or a section around it is in the table."""
     parts = key.split(".")
     return any(".".join(parts[:length]) in tables for length in range(1, len(parts) + 1))
 

@@ -1,0 +1,1 @@
+"""Callbacks that save the state of a training, and continue it."""

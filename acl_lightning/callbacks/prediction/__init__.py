@@ -1,0 +1,1 @@
+"""Prediction with early exits, written row by row so that a killed prediction continues."""

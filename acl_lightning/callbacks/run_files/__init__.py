@@ -1,0 +1,1 @@
+"""Callbacks that write configuration, result and training curves into the run directory."""

@@ -1,0 +1,71 @@
+"""Callback that draws losses, learning rates and quality at the end of `fit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from matplotlib.figure import Figure
+
+from acl_lightning.callbacks.logger_media import show_figure
+from acl_lightning.figures import training_figure
+from acl_lightning.files import replaced_atomically
+from acl_lightning.runs.names import TRAINING_FIGURE
+from acl_lightning.runs.records import Logged, read_metrics_log
+from acl_lightning.training.trainer_attributes import is_fast_dev_run
+
+
+class TrainingCurves(Callback):
+    """Writes `training.png` at the end of `fit`: training losses, quality on the selection split, learning rates.
+
+    The values are read from the files of `CSVLogger` in the run directory, from all parts of a resumed run. Without
+    these files nothing is written. Rank zero writes.
+    """
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the logged values."""
+        if not trainer.is_global_zero or is_fast_dev_run(trainer):
+            return
+        for logger in trainer.loggers:
+            logger.save()  # CSVLogger writes every 100 values only
+        directory = Path(trainer.default_root_dir)
+        logged = read_metrics_log(directory)
+        if not logged:
+            return
+        figure = logged_figure(logged, title=f"{getattr(pl_module, 'task_name', 'task')}: training")
+        with replaced_atomically(directory / TRAINING_FIGURE) as temporary:
+            figure.savefig(temporary, dpi=150)
+        for logger in trainer.loggers:
+            show_figure(logger, "training", figure, directory / TRAINING_FIGURE, trainer.global_step)
+
+
+def logged_figure(logged: Logged, title: str) -> Figure:
+    """Return the figure of the logged values of a run.
+
+    `train/loss` is the total loss; it is left out where it equals the only term.
+
+    Args:
+        logged: Logged values, see `read_metrics_log`.
+        title: Title of the figure.
+    """
+    losses = {
+        name.removeprefix("train/"): points
+        for name, points in logged.items()
+        if name.startswith("train/") and name.count("/") == 1  # not the terms of each exit
+    }
+    total = losses.pop("loss", None)
+    if total is not None and list(losses.values()) != [total]:
+        losses = {"total loss": total, **losses}
+    rates = {name.removeprefix("lr-"): points for name, points in logged.items() if name.startswith("lr-")}
+    quality = {"selection split": logged["val/selection"]} if "val/selection" in logged else {}
+    return training_figure(losses, _distinct(rates), quality, title=title)
+
+
+def _distinct(rates: Logged) -> Logged:
+    """Merge groups of parameters that share their learning rate: `AdamW/pg1, AdamW/pg2`, or `all parameters`."""
+    names_of: dict[tuple[tuple[int, float], ...], list[str]] = {}
+    for name, points in rates.items():
+        names_of.setdefault(tuple(points), []).append(name)
+    if len(names_of) == 1:
+        return {"all parameters": list(next(iter(names_of)))}
+    return {", ".join(names): list(points) for points, names in names_of.items()}

@@ -1,0 +1,54 @@
+"""`exit_sweep.csv`: quality and speed at every threshold of every criterion, on the report split."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from acl_lightning.runs.names import EXIT_SWEEP
+from acl_lightning.runs.records.reading import reading
+from acl_lightning.runs.records.tables import csv_rows, number
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """A row of `exit_sweep.csv`.
+
+    Attributes:
+        criterion: Name of the criterion.
+        threshold: Threshold; for `static`, the number of the exit, from 1.
+        quality: Primary metric as a fraction; NaN where it is undefined.
+        mean_exit_layer: Mean layer, from 1, at which samples leave.
+        layer_speedup: Number of layers / `mean_exit_layer`.
+        flops_speedup: FLOPs at full depth / mean FLOPs.
+    """
+
+    criterion: str
+    threshold: float
+    quality: float
+    mean_exit_layer: float
+    layer_speedup: float
+    flops_speedup: float
+
+
+def read_sweep(directory: str | os.PathLike[str]) -> tuple[SweepRow, ...]:
+    """Return the rows of `exit_sweep.csv`, in the order of the file.
+
+    Raises:
+        MissingFile: There is no such file.
+        UserError: It cannot be read, or is damaged.
+    """
+    path = Path(directory) / EXIT_SWEEP
+    with reading(path, "the exit sweep of a run", "Validate the run again."):
+        return tuple(
+            SweepRow(
+                row["criterion"],
+                number(row["threshold"]),
+                number(row["quality"]),
+                number(row["mean_exit_layer"]),
+                number(row["layer_speedup"]),
+                number(row["flops_speedup"]),
+            )
+            for row in csv_rows(path)
+        )

@@ -1,0 +1,31 @@
+"""Typed access to attributes of the Trainer that Lightning sets without declaring them."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import torch
+from lightning.pytorch import Callback, Trainer
+
+Kind = TypeVar("Kind", bound=Callback)
+
+
+def datamodule_of(trainer: Trainer) -> Any:
+    """Return the DataModule; None where the Trainer was given loaders."""
+    return getattr(trainer, "datamodule", None)
+
+
+def is_fast_dev_run(trainer: Trainer) -> bool:
+    """Whether the Trainer runs a few batches only, to find defects (`trainer.fast_dev_run`)."""
+    return bool(getattr(trainer, "fast_dev_run", False))
+
+
+def find_callback(trainer: Trainer, kind: type[Kind]) -> Kind | None:
+    """Return the first callback of a class; None without one."""
+    callbacks: list[Callback] = getattr(trainer, "callbacks", [])
+    return next((callback for callback in callbacks if isinstance(callback, kind)), None)
+
+
+def loss_scaler(trainer: Trainer) -> torch.amp.GradScaler | None:
+    """Return the loss scaler of the Trainer's precision; None without one."""
+    return getattr(trainer.precision_plugin, "scaler", None)
