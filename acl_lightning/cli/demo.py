@@ -1,4 +1,4 @@
-"""`python -m acl_lightning demo RUN`."""
+"""The command `python -m acl_lightning demo DIRECTORY`."""
 
 from __future__ import annotations
 
@@ -11,22 +11,30 @@ from acl_lightning.errors import UserError
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Open the page on this machine alone, until it is interrupted.
+    """Serve the page to this machine until the command is interrupted.
 
     Raises:
-        UserError: no model named, one that cannot be loaded, no Gradio, or a port that is taken.
+        UserError: No model is named, it cannot be loaded, Gradio is not installed, or the port is taken.
     """
-    parser = Parser(prog="acl_lightning demo", description="A local page that classifies a sentence.")
-    parser.add_argument("directory", type=path, nargs="?", help="a run, or what `export` wrote")
-    parser.add_argument("--ckpt_path", help="RUN/checkpoints/NAME.ckpt; with a run also best or last")
-    parser.add_argument("--port", type=int, default=7860, help="of the page (default: 7860)")
-    given = parser.parse_args(list(arguments))
-    directory = given.directory
+    parser = Parser(
+        prog="acl_lightning demo",
+        description="Serve a local page that classifies a text and shows the answer of every exit.",
+    )
+    parser.add_argument("directory", type=path, nargs="?", help="directory of a run or of an export")
+    parser.add_argument(
+        "--ckpt_path",
+        metavar="FILE",
+        help="checkpoint RUN/checkpoints/NAME.ckpt; together with a run also best or last (default: the checkpoint "
+        "that its result is about)",
+    )
+    parser.add_argument("--port", type=int, default=7860, help="port of the page (default: 7860)")
+    options = parser.parse_args(list(arguments))
+    directory = options.directory
     if directory is None:
-        if given.ckpt_path is None:
+        if options.ckpt_path is None:
             raise UserError("a run, an export or --ckpt_path", "none of them", "Example: demo runs/NAME")
-        directory = run_of_checkpoint(path(given.ckpt_path))
-    page = build_page(load_served(directory, given.ckpt_path))
-    print(f"{open_page(page, given.port)} (stop with Ctrl-C)", flush=True)  # noqa: T201 - the command's answer
+        directory = run_of_checkpoint(path(options.ckpt_path))
+    page = build_page(load_served(directory, options.ckpt_path))
+    print(f"{open_page(page, options.port)} (stop with Ctrl-C)", flush=True)  # noqa: T201
     page.block_thread()
     return 0

@@ -1,7 +1,7 @@
-"""A local page on which one sentence is classified at every exit, and leaves where a slider says.
+"""Local web page that classifies a text at every exit and shows at which exit it leaves.
 
-`load_served` reads a run or an export, `answer` is the page's content without the page, `build_page` puts Gradio (the
-extra `demo`) around it. Nothing leaves the machine.
+`load_served` reads a run or an export, `answer` computes the content of the page, and `build_page` builds it with
+Gradio (the extra `demo`). The page is served to this machine only.
 """
 
 from acl_lightning.demo.answer import Answer, ExitAnswer, answer, criteria_for

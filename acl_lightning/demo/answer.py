@@ -1,4 +1,4 @@
-"""What the page shows, as a function of texts, criterion and threshold."""
+"""Answers of all exits for one input, with the exit at which it leaves and the time that this takes."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from acl_lightning.exits import (
 )
 from acl_lightning.exits.inference import AdaptiveRuntime
 
-#: How often the two times are taken, in turns: once would mostly measure what else the machine does.
+#: Number of alternating measurements of the two times; the medians are shown.
 REPETITIONS = 7
 
 
 @dataclass(frozen=True)
 class ExitAnswer:
-    """What one exit says about the input.
+    """Answer of one exit for the input.
 
     Attributes:
-        layer: after which it sits, counted from 1.
-        label: the most probable class; the value as text for a regression.
-        probabilities: by class name; empty for a regression.
-        certainty: of the criterion; where it reaches the threshold first, the input leaves.
-        leaves: whether the input leaves here.
+        layer: Layer of the exit, counted from 1.
+        label: Name of the most probable class; for a regression the value as text.
+        probabilities: Class name -> probability; empty for a regression.
+        certainty: Certainty of the criterion. The input leaves at the first exit where it reaches the threshold.
+        leaves: Whether the input leaves here.
     """
 
     layer: int
@@ -48,16 +48,16 @@ class ExitAnswer:
 
 @dataclass(frozen=True)
 class Answer:
-    """What all exits say, where the input leaves, and how long that took.
+    """Answers of all exits, the exit at which the input leaves, and times.
 
     Attributes:
-        exits: one per exit.
-        exit_layer: layer that the input leaves after.
-        num_tokens: tokens of the input, special ones included.
-        truncated: whether the input was longer than the model reads.
-        calibrated: whether the probabilities are those of fitted temperatures; else they are the plain softmax.
-        milliseconds: wall clock of the adaptive runtime for this input, without the tokenizer; a median.
-        full_milliseconds: the same at full depth.
+        exits: Answer of each exit.
+        exit_layer: Layer, counted from 1, of the exit at which the input leaves.
+        num_tokens: Number of tokens of the input, special tokens included.
+        truncated: Whether the input was truncated.
+        calibrated: Whether the probabilities use fitted temperatures; else they are the softmax of the logits.
+        milliseconds: Median wall-clock time of adaptive inference for this input, without the tokenizer.
+        full_milliseconds: The same time at full depth.
     """
 
     exits: tuple[ExitAnswer, ...]
@@ -70,9 +70,9 @@ class Answer:
 
 
 def criteria_for(served: ServedModel) -> dict[str, Criterion]:
-    """Return the criteria that can read this model, by name, with their default settings.
+    """Return the criteria that support a model, by name, with their default settings.
 
-    Those of a calibrated run read calibrated probabilities, as its operating points do.
+    For a calibrated run they read calibrated probabilities, as its operating points do.
     """
     kinds = [kind for kind in without_arguments() if kind is not LearntGate or served.encoder.gate is not None]
     criteria = {kind.name: kind() for kind in kinds if served.label_names or kind.supports_regression}
@@ -85,31 +85,31 @@ def criteria_for(served: ServedModel) -> dict[str, Criterion]:
 
 
 def first_point(served: ServedModel) -> str | None:
-    """Return the operating point that the page opens at: the recommended one, else the first; None: there is none."""
+    """Return the operating point that the page shows first: the recommended one, else the first, else None."""
     if served.recommended_point in served.points:
         return served.recommended_point
     return next(iter(served.points), None)
 
 
 def answer(served: ServedModel, texts: Sequence[str], criterion: Criterion, threshold: float) -> Answer:
-    """Classify one input at every exit, and let it leave where `criterion` reaches `threshold`.
+    """Classify one input at every exit, and time adaptive inference and full depth.
 
     Args:
-        served: the model.
-        texts: one text, or two for a task of pairs.
-        criterion: when to leave.
-        threshold: certainty at which to leave.
+        served: Model to use.
+        texts: One text, or two for a task of pairs.
+        criterion: Exit criterion.
+        threshold: The input leaves at the first exit whose certainty is at least this value.
 
     Raises:
-        UserError: another number of texts than the task has, only blanks, or a threshold out of range.
+        UserError: There are more or fewer texts than the task has, a text is blank, or the threshold is out of range.
     """
     if len(texts) != len(served.text_columns) or not all(text.strip() for text in texts):
         raise UserError(
-            f"a text for {' and '.join(served.text_columns)}", f"{list(texts)}", "Type something into every field."
+            f"a text for {' and '.join(served.text_columns)}", f"{list(texts)}", "Fill in every text field."
         )
     encoder = served.encoder
     tokens = served.tokenizer(*texts, truncation=True, max_length=served.max_tokens, return_tensors="pt")
-    whole = served.tokenizer(*texts, verbose=False)
+    untruncated = served.tokenizer(*texts, verbose=False)
     batch = model_inputs(tokens)
     adaptive = AdaptiveRuntime(encoder, criterion, threshold)
     full = AdaptiveRuntime(encoder, Static(), float(encoder.num_exits))
@@ -127,15 +127,15 @@ def answer(served: ServedModel, texts: Sequence[str], criterion: Criterion, thre
             zip(encoder.exit_layers, logits_EC, probabilities_EC, certainty_E, strict=True)
         )
     )
-    own, at_full_depth = (statistics.median(times) for times in zip(*milliseconds, strict=True))
+    adaptive_median, full_median = (statistics.median(times) for times in zip(*milliseconds, strict=True))
     return Answer(
         exits=exits,
         exit_layer=int(decisions.exit_layer_B),
         num_tokens=int(batch["input_ids"].shape[1]),
-        truncated=len(whole["input_ids"]) > batch["input_ids"].shape[1],
+        truncated=len(untruncated["input_ids"]) > batch["input_ids"].shape[1],
         calibrated=temperatures_E is not None,
-        milliseconds=own,
-        full_milliseconds=at_full_depth,
+        milliseconds=adaptive_median,
+        full_milliseconds=full_median,
     )
 
 

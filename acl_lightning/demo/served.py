@@ -1,4 +1,4 @@
-"""What the demo serves: a trained encoder, its tokenizer, and names for what it says."""
+"""Model that the demo serves, loaded from a run or an export."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from acl_lightning.runs.names import CHECKPOINTS
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model that answers.
+    """Trained encoder with its tokenizer, label names and operating points.
 
     Attributes:
-        encoder: in evaluation mode.
-        tokenizer: of the backbone.
-        label_names: names of the classes; empty for a regression.
-        text_columns: names of the texts that an input is made of: one, or two for pairs.
-        task_name: for the title.
-        max_length: tokens that a text is truncated to, as in training; None: as many as the backbone reads.
-        points: name -> criterion and threshold of the operating points that the run recommends.
-        recommended_point: name of the point that the page opens at; None: the first one, or full depth.
-        temperatures_E: temperature of each exit; None: the run was not calibrated.
+        encoder: Encoder in evaluation mode.
+        tokenizer: Tokenizer of the backbone.
+        label_names: Names of the classes; empty for a regression.
+        text_columns: Names of the texts of an input: one name, or two for pairs.
+        task_name: Name of the task, shown in the title.
+        max_length: Number of tokens that texts are truncated to, as in training. None: the backbone's number of
+            positions.
+        points: Name -> criterion and threshold of each recommended operating point.
+        recommended_point: Name of the point that the page shows first. None: the first point, or full depth.
+        temperatures_E: Temperature of each exit. None: the run was not calibrated.
     """
 
     encoder: MultiExitEncoder
@@ -45,29 +46,31 @@ class ServedModel:
 
     @property
     def max_tokens(self) -> int:
-        """Largest number of tokens of a text, special ones included."""
+        """Return the largest number of tokens of an input, special tokens included."""
         return min(self.max_length or self.encoder.backbone.max_tokens, self.encoder.backbone.max_tokens)
 
 
 def load_served(directory: str | os.PathLike[str], checkpoint: str | os.PathLike[str] | None = None) -> ServedModel:
-    """Read a run's directory, or one that `export` wrote.
+    """Load a run or an export.
 
     Args:
-        directory: of a run (`config.yaml`) or an export (`config.json`).
-        checkpoint: of a run: `best`, `last` or a file; default: the one that its result is about.
+        directory: Directory of a run (with `config.yaml`) or of an export (with `config.json`).
+        checkpoint: Checkpoint of a run: `best`, `last` or a file. None: the checkpoint that its result was measured on.
 
     Raises:
-        UserError: `directory` is neither, or what it holds cannot be loaded.
+        UserError: `directory` is neither, or a file in it is missing or damaged.
     """
     directory = Path(directory).expanduser()
     if (directory / "config.yaml").is_file():
         return _served_run(directory, checkpoint)
     if not (directory / "config.json").is_file():
         raise UserError(
-            f"a run or an export in {directory}", "neither config.yaml nor config.json", "Name what `fit` wrote."
+            f"a run or an export in {directory}",
+            "neither config.yaml nor config.json",
+            "Give a directory that `fit` or `export` wrote.",
         )
     if checkpoint is not None:
-        raise UserError("no checkpoint beside an export", f"{checkpoint!r}", "An export has one set of weights.")
+        raise UserError("no checkpoint together with an export", f"{checkpoint!r}", "Remove --ckpt_path.")
     model, tokenizer = load_export(directory)
     config = model.config
     return ServedModel(
@@ -88,11 +91,11 @@ def _served_run(directory: Path, checkpoint: str | os.PathLike[str] | None) -> S
     try:
         result = read_result(directory).to_json()
     except UserError:
-        result = {}  # a run that did not finish has no operating points
+        result = {}  # the run did not finish and has no operating points
     path = find_checkpoint(os.fspath(checkpoint), str(directory), "demo") if checkpoint else None
     measured = result.get("checkpoint")
     if path is not None and measured and Path(str(measured)).name != Path(path).name:
-        result = {}  # thresholds and temperatures of other weights
+        result = {}  # its thresholds and temperatures belong to other weights
     points, highlighted = _points(served_points(result), module.encoder), result.get("highlighted")
     return ServedModel(
         encoder=module.encoder,
@@ -112,12 +115,12 @@ def _points(points: Mapping[str, Any] | None, encoder: MultiExitEncoder) -> dict
 
 
 def run_of_checkpoint(path: str | os.PathLike[str]) -> Path:
-    """The run's directory of a checkpoint at `RUN/checkpoints/NAME.ckpt`.
+    """Return the directory of the run that a checkpoint at `RUN/checkpoints/NAME.ckpt` belongs to.
 
     Raises:
-        UserError: the file lies elsewhere, so that there is no configuration beside it.
+        UserError: The file is not in a directory `checkpoints`.
     """
     path = Path(path).expanduser().resolve()
     if path.parent.name != CHECKPOINTS:
-        raise UserError(f"a checkpoint at RUN/{CHECKPOINTS}/NAME.ckpt", f"{path}", "Name the run's directory instead.")
+        raise UserError(f"a checkpoint at RUN/{CHECKPOINTS}/NAME.ckpt", f"{path}", "Give the directory of the run.")
     return path.parent.parent

@@ -1,4 +1,4 @@
-"""The reference of measured speed: the model that people would run without early exits."""
+"""The reference of measured speed-ups: the Hugging Face classifier without early exits."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from acl_lightning.pretrained import resolve_pretrained
 
 
 def plain_model(backbone: str, num_labels: int, device: torch.device) -> nn.Module:
-    """The Hugging Face sequence classifier of a backbone's architecture: all its layers, sdpa, float32, eval mode.
+    """Return the Hugging Face sequence classifier of a backbone: all layers, sdpa attention, float32, evaluation mode.
 
-    Its weights are random. They are not needed: time does not depend on them, and nobody looks at the answers.
+    Its weights are random, since time does not depend on them.
 
     Args:
-        backbone: as in `EncoderConfig`.
-        num_labels: C; 1 for regression.
-        device: where it goes.
+        backbone: Hub id, directory or package, as in `EncoderConfig`.
+        num_labels: Number of classes C; 1 for regression.
+        device: Device of the model.
     """
     config = AutoConfig.from_pretrained(resolve_pretrained(backbone), num_labels=num_labels, trust_remote_code=False)
     model: nn.Module = AutoModelForSequenceClassification.from_config(

@@ -1,85 +1,102 @@
-"""What was measured, as tables and for people."""
+"""Report on the times of a run: `latency.csv`, `exit_latency.csv`, `latency.png`, and a table for the terminal."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from pathlib import Path
 
-from acl_lightning.latency.exit_times import ExitTimes
-from acl_lightning.latency.measurement import Measured
+from acl_lightning.figures import measured_speed_figure
+from acl_lightning.files import replaced_atomically, write_text_atomically
+from acl_lightning.latency.run_times import RunTimes
+from acl_lightning.latency.stopwatch import Spread
 
 
-@dataclass(frozen=True)
-class Circumstances:
-    """Under what the times hold.
+def write_report(times: RunTimes, out: Path) -> None:
+    """Write both tables and the figure into the directory `out`.
 
-    Attributes:
-        device: its name.
-        threads: of the CPU that torch uses.
-        batch_size: of the batches, but in latency mode.
-        samples: timed in a round.
-        mean_tokens: of a sample.
-        repeats: rounds.
+    Raises:
+        UserError: The file system refuses a write.
     """
-
-    device: str
-    threads: int
-    batch_size: int
-    samples: int
-    mean_tokens: float
-    repeats: int
+    write_text_atomically(out / "latency.csv", latency_csv(times))
+    write_text_atomically(out / "exit_latency.csv", exit_csv(times))
+    _write_figure(times, out / "latency.png")
 
 
-def latency_csv(measured: Sequence[Measured], quality: Mapping[str, float | None], circumstances: Circumstances) -> str:
-    """A row per mode and operating point; `quality` is the validation report half's, empty where it is not known."""
+def latency_csv(times: RunTimes) -> str:
+    """Return a table with a row per mode and operating point.
+
+    `quality` is that of the report split, and empty where it is unknown.
+    """
+    conditions = vars(times.conditions)
     header = [
         *("mode", "operating_point", "criterion", "threshold", "quality", "mean_exit_layer", "layer_speedup"),
         *("flops_speedup", "measured_speedup", "measured_speedup_low", "measured_speedup_high"),
-        *("milliseconds", "milliseconds_low", "milliseconds_high", *vars(circumstances)),
+        *("milliseconds", "milliseconds_low", "milliseconds_high", *conditions),
     ]
     rows = [
         [
-            *(one.mode, one.name, one.criterion, one.threshold, quality.get(one.name)),
-            *(_short(value) for value in (one.mean_exit_layer, one.layer_speedup, one.flops_speedup)),
-            *(_short(value) for value in (*one.measured_speedup, *one.milliseconds)),
-            *vars(circumstances).values(),
+            *(point.mode, point.name, point.criterion, point.threshold, times.quality.get(point.name)),
+            *(_short(value) for value in (point.mean_exit_layer, point.layer_speedup, point.flops_speedup)),
+            *(_short(value) for value in (*point.measured_speedup, *point.milliseconds)),
+            *conditions.values(),
         ]
-        for one in measured
+        for point in times.points
     ]
     return _csv(header, rows)
 
 
-def exit_csv(times: ExitTimes, mode: str, circumstances: Circumstances) -> str:
-    """Return the time of a sample that leaves at each exit, from which budgets of measured time choose a point.
+def exit_csv(times: RunTimes) -> str:
+    """Return a table with the times of a sample that leaves at each exit, for budgets of measured time.
 
-    Columns: `exit_layer`, `milliseconds` (by a criterion, with every exit before it evaluated), `static_milliseconds`
-    (as a static exit), `plain_milliseconds` (the plain model), `mode`, and the circumstances.
+    Columns: `exit_layer`, `milliseconds` (with every exit before it evaluated), `static_milliseconds` (with no other
+    exit evaluated), `plain_milliseconds` (the plain model), `mode`, and the conditions.
     """
-    header = ["exit_layer", "milliseconds", "static_milliseconds", "plain_milliseconds", "mode", *vars(circumstances)]
+    exits, conditions = times.exits, vars(times.conditions)
+    header = ["exit_layer", "milliseconds", "static_milliseconds", "plain_milliseconds", "mode", *conditions]
     rows = [
-        [layer, by_criterion, static, times.plain, mode, *vars(circumstances).values()]
-        for layer, by_criterion, static in zip(times.layers_E, times.by_criterion_E, times.static_E, strict=True)
+        [layer, by_criterion, static, exits.plain, times.exit_mode, *conditions.values()]
+        for layer, by_criterion, static in zip(exits.layers_E, exits.by_criterion_E, exits.static_E, strict=True)
     ]
     return _csv(header, rows)
 
 
-def table(measured: Sequence[Measured], circumstances: Circumstances) -> str:
-    """The same for a terminal."""
+def table(times: RunTimes) -> str:
+    """Return the times of the operating points as a table for the terminal."""
+    conditions = times.conditions
     lines = [
-        f"{circumstances.samples} samples of {circumstances.mean_tokens:.0f} tokens, batches of "
-        f"{circumstances.batch_size}, {circumstances.device}, {circumstances.threads} threads; "
-        f"median (smallest-largest) of {circumstances.repeats} rounds against the plain model",
-        f"{'mode':<11} {'operating point':<16} {'layer':>6} {'by layers':>10} {'by FLOPs':>9} {'measured':>9}",
+        f"{conditions.samples} samples of {conditions.mean_tokens:.0f} tokens, batches of {conditions.batch_size}, "
+        f"{conditions.device}, {conditions.threads} threads",
+        f"Speed-ups over the plain model; measured: median (smallest-largest) of {conditions.repeats} rounds",
+        f"{'mode':<11} {'operating point':<16} {'layer':>6} {'by layers':>10} {'by FLOPs':>9} {'measured':>9}"
+        f"  {'':<13} {'per sample':>10}",
     ]
-    for one in measured:
-        median, low, high = one.measured_speedup
+    for point in times.points:
+        median, low, high = point.measured_speedup
+        spread = f"({low:.2f}-{high:.2f})"
         lines.append(
-            f"{one.mode:<11} {one.name:<16} {one.mean_exit_layer:>6.2f} {one.layer_speedup:>9.2f}x "
-            f"{one.flops_speedup:>8.2f}x {median:>8.2f}x  ({low:.2f}-{high:.2f})  {one.milliseconds.median:.2f} ms"
+            f"{point.mode:<11} {point.name:<16} {point.mean_exit_layer:>6.2f} {point.layer_speedup:>9.2f}x "
+            f"{point.flops_speedup:>8.2f}x {median:>8.2f}x  {spread:<13} {point.milliseconds.median:>7.2f} ms"
         )
     return "\n".join(lines)
+
+
+def _write_figure(times: RunTimes, path: Path) -> None:
+    """Draw the operating points whose quality is known."""
+    known = [point for point in times.points if times.quality.get(point.name) is not None]
+    spreads: dict[str, dict[str, Spread]] = {}
+    for point in known:
+        spreads.setdefault(point.mode, {})[point.name] = point.measured_speedup
+    figure = measured_speed_figure(
+        {point.name: float(times.quality[point.name] or 0.0) for point in known},
+        {point.name: {"layers": point.layer_speedup, "FLOPs": point.flops_speedup} for point in known},
+        spreads,
+        metric=times.metric,
+        title=f"{times.task}: quality and speed-up on {times.conditions.device}, {times.conditions.threads} threads",
+    )
+    with replaced_atomically(path) as temporary:
+        figure.savefig(temporary, dpi=150)
 
 
 def _short(value: float) -> str:

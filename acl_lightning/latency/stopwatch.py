@@ -1,4 +1,4 @@
-"""Timing several things in turn, so that what slows the machine slows all of them."""
+"""Wall-clock timing of several functions in turn, so that a slow phase of the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -25,19 +25,22 @@ def interleaved(
     wait: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds of every candidate, round by round; a round calls each once, in order, and one before them warms up.
+    """Time every candidate once per round, in order, after a round of warm-up.
 
     Args:
-        candidates: name -> what to call.
-        repeats: rounds that count.
-        wait: waits for the device; called before the clock is read.
-        clock: in seconds.
+        candidates: Name -> function to time.
+        repeats: Number of rounds after the warm-up.
+        wait: Function that waits until the device is idle; called before the clock is read.
+        clock: Function that returns the time in seconds.
+
+    Returns:
+        Name -> seconds of each round.
 
     Raises:
-        UserError: fewer than one round.
+        UserError: `repeats` is less than 1.
     """
     if repeats < 1:
-        raise UserError("--repeats of 1 or more", f"{repeats}", "5 give a median and an idea of the spread.")
+        raise UserError("--repeats of 1 or more", f"{repeats}", "Set --repeats to 1 or more (default 5).")
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for round_ in range(repeats + 1):
         for name, call in candidates.items():
@@ -51,10 +54,15 @@ def interleaved(
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Median, smallest and largest of `values`, of which there is one at least."""
+    """Return median, smallest and largest of at least one value."""
     return Spread(statistics.median(values), min(values), max(values))
 
 
 def ratio(reference: Sequence[float], candidate: Sequence[float]) -> Spread:
-    """How many times as fast the candidate is: of the ratios of the rounds, each between neighbours in time."""
+    """Return the spread of the speed-up of the candidate, with one ratio per round.
+
+    Args:
+        reference: Seconds of the reference in each round.
+        candidate: Seconds of the candidate in the same rounds.
+    """
     return spread([slow / fast for slow, fast in zip(reference, candidate, strict=True)])

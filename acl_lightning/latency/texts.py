@@ -1,4 +1,4 @@
-"""Texts of a file of the user's own: columns of a table, or plain lines."""
+"""Reader of texts from a user's file: columns of a table, or plain lines."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import TextIO
 
 from acl_lightning.errors import UserError
 
-#: Words that name a column and are unlikely to be a whole text.
+#: Words that are likely column names in a header and unlikely to be a whole text.
 HEADER_WORDS = {"text", "sentence", "label", "labels", "score", "index", "idx", "id", "premise", "hypothesis"}
 
+#: Texts of each row: one, or two for pairs.
 Texts = list[tuple[str, ...]]
+#: Line number and columns of each row of a table.
 Rows = Iterator[tuple[int, dict[str, object]]]
 
 
@@ -23,61 +25,61 @@ def read_texts(
     text_columns: Sequence[str],
     rows: int,
     *,
-    chosen: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
     label_names: Sequence[str] = (),
 ) -> Texts:
-    """Read the texts of the first `rows` rows, one or two a row as the task has them.
+    """Read the texts of the first `rows` rows of a file.
 
-    `.csv` (quoted as usual), `.tsv` (tab-separated, nothing quoted) and `.jsonl` (an object a line) are read by column.
-    Any other file holds one text per line, or a pair parted by a tab; blank lines are left out.
+    `.csv` (with quotes), `.tsv` (separated by tabs, without quotes) and `.jsonl` (one object per line) are read by
+    column. Any other file holds one text per line, or a pair separated by a tab; blank lines are skipped.
 
     Args:
-        path: file, UTF-8.
-        text_columns: names of the task's texts; also the default columns.
-        rows: largest number of rows.
-        chosen: names of the columns to read instead.
-        label_names: the task's labels, by which a column of labels is recognised.
+        path: File in UTF-8.
+        text_columns: Names of the task's text columns, one or two.
+        rows: Largest number of rows.
+        columns: Names of the columns to read. None: `text_columns`.
+        label_names: Names of the task's labels, by which a column of labels is recognized.
 
     Raises:
-        UserError: the file cannot be read, lacks a column or a text, or is a table that is not named as one.
+        UserError: The file cannot be read, lacks a column or a text, or is a table without the suffix of a table.
     """
     width = len(text_columns)
-    if chosen is not None and len(chosen) != width:
-        raise UserError(f"{width} column(s) in --text_column", f"{len(chosen)}", f"Name {width}.")
+    if columns is not None and len(columns) != width:
+        raise UserError(f"{width} column(s) in --text_column", f"{len(columns)}", f"Give {width} column name(s).")
     reader = READERS.get(path.suffix.lower())
-    if reader is None and chosen is not None:
+    if reader is None and columns is not None:
         raise UserError(
-            "a file named .csv, .tsv or .jsonl beside --text_column",
+            "a .csv, .tsv or .jsonl file together with --text_column",
             f"{path.name}",
-            "Rename it, or omit --text_column.",
+            "Rename the file, or remove --text_column.",
         )
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             if reader is None:
                 texts = _lines(file, path, text_columns, rows, label_names)
             else:
-                texts = _columns(reader(file, path), path, chosen or text_columns, rows)
+                texts = _columns(reader(file, path), path, columns or text_columns, rows)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"a text file at {path}", f"{reason}", "Give a file in UTF-8.") from error
+        raise UserError(f"a text file at {path}", f"{reason}", "Use a file in UTF-8.") from error
     if not texts:
-        raise UserError(f"texts in {path}", "none", "Give at least one row.")
+        raise UserError(f"texts in {path}", "none", "Use a file with at least one row.")
     return texts
 
 
-def _columns(found: Rows, path: Path, names: Sequence[str], rows: int) -> Texts:
+def _columns(table: Rows, path: Path, names: Sequence[str], rows: int) -> Texts:
     texts = []
-    for number, row in islice(found, rows):
+    for number, row in islice(table, rows):
         missing = [name for name in names if name not in row]
         if missing:
             raise UserError(
                 f"a column {missing[0]!r} in {path}",
                 f"the columns {', '.join(map(str, row))}",
-                "Name the column of the texts: --text_column NAME (two names for pairs).",
+                "Set --text_column NAME (two names for pairs).",
             )
         values = [row[name] for name in names]
         if not all(isinstance(value, str) for value in values):
-            raise UserError(f"a text in each row of {path}", f"none in line {number}", "Correct or remove that line.")
+            raise UserError(f"a text in each row of {path}", f"none in line {number}", "Remove the line.")
         texts.append(tuple(str(value) for value in values))
     return texts
 
@@ -89,22 +91,22 @@ def _lines(file: TextIO, path: Path, text_columns: Sequence[str], rows: int, lab
         raise UserError(
             f"one text per line in {path}",
             table,
-            "Name the file .csv, .tsv or .jsonl, and the column with --text_column NAME; or remove what is no text.",
+            "Rename it to .csv, .tsv or .jsonl and set --text_column NAME, or remove the lines that are not texts.",
         )
     texts = [tuple(line.split("\t")) for line in lines]
     width = len(text_columns)
     for number, row in enumerate(texts, start=1):
         if len(row) != width:
             raise UserError(
-                f"{width} text(s) a line in {path}, parted by tabs",
+                f"{width} text(s) per line in {path}, separated by tabs",
                 f"{len(row)} in text {number}",
-                "Correct that line.",
+                "Correct the line.",
             )
     return texts
 
 
 def _table_in(lines: Sequence[str], text_columns: Sequence[str], label_names: Sequence[str]) -> str | None:
-    """Say why lines look like a table instead of texts; None if they do not."""
+    """Return what makes lines look like a table instead of texts; None if they are texts."""
     if not lines:
         return None
     if lines[0].lstrip().startswith("{") and lines[0].rstrip().endswith("}"):
@@ -144,7 +146,7 @@ def _separated(delimiter: str, *, quoted: bool) -> Callable[[TextIO, Path], Rows
                 continue
             if len(row) != len(header):
                 raise UserError(
-                    f"{len(header)} fields in {path}, line {reader.line_num}", f"{len(row)}", "Correct that line."
+                    f"{len(header)} fields in {path}, line {reader.line_num}", f"{len(row)}", "Correct the line."
                 )
             yield reader.line_num, dict(zip(header, row, strict=True))
 
@@ -160,7 +162,7 @@ def _objects(file: TextIO, path: Path) -> Rows:
         except ValueError:
             row = None
         if not isinstance(row, dict):
-            raise UserError(f"a JSON object in {path}, line {number}", f"{line.strip()[:60]!r}", "Correct that line.")
+            raise UserError(f"a JSON object in {path}, line {number}", f"{line.strip()[:60]!r}", "Correct the line.")
         yield number, row
 
 

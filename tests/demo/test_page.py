@@ -1,4 +1,4 @@
-"""The page in a real browser without a screen: type, classify, move the threshold."""
+"""Tests of the demo page in headless Chromium."""
 
 import os
 import re
@@ -13,20 +13,20 @@ import pytest
 
 from acl_lightning.demo import build_page, open_page
 from acl_lightning.errors import UserError
-from acl_lightning.exits import recipe
+from acl_lightning.exits import to_config
 from acl_lightning.export import MultiExitForSequenceClassification, exported_config
 from acl_lightning.export.directory import write_directory
 
 TEXT = "a fine film that nobody needs"
 
 
-def test_without_gradio_it_says_what_to_install(served, monkeypatch):
+def test_without_gradio_the_error_names_the_extra(served, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(UserError, match=r"gradio; found none installed\. Install it: pip install"):
         build_page(served)
 
 
-def test_a_number_that_is_no_port_is_a_users_mistake():
+def test_an_invalid_port_number_is_refused():
     pytest.importorskip("gradio", reason="the extra `demo` is not installed")
 
     class Page:
@@ -40,7 +40,7 @@ def test_a_number_that_is_no_port_is_a_users_mistake():
 
 @pytest.fixture
 def browser(tmp_path):
-    """Chromium without a screen, with an empty profile, or a skip that says what is missing."""
+    """Headless Chromium with an empty profile; skips the test if it is not installed."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not driver:
@@ -59,22 +59,24 @@ def browser(tmp_path):
         opened.quit()
 
 
-def wait(condition, what: str, seconds: float = 60):
-    """What `condition` returns once it is true."""
+def wait(condition, name: str, seconds: float = 60):
+    """Return the value of `condition` when it is true."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = condition()
         if found:
             return found
         time.sleep(0.2)
-    raise AssertionError(f"{what} did not come in {seconds} s")
+    raise AssertionError(f"{name} did not appear within {seconds} s")
 
 
 @pytest.fixture
 def address(served, tmp_path):
-    """The command, serving an export from a process of its own for the length of a test."""
+    """Address of the command `demo`, which serves an export in another process during a test."""
     pytest.importorskip("gradio", reason="the extra `demo` is not installed")
-    recommended = {name: {"exit": recipe(one), "threshold": at} for name, (one, at) in served.points.items()}
+    recommended = {
+        name: {"exit": to_config(rule), "threshold": threshold} for name, (rule, threshold) in served.points.items()
+    }
     result = {"recommended": recommended, "highlighted": "drop1"}
     config = exported_config(served.encoder, served.label_names, served.text_columns, "sst2", result)
     model = MultiExitForSequenceClassification(config)
@@ -129,22 +131,24 @@ def test_type_classify_and_move_the_threshold(address, browser, tmp_path):
     assert wait(lambda: browser.execute_script(value), "the point") == "drop1 (static 2)"
     assert text_of("#threshold") == ""
     browser.find_element("css selector", "#classify").click()
-    wait(lambda: "Type something into every field" in text_of("#verdict"), "the refusal of nothing")
+    wait(lambda: "Fill in every text field" in text_of("#summary"), "the error about an empty field")
     browser.find_element("css selector", "#text-0 textarea").send_keys(TEXT)
     browser.find_element("css selector", "#classify").click()
-    wait(lambda: "Leaves after layer 2 of 3" in text_of("#verdict"), "the recommended point")
-    assert re.search(r"as (negative|positive): [\d.]+ ms, full depth [\d.]+ ms \(8 tokens\)", text_of("#verdict"))
+    wait(lambda: "from the exit after layer 2 of 3" in text_of("#summary"), "the recommended point")
+    assert re.search(
+        r"Answer: (negative|positive), .* Time: [\d.]+ ms; full depth: [\d.]+ ms \(8 tokens\)", text_of("#summary")
+    )
     assert text_of("#exits").count("positive 0.") >= 3
     choose_point("full depth")
-    wait(lambda: "Leaves after layer 3 of 3" in text_of("#verdict"), "full depth")
-    choose_point("set by hand")
+    wait(lambda: "from the exit after layer 3 of 3" in text_of("#summary"), "full depth")
+    choose_point("custom criterion and threshold")
     wait(lambda: "threshold" in text_of("#threshold"), "the threshold")
     set_field("#threshold input[type=number]", "1")
     browser.find_element("css selector", "#classify").click()
-    wait(lambda: "Leaves after layer 3 of 3" in text_of("#verdict"), "full depth by hand")
+    wait(lambda: "from the exit after layer 3 of 3" in text_of("#summary"), "full depth by threshold")
     set_field("#threshold input[type=number]", "0.5")
     browser.find_element("css selector", "#classify").click()
-    wait(lambda: "Leaves after layer 1 of 3" in text_of("#verdict"), "an early exit")
+    wait(lambda: "from the exit after layer 1 of 3" in text_of("#summary"), "an early exit")
     wait(lambda: "1 (leaves here)" in text_of("#exits"), "the table")
     browser.save_screenshot(os.environ.get("ACL_LIGHTNING_SCREENSHOT", str(tmp_path / "page.png")))
     set_width(420)
@@ -155,5 +159,5 @@ def test_type_classify_and_move_the_threshold(address, browser, tmp_path):
     assert 0 <= left < right <= 420
     assert content <= 420
     browser.save_screenshot(os.environ.get("ACL_LIGHTNING_NARROW_SCREENSHOT", str(tmp_path / "narrow.png")))
-    asked = browser.execute_script("return performance.getEntriesByType('resource').map(one => one.name)")
+    asked = browser.execute_script("return performance.getEntriesByType('resource').map(entry => entry.name)")
     assert [name for name in asked if not name.startswith((address, "data:", "blob:"))] == []

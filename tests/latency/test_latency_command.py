@@ -20,7 +20,7 @@ from acl_lightning.runs import load_run, read_result
 
 @pytest.fixture(scope="module")
 def run(tiny_backbone, tmp_path_factory):
-    """Three layers, and an operating point `first` at which everybody leaves at exit 1."""
+    """Three layers, and an operating point `first` at which all samples leave at exit 1."""
     return finish_run(tiny_backbone, tmp_path_factory.mktemp("latency") / "run")
 
 
@@ -33,7 +33,7 @@ def rows_of(path):
         return list(csv.DictReader(table))
 
 
-def test_every_point_in_every_mode_is_measured_and_named(run, tmp_path, capsys):
+def test_every_point_is_timed_in_every_mode(run, tmp_path, capsys):
     assert latency(run, "--rows=10", f"--out={tmp_path}", "--device=cpu") == 0
     recommended = json.loads((run / "result.json").read_text())["recommended"]
     rows = rows_of(tmp_path / "latency.csv")
@@ -69,7 +69,7 @@ def test_every_point_in_every_mode_is_measured_and_named(run, tmp_path, capsys):
     (run / "points.json").unlink()
 
 
-def test_one_point_in_one_mode_on_texts_of_ones_own(run, tmp_path):
+def test_one_point_in_one_mode_on_texts_of_the_user(run, tmp_path):
     texts = tmp_path / "texts.txt"
     texts.write_text("a fine film\n\nnot a good film at all\nfine\n")
     given = ("--operating_point", "first", "--mode", "batch", f"--data={texts}", f"--out={tmp_path}")
@@ -95,7 +95,7 @@ def test_the_inputs_are_those_of_the_model(run, tmp_path):
     assert torch.equal(text_batches(data, tmp_path / "own.txt", 4, 10)[0]["input_ids"][0], ids)
 
 
-def test_what_is_measured_beside_the_clock_is_that_of_the_inputs(tiny_backbone):
+def test_exit_layers_and_flops_are_those_of_the_inputs(tiny_backbone):
     torch.manual_seed(0)
     encoder = EncoderConfig(tiny_backbone).build(2).eval()
     reference = plain_model(tiny_backbone, 2, torch.device("cpu"))
@@ -122,12 +122,12 @@ def test_flops_are_those_of_the_mode(tiny_backbone):
     ids = torch.full((4, 40), 1000)
     batches = [{"input_ids": ids, "attention_mask": torch.ones_like(ids)}]
     points = {"first": (Confidence(), 0.0)}
-    found = {one.mode: one for one in measure(encoder, reference, points, batches, modes=list(MODES), repeats=1)}
+    times = {time.mode: time for time in measure(encoder, reference, points, batches, modes=list(MODES), repeats=1)}
     full = full_depth_flops(encoder, 40)
-    assert found["batch"].flops_speedup == full / exit_flops(encoder, 40)[0]
-    assert found["throughput"].flops_speedup == full / exit_flops(encoder, 40)[0]
-    assert found["latency"].flops_speedup == pytest.approx(full / exit_flops(encoder, 40, whole_layers=True)[0])
-    assert found["latency"].flops_speedup < found["batch"].flops_speedup
+    assert times["batch"].flops_speedup == full / exit_flops(encoder, 40)[0]
+    assert times["throughput"].flops_speedup == full / exit_flops(encoder, 40)[0]
+    assert times["latency"].flops_speedup == pytest.approx(full / exit_flops(encoder, 40, whole_layers=True)[0])
+    assert times["latency"].flops_speedup < times["batch"].flops_speedup
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_flops_are_those_of_the_mode(tiny_backbone):
         (["--rows=0"], r"--rows of 1 or more; found 0"),
         (["--operating_point", "drop9"], r"an operating point among: first, drop0, drop1, drop2; found 'drop9'"),
         (["--data=missing.txt"], r"a text file at missing.txt; found .*No such file"),
-        (["--text_column=sentence"], r"--data beside --text_column; found none"),
+        (["--text_column=sentence"], r"--data together with --text_column; found none"),
         (["--device=abacus"], r"a device of this machine; found 'abacus' .*Set --device cpu"),
         (["--device=meta:x"], r"a device of this machine; found 'meta:x'"),
         (["--ckpt_path=missing.ckpt"], r"a checkpoint at missing.ckpt; found no such file"),
@@ -156,7 +156,10 @@ def test_mistakes_get_one_line(run, tmp_path, arguments, message, capsys):
 def test_texts_with_another_number_of_columns_are_refused(run, tmp_path):
     _, data = load_run(run)
     path = tmp_path / "texts.txt"
-    for text, found in (("one\ttwo\n", r"1 text\(s\) a line .*; found 2 in text 1"), ("\n", "texts in .*; found none")):
+    for text, found in (
+        ("one\ttwo\n", r"1 text\(s\) per line .*; found 2 in text 1"),
+        ("\n", "texts in .*; found none"),
+    ):
         path.write_text(text)
         with pytest.raises(UserError, match=found):
             text_batches(data, path, 4, 10)

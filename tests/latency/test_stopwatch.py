@@ -1,4 +1,4 @@
-"""Interleaved timing, with a clock that only moves when something is done."""
+"""Tests of interleaved timing with a simulated clock."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from acl_lightning.latency.stopwatch import interleaved, ratio, spread
 
 
 class Machine:
-    """Counts seconds; notes who ran, and what the device still had to do when the clock was read."""
+    """Simulated device with a clock: records which functions ran, and the work that is still pending."""
 
     def __init__(self):
         self.now, self.pending, self.ran = 0.0, 0.0, []

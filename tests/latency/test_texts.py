@@ -1,4 +1,4 @@
-"""A file of texts is read by columns, or refused: headers and labels are never timed as texts."""
+"""Tests of the reader of texts: headers and labels are never read as texts."""
 
 import json
 
@@ -27,17 +27,19 @@ def test_a_column_of_a_table(tmp_path, name):
     assert read_texts(path, ONE, 2) == EXPECTED[:2]
     renamed = tmp_path / f"renamed-{name}"
     renamed.write_text(TABLES[name].replace("sentence", "review"), encoding="utf-8")
-    assert read_texts(renamed, ONE, 10, chosen=["review"]) == EXPECTED
-    with pytest.raises(UserError, match=r"a column 'sentence' in .*; found the columns .*review.*--text_column NAME"):
+    assert read_texts(renamed, ONE, 10, columns=["review"]) == EXPECTED
+    with pytest.raises(
+        UserError, match=r"a column 'sentence' in .*; found the columns .*review.*Set --text_column NAME"
+    ):
         read_texts(renamed, ONE, 10)
     with pytest.raises(UserError, match=r"1 column\(s\) in --text_column; found 2"):
-        read_texts(path, ONE, 10, chosen=["sentence", "label"])
+        read_texts(path, ONE, 10, columns=["sentence", "label"])
 
 
 def test_pairs_come_from_two_columns(tmp_path):
     path = tmp_path / "pairs.csv"
     path.write_text("premise,label,hypothesis\na,1,b\n")
-    assert read_texts(path, TWO, 10, chosen=["premise", "hypothesis"]) == [("a", "b")]
+    assert read_texts(path, TWO, 10, columns=["premise", "hypothesis"]) == [("a", "b")]
     path = tmp_path / "pairs.txt"
     path.write_text("a\tb\n\nc\td\n")
     assert read_texts(path, TWO, 10) == [("a", "b"), ("c", "d")]
@@ -112,5 +114,7 @@ def test_mistakes_name_file_and_line(tmp_path, name, content, message):
 def test_columns_of_a_file_without_columns(tmp_path):
     path = tmp_path / "texts.txt"
     path.write_text("a\n")
-    with pytest.raises(UserError, match=r"a file named \.csv, \.tsv or \.jsonl beside --text_column; found texts\.txt"):
-        read_texts(path, ONE, 10, chosen=["sentence"])
+    with pytest.raises(
+        UserError, match=r"a \.csv, \.tsv or \.jsonl file together with --text_column; found texts\.txt"
+    ):
+        read_texts(path, ONE, 10, columns=["sentence"])

@@ -1,4 +1,4 @@
-"""Operating points and modes against the plain model, on the same inputs, in turn."""
+"""Times of operating points in each mode and of the plain model, on the same inputs, in turn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from acl_lightning.exits.inference import ROW_FIRST_TOKENS, AdaptiveRuntime
 from acl_lightning.latency.inputs import Inputs, singles
 from acl_lightning.latency.stopwatch import Spread, interleaved, ratio, spread
 
-#: How the reference is served where the runtime is served in a mode; throughput is against whole batches too.
+#: Mode -> function that prepares the inputs of the plain model. In latency mode it too gets single samples without
+#: padding; in throughput mode it gets the batches.
 REFERENCE_INPUTS: Mapping[str, Callable[[list[Inputs]], list[Inputs]]] = {
     "latency": singles,
     "batch": lambda batches: batches,
@@ -26,21 +27,21 @@ _REFERENCE = "plain model"
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What one operating point costs in one mode, on the inputs that were timed.
+class PointTime:
+    """Time and theoretical speed-ups of one operating point in one mode.
 
     Attributes:
-        mode: of the adaptive runtime.
-        name: of the operating point.
-        criterion: its criterion's name.
-        threshold: its threshold.
-        mean_exit_layer: mean layer (from 1) at which the samples leave.
-        layer_speedup: depth / mean_exit_layer.
-        flops_speedup: FLOPs of the plain model / FLOPs that the runtime computes, both on the inputs as they are served
-            in this mode: padding included in batches, whole layers where the runtime computes whole layers.
-        measured_speedup: wall clock of the plain model / of this, of rounds side by side.
-        milliseconds: per sample.
-        plain_milliseconds: Median time of the plain model per sample.
+        mode: Name of the mode of adaptive inference.
+        name: Name of the operating point.
+        criterion: Name of its criterion.
+        threshold: Its threshold.
+        mean_exit_layer: Mean layer, counted from 1, at which the samples leave.
+        layer_speedup: Number of layers of the plain model / `mean_exit_layer`.
+        flops_speedup: FLOPs of the plain model / FLOPs that the runtime computes, both on the inputs of this mode:
+            padding in batches and layers that the runtime computes whole are included.
+        measured_speedup: Wall-clock time of the plain model / that of this operating point, from the same rounds.
+        milliseconds: Time per sample.
+        plain_milliseconds: Median time per sample of the plain model.
     """
 
     mode: str
@@ -63,74 +64,75 @@ def measure(
     *,
     modes: Sequence[str],
     repeats: int,
-) -> list[Measured]:
-    """Time every operating point in every mode.
+) -> list[PointTime]:
+    """Time every operating point in every mode, in turn with the plain model.
 
-    Within a mode all points and the reference take turns; warm-up, synchronisation and the median are `interleaved`'s
-    and `ratio`'s. In `latency` mode the reference too answers one sample at a time, without padding.
+    Within a mode all operating points and the plain model are timed round by round after a warm-up, see `interleaved`.
+    In `latency` mode the plain model too answers one sample at a time, without padding.
 
     Args:
-        encoder: in evaluation mode, on the device of the inputs.
-        reference: the plain model, on the same device.
-        points: name -> criterion and threshold.
-        batches: at least one, none empty.
-        modes: names of modes.
-        repeats: rounds.
+        encoder: Encoder in evaluation mode, on the device of the inputs.
+        reference: The plain model, on the same device.
+        points: Name -> criterion and threshold.
+        batches: At least one batch; no batch is empty.
+        modes: Names of modes of adaptive inference.
+        repeats: Number of rounds after the warm-up.
 
     Raises:
-        UserError: a mode that does not exist, a threshold out of range, fewer than one round.
+        UserError: There is no such mode, a threshold is out of range, or `repeats` is less than 1.
     """
     runtimes = {name: AdaptiveRuntime(encoder, *point) for name, point in points.items()}
     device = batches[0]["input_ids"].device
     wait = torch.cuda.synchronize if device.type == "cuda" else _no_wait
-    found = []
+    times = []
     for mode in modes:
         candidates = _candidates(runtimes, reference, batches, mode)
         seconds = interleaved(candidates, repeats, wait=wait)
         for name, runtime in runtimes.items():
-            layers_n, costs = _exits(runtime, batches, mode)
-            found.append(
-                Measured(
+            mean_exit_layer, flops_speedup = _exits(runtime, batches, mode)
+            times.append(
+                PointTime(
                     mode=mode,
                     name=name,
                     criterion=runtime.criterion.name,
                     threshold=points[name][1],
-                    mean_exit_layer=layers_n,
-                    layer_speedup=encoder.depth / layers_n,
-                    flops_speedup=costs,
+                    mean_exit_layer=mean_exit_layer,
+                    layer_speedup=encoder.depth / mean_exit_layer,
+                    flops_speedup=flops_speedup,
                     measured_speedup=ratio(seconds[_REFERENCE], seconds[name]),
                     milliseconds=_per_sample(seconds[name], batches),
                     plain_milliseconds=_per_sample(seconds[_REFERENCE], batches).median,
                 )
             )
-    return found
+    return times
 
 
 def _candidates(
     runtimes: Mapping[str, AdaptiveRuntime], reference: nn.Module, batches: list[Inputs], mode: str
 ) -> dict[str, Callable[[], object]]:
+    """Return the functions to time, by name: the plain model first, then each operating point."""
     candidates: dict[str, Callable[[], object]] = {
         name: lambda runtime=runtime: [*runtime.stream(batches, mode)]  # type: ignore[misc]
         for name, runtime in runtimes.items()
     }
-    served = REFERENCE_INPUTS.get(mode, list)(batches)
-    return {_REFERENCE: lambda: _serve(reference, served), **candidates}
+    inputs = REFERENCE_INPUTS.get(mode, list)(batches)
+    return {_REFERENCE: lambda: _classify(reference, inputs), **candidates}
 
 
-def _serve(model: nn.Module, batches: list[Inputs]) -> None:
+def _classify(model: nn.Module, batches: list[Inputs]) -> None:
     with torch.no_grad():
         for batch in batches:
             model(**batch)
 
 
 def _exits(runtime: AdaptiveRuntime, batches: list[Inputs], mode: str) -> tuple[float, float]:
-    """Return the mean exit layer and the FLOPs speed-up of the inputs as they are served in a mode."""
+    """Return the mean exit layer and the FLOPs speed-up of the inputs in a mode."""
     encoder = runtime.encoder
     if mode == "latency":
         decisions = list(runtime.stream(batches))
-        exits = torch.cat([one.exit_B for one in decisions]).tolist()
+        exits = torch.cat([batch.exit_B for batch in decisions]).tolist()
         lengths = [length for batch in batches for length in batch["attention_mask"].sum(dim=1).tolist()]
-        tables = {length: _alone(runtime, length) for length in set(lengths)}
+        tables = {length: _flops_alone(runtime, length) for length in set(lengths)}
         computed = sum(tables[length][exit_] for length, exit_ in zip(lengths, exits, strict=True))
     else:
         with flop_counter(encoder) as counter:
@@ -140,12 +142,12 @@ def _exits(runtime: AdaptiveRuntime, batches: list[Inputs], mode: str) -> tuple[
     for batch in REFERENCE_INPUTS.get(mode, list)(batches):
         samples[batch["input_ids"].shape[1]] += len(batch["input_ids"])
     full = sum(number * full_depth_flops(encoder, length) for length, number in samples.items())
-    layers_n = torch.cat([one.exit_layer_B for one in decisions])
+    layers_n = torch.cat([batch.exit_layer_B for batch in decisions])
     return float(layers_n.double().mean()), full / computed
 
 
-def _alone(runtime: AdaptiveRuntime, length: int) -> tuple[float, ...]:
-    """Return the FLOPs of one sample of `length` tokens, served by itself, that leaves at each exit."""
+def _flops_alone(runtime: AdaptiveRuntime, length: int) -> tuple[float, ...]:
+    """Return the FLOPs of a single sample of `length` tokens that leaves at each exit."""
     if isinstance(runtime.criterion, Static):
         return static_exit_flops(runtime.encoder, length)
     return exit_flops(runtime.encoder, length, whole_layers=length < ROW_FIRST_TOKENS)
