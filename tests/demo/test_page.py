@@ -75,7 +75,8 @@ def address(served, tmp_path):
     """Address of the command `demo`, which serves an export in another process during a test."""
     pytest.importorskip("gradio", reason="the extra `demo` is not installed")
     recommended = {
-        name: {"exit": to_config(rule), "threshold": threshold} for name, (rule, threshold) in served.points.items()
+        name: {"exit": to_config(criterion), "threshold": threshold}
+        for name, (criterion, threshold) in served.points.items()
     }
     result = {"recommended": recommended, "highlighted": "drop1"}
     config = exported_config(served.encoder, served.label_names, served.text_columns, "sst2", result)
@@ -135,9 +136,8 @@ def test_type_classify_and_move_the_threshold(address, browser, tmp_path):
     browser.find_element("css selector", "#text-0 textarea").send_keys(TEXT)
     browser.find_element("css selector", "#classify").click()
     wait(lambda: "from the exit after layer 2 of 3" in text_of("#summary"), "the recommended point")
-    assert re.search(
-        r"Answer: (negative|positive), .* Time: [\d.]+ ms; full depth: [\d.]+ ms \(8 tokens\)", text_of("#summary")
-    )
+    assert re.search(r"Answer: (negative|positive), ", text_of("#summary"))
+    assert re.search(r"Time: [\d.]+ ms; full depth: [\d.]+ ms \(8 tokens\)", text_of("#summary"))
     assert text_of("#exits").count("positive 0.") >= 3
     choose_point("full depth")
     wait(lambda: "from the exit after layer 3 of 3" in text_of("#summary"), "full depth")

@@ -156,12 +156,10 @@ def test_mistakes_get_one_line(run, tmp_path, arguments, message, capsys):
 def test_texts_with_another_number_of_columns_are_refused(run, tmp_path):
     _, data = load_run(run)
     path = tmp_path / "texts.txt"
-    for text, found in (
-        ("one\ttwo\n", r"1 text\(s\) per line .*; found 2 in text 1"),
-        ("\n", "texts in .*; found none"),
-    ):
+    errors = {"one\ttwo\n": r"1 text\(s\) per line .*; found 2 in text 1", "\n": "texts in .*; found none"}
+    for text, message in errors.items():
         path.write_text(text)
-        with pytest.raises(UserError, match=found):
+        with pytest.raises(UserError, match=message):
             text_batches(data, path, 4, 10)
 
 

@@ -28,9 +28,7 @@ def test_a_column_of_a_table(tmp_path, name):
     renamed = tmp_path / f"renamed-{name}"
     renamed.write_text(TABLES[name].replace("sentence", "review"), encoding="utf-8")
     assert read_texts(renamed, ONE, 10, columns=["review"]) == EXPECTED
-    with pytest.raises(
-        UserError, match=r"a column 'sentence' in .*; found the columns .*review.*Set --text_column NAME"
-    ):
+    with pytest.raises(UserError, match=r"a column 'sentence' in .*; found the columns .*review.*--text_column NAME"):
         read_texts(renamed, ONE, 10)
     with pytest.raises(UserError, match=r"1 column\(s\) in --text_column; found 2"):
         read_texts(path, ONE, 10, columns=["sentence", "label"])
