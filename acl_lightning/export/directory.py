@@ -105,7 +105,7 @@ def write_directory(out: Path, model: MultiExitForSequenceClassification, tokeni
 def _disk_error(error: Exception) -> str | None:
     """Return the file system's message if an error has one, else None.
 
-    safetensors and tokenizers, which are written in Rust, raise exceptions without a class of their own.
+    safetensors and tokenizers, which are written in Rust, raise exceptions of a general class.
     """
     if isinstance(error, UserError):
         return error.found

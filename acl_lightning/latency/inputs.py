@@ -56,7 +56,7 @@ def text_batches(
 
 
 def singles(batches: list[Inputs]) -> list[Inputs]:
-    """Return each row as a batch of its own, without padding."""
+    """Return a batch of one row, without padding, for each row."""
     rows = []
     for batch in batches:
         for row, length in enumerate(batch["attention_mask"].sum(dim=1).tolist()):

@@ -1,4 +1,4 @@
-"""Of a calibrated run every probability is that of the exit's fitted temperature, wherever it leaves the program."""
+"""Tests that all outputs of a calibrated run use the fitted temperature of the exit."""
 
 import json
 import sys
@@ -30,7 +30,7 @@ NAMES = ["negative", "positive"]
 
 @pytest.fixture(scope="module")
 def run(tiny_backbone, tmp_path_factory):
-    """A calibrated run of three exits; temperatures that differ, in place of those of a few samples."""
+    """A calibrated run with three exits, with the temperatures in `TEMPERATURES` instead of the fitted ones."""
     directory = finish_run(tiny_backbone, tmp_path_factory.mktemp("runs") / "run", "--exit_sweep.calibrate=true")
     path = directory / "result.json"
     result = json.loads(path.read_text())
@@ -48,7 +48,7 @@ TEMPERATURES = [0.05, 0.5, 3.0]
 
 
 def keep(line, lines):
-    """Remember the command line that builds its Trainer."""
+    """Store the command line in a list when it builds its Trainer."""
     lines.append(line)
     return build_trainer(line)
 
@@ -64,7 +64,7 @@ def predict(run, out, *arguments):
         mock.patch.object(CommandLine, "instantiate_trainer", lambda line: keep(line, lines)),
     ):
         assert main(["predict", config, checkpoint, f"--run_dir={out}", *arguments]) == 0
-    assert lines[0].trainer.predict_loop.predictions == []  # a list of them would grow with the data
+    assert lines[0].trainer.predict_loop.predictions == []  # a list of predictions would grow with the data
     return [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
 
 
@@ -102,7 +102,7 @@ def check(rows, logits_EBC, temperatures):
 def test_predict_writes_calibrated_confidences(run, tmp_path, arguments):
     rows = predict(run, tmp_path, *arguments, "--exit.probabilities=true")
     assert all(list(row["probabilities"]) == NAMES for row in rows)
-    if "drop1" in str(arguments):  # its own criterion has the temperatures that were fitted
+    if "drop1" in str(arguments):  # its criterion holds the fitted temperatures
         point = json.loads((run / "result.json").read_text())["recommended"]["drop1"]
         temperatures = temperatures_of(from_config(point["exit"]), TEMPERATURES)
     else:
@@ -110,7 +110,7 @@ def test_predict_writes_calibrated_confidences(run, tmp_path, arguments):
     check(rows, expected_rows(run), temperatures)
 
 
-def test_without_calibration_the_row_says_so(tiny_backbone, tmp_path):
+def test_rows_of_a_run_without_calibration_are_marked(tiny_backbone, tmp_path):
     run = finish_run(tiny_backbone, tmp_path / "run")
     rows = predict(run, tmp_path / "out", "--exit.operating_point=first")
     assert not any("probabilities" in row for row in rows)
@@ -163,8 +163,8 @@ def test_the_export_its_pipeline_and_the_demo(run, tmp_path):
         assert served.temperatures_E == tuple(TEMPERATURES)
         shown = answer(served, [text], *served.points["first"])
         assert shown.calibrated
-        for one, expected_C in zip(shown.exits, expected_EC.tolist(), strict=True):
-            assert list(one.probabilities.values()) == pytest.approx(expected_C, abs=1e-5)
+        for exit_answer, expected_C in zip(shown.exits, expected_EC.tolist(), strict=True):
+            assert list(exit_answer.probabilities.values()) == pytest.approx(expected_C, abs=1e-5)
 
 
 def test_the_onnx_graph_is_calibrated_too(run, tmp_path, capsys):
@@ -173,25 +173,25 @@ def test_the_onnx_graph_is_calibrated_too(run, tmp_path, capsys):
     assert main(["export", str(run), "--out", str(out), "--onnx", "--exit_layer=2"]) == 0
     tokens = AutoTokenizer.from_pretrained(out)("a fine film", return_tensors="np")
     session = onnxruntime.InferenceSession(str(out / "model.onnx"), providers=["CPUExecutionProvider"])
-    (found_BC,) = session.run(None, dict(tokens))
+    (logits_BC,) = session.run(None, dict(tokens))
     module, _ = load_run(run)
     with torch.no_grad():
         expected_BC = module.encoder(**{k: torch.tensor(v) for k, v in tokens.items()}).logits_EBC[1]
-    torch.testing.assert_close(torch.tensor(found_BC), expected_BC / TEMPERATURES[1], rtol=0, atol=1e-4)
+    torch.testing.assert_close(torch.tensor(logits_BC), expected_BC / TEMPERATURES[1], rtol=0, atol=1e-4)
 
 
 def test_probabilities_by_hand():
     logits_BC = torch.tensor([[0.0, 2.0], [0.0, 2.0]])
-    found = exit_probabilities(logits_BC, torch.tensor([0, 1]), (1.0, 2.0))
-    torch.testing.assert_close(found, torch.tensor([[0.1192, 0.8808], [0.2689, 0.7311]]), rtol=0, atol=1e-4)
-    torch.testing.assert_close(exit_probabilities(logits_BC, torch.tensor([0, 1]), None), found[[0, 0]])
+    probabilities_BC = exit_probabilities(logits_BC, torch.tensor([0, 1]), (1.0, 2.0))
+    torch.testing.assert_close(probabilities_BC, torch.tensor([[0.1192, 0.8808], [0.2689, 0.7311]]), rtol=0, atol=1e-4)
+    torch.testing.assert_close(exit_probabilities(logits_BC, torch.tensor([0, 1]), None), probabilities_BC[[0, 0]])
     assert temperatures_of(Calibrated(Entropy(), [1.0, 2.0]), None) == (1.0, 2.0)
     assert temperatures_of(Entropy(), [3.0]) == (3.0,)
     assert temperatures_of(Entropy(), None) is None
 
 
 @pytest.mark.parametrize("rows", [None, [], [{}], [{"temperature": 0}], [{"temperature": "warm"}], ["warm"], 3])
-def test_stored_temperatures_that_are_none(rows):
+def test_damaged_temperatures_are_refused(rows):
     assert stored_temperatures({"calibrated": False, "calibration": rows}, 1) is None
     with pytest.raises(UserError, match="a positive temperature per exit; found"):
         stored_temperatures({"calibrated": True, "calibration": rows}, 1)

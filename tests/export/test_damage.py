@@ -1,4 +1,4 @@
-"""One line for an export that is damaged or foreign, for a result that is odd, and for a disk that is full."""
+"""Tests of the one-line errors about damaged or foreign exports, damaged results, and a full disk."""
 
 import json
 import resource
@@ -31,7 +31,7 @@ def set_config(**changes):
 
 def point(**changes):
     static = {"class_path": "acl_lightning.exits.criteria.static.Static", "init_args": {}}
-    return {"odd": {"criterion": static, "threshold": 1.0, "measured": {}, **changes}}
+    return {"damaged": {"criterion": static, "threshold": 1.0, "measured": {}, **changes}}
 
 
 def write(name, content):
@@ -77,8 +77,8 @@ DAMAGES = {
     "config: empty": write("config.json", b""),
     "config: a list": write("config.json", b"[]"),
     "config: binary": write("config.json", bytes(range(256))),
-    "config: of BERT": write("config.json", b'{"model_type": "bert"}'),
-    "config: no kind": set_config(model_type="REMOVED"),
+    "config: BERT": write("config.json", b'{"model_type": "bert"}'),
+    "config: no model type": set_config(model_type="REMOVED"),
     "config: no backbone": set_config(backbone_config="REMOVED"),
     "config: a foreign backbone": set_config(backbone_config={"model_type": "gpt2"}),
     "config: an unknown backbone": set_config(backbone_config={"model_type": "nothing"}),
@@ -117,7 +117,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_the_demo_of_a_damaged_or_foreign_export_is_one_line(exported, tmp_path, damage, capsys):
+def test_a_damaged_or_foreign_export_is_refused_with_one_line(exported, tmp_path, damage, capsys):
     directory = tmp_path / "model"
     shutil.copytree(exported, directory)
     load_served(directory)
@@ -142,14 +142,14 @@ ODD = {
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in ODD.items() for value in values])
-def test_an_odd_result_is_one_line_and_nothing_is_written(finished_run, tmp_path, key, value, capsys):
+def test_a_damaged_result_is_refused_with_one_line(finished_run, tmp_path, key, value, capsys):
     run = tmp_path / "run"
     shutil.copytree(finished_run, run)
     result = json.loads((run / "result.json").read_text())
     (run / "result.json").write_text(json.dumps({**result, key: value, "calibration": [{"layer": 1}]}))
     code = main(["export", str(run), "--out", str(tmp_path / "out")])
     error = capsys.readouterr().err
-    if code == 0:  # the export does not need it
+    if code == 0:  # the export does not need this entry
         assert key in {"highlighted", "metric_names", "mean_num_tokens"}
         return
     assert code == 2
@@ -159,7 +159,7 @@ def test_an_odd_result_is_one_line_and_nothing_is_written(finished_run, tmp_path
 
 
 @pytest.mark.parametrize("checkpoint", [3, [], {"path": "best.ckpt"}])
-def test_an_odd_checkpoint_in_the_result_means_the_best(finished_run, tmp_path, checkpoint):
+def test_a_damaged_checkpoint_entry_means_the_best_checkpoint(finished_run, tmp_path, checkpoint):
     run = tmp_path / "run"
     shutil.copytree(finished_run, run)
     result = json.loads((run / "result.json").read_text())
@@ -169,7 +169,7 @@ def test_an_odd_checkpoint_in_the_result_means_the_best(finished_run, tmp_path, 
 
 @pytest.fixture
 def small_disk():
-    """No file may become larger than this number of bytes: as a full disk, in the middle of a file."""
+    """Function that limits the size of files, so that writing fails in the middle of a file as on a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def limit(size):
@@ -180,7 +180,7 @@ def small_disk():
 
 
 @pytest.mark.parametrize("size", [100, 20_000])
-def test_a_full_disk_is_one_line_and_nothing_is_left(finished_run, tmp_path, size, small_disk):
+def test_a_full_disk_is_reported_and_nothing_is_left(finished_run, tmp_path, size, small_disk):
     small_disk(size)  # the configuration, the weights
     with pytest.raises(UserError, match=r"to write .*out; found .*too large.*Free space or choose another --out"):
         export_run(finished_run, tmp_path / "out")

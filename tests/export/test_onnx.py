@@ -1,4 +1,4 @@
-"""The ONNX graph of an exit says what the exit says, for every batch size and length."""
+"""Tests that the ONNX graph of an exit computes the logits of the exit, for every batch size and length."""
 
 import sys
 
@@ -37,11 +37,11 @@ def test_onnxruntime_agrees_at_every_shape(family, row, exit_layer, tmp_path):
         with torch.no_grad():
             expected_BC = model(**inputs).logits_EBC[index]
             torch.testing.assert_close(graph(**inputs), expected_BC, rtol=0, atol=1e-5)
-        assert expected_BC.std() > 100 * TOLERANCE / 10  # the logits differ by more than what is tolerated
+        assert expected_BC.std() > 100 * TOLERANCE / 10  # the logits differ by more than the tolerance
         assert onnx_difference(graph, path, inputs) < TOLERANCE
 
 
-def test_a_static_exit_leaves_the_layers_above_out(tmp_path):
+def test_the_graph_of_an_exit_excludes_the_layers_above(tmp_path):
     model = encoder("bert", "mean_row")
     sizes = []
     for layer in (1, 4):
@@ -56,7 +56,7 @@ def test_a_tokenizer_without_token_types(tmp_path):
     assert onnx_difference(graph, tmp_path / "model.onnx", example_batch([4, 9], MODEL_INPUTS[:2])) < TOLERANCE
 
 
-def test_bad_input(tmp_path):
+def test_layers_without_exit_and_existing_files_are_refused(tmp_path):
     model = encoder("bert", "cls")
     with pytest.raises(UserError, match="an exit layer among 1, 3, 4; found 2"):
         ExitGraph(model, 2)
@@ -66,14 +66,14 @@ def test_bad_input(tmp_path):
     assert (tmp_path / "there.onnx").read_text() == "mine"
 
 
-def test_the_command_compares_before_it_announces(finished_run, tmp_path, capsys):
+def test_the_command_prints_the_difference_to_torch(finished_run, tmp_path, capsys):
     out = tmp_path / "model"
     assert export_command([str(finished_run), "--out", str(out), "--onnx", "--exit-layer", "2"]) == 0
     assert (out / "model.onnx").is_file()
     assert "exit at layer 2, within" in capsys.readouterr().out
 
 
-def test_a_home_directory_is_understood_and_all_may_read(finished_run, tmp_path, monkeypatch):
+def test_the_home_directory_is_expanded_and_files_are_readable_by_all(finished_run, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")

@@ -1,4 +1,4 @@
-"""An export answers as the run does, whatever the tokenizer's own settings are."""
+"""Tests that an export gives the answers of the run for tokenizers of all settings."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from acl_lightning.export.directory import exported_tokenizer, write_directory
 MAX_LENGTH = 12  # shorter than most texts
 
 PROPERTIES = {
-    "as it is": {},
+    "unchanged": {},
     "padding on the left": {"padding_side": "left"},
     "truncation on the left": {"truncation_side": "left"},
     "both on the left": {"padding_side": "left", "truncation_side": "left"},
@@ -31,7 +31,7 @@ PROPERTIES = {
 
 
 def backbone_with(directory, backbone, changes):
-    """A copy of a backbone whose tokenizer has other settings, or (None) a token more."""
+    """Copy a backbone, and change the settings of its tokenizer or (None) add a token."""
     shutil.copytree(backbone, directory)
     if changes is None:
         model = BertModel.from_pretrained(directory)
@@ -48,7 +48,7 @@ def backbone_with(directory, backbone, changes):
 
 
 def export(backbone, task, out):
-    """The DataModule, the trained encoder (sharp, so that answers differ), and its export in `out`."""
+    """Export an encoder with large logits, so that answers differ; return the DataModule and the encoder."""
     data = tiny_data(backbone, task=task, max_length=MAX_LENGTH, synthetic_rows=400)
     torch.manual_seed(0)
     encoder = EncoderConfig(backbone=backbone).build(num_labels=2).eval()
@@ -64,7 +64,7 @@ def export(backbone, task, out):
 
 @pytest.mark.parametrize("task", ["sst2", "rte"])
 @pytest.mark.parametrize("name", PROPERTIES)
-def test_the_export_answers_as_the_run(tiny_backbone, tmp_path, name, task):
+def test_the_export_gives_the_answers_of_the_run(tiny_backbone, tmp_path, name, task):
     backbone = backbone_with(tmp_path / "backbone", tiny_backbone, PROPERTIES[name])
     data, encoder = export(backbone, task, tmp_path / "model")
     rows = data.rows("test")
@@ -92,7 +92,7 @@ def test_the_export_answers_as_the_run(tiny_backbone, tmp_path, name, task):
     assert [answer["score"] for answer in answers] == pytest.approx(scores, abs=1e-4)
 
 
-def test_a_pipeline_that_truncates_itself_or_has_another_model_is_left_alone(tiny_backbone, tmp_path):
+def test_the_truncation_argument_of_a_pipeline_takes_precedence(tiny_backbone, tmp_path):
     data, _ = export(tiny_backbone, "sst2", tmp_path / "model")
     long = "film " * 600
     with warnings.catch_warnings():
@@ -105,7 +105,7 @@ def test_a_pipeline_that_truncates_itself_or_has_another_model_is_left_alone(tin
         model(**tokenizer(long, return_tensors="pt", verbose=False))
 
 
-def test_the_runs_own_tokenizer_is_left_as_it_is(tiny_backbone, tmp_path):
+def test_the_tokenizer_of_the_run_is_not_changed(tiny_backbone, tmp_path):
     backbone = backbone_with(tmp_path / "backbone", tiny_backbone, {"padding_side": "left", "model_max_length": 300})
     data, _ = export(backbone, "sst2", tmp_path / "model")
     assert (data.tokenizer.padding_side, data.tokenizer.model_max_length) == ("left", 300)

