@@ -1,4 +1,8 @@
-"""GLUE's metrics: plain functions in float64, and their values at every exit of an evaluation."""
+"""Metrics of GLUE: functions in float64, and their values at every exit of an evaluation.
+
+Pearson's correlation is that of torchmetrics. Accuracy, F1 and Matthews correlation are computed here: torchmetrics
+returns them in float32, and its Matthews correlation of constant predictions is not 0.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from torch import Tensor
 from acl_lightning.errors import UserError
 from acl_lightning.outputs import predictions
 
-#: (predictions (n,), labels (n,)) -> the metric, a float64 scalar on the CPU or wherever the arguments are.
+#: (predictions (n,), labels (n,)) -> metric, a float64 scalar on the device of the arguments.
 Metric = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -43,23 +47,20 @@ def matthews(predictions_n: Tensor, labels_n: Tensor) -> Tensor:
 
 
 def pearson(predictions_n: Tensor, labels_n: Tensor) -> Tensor:
-    """Return Pearson's correlation; 0, not NaN, where predictions or labels are constant: no monitor stops at it."""
-    zero = torch.zeros((), dtype=torch.float64, device=labels_n.device)
-    sides = []
-    for values_n in (predictions_n.double(), labels_n.double()):
-        if len(values_n) < 2 or bool((values_n == values_n[0]).all()):
-            return zero
-        centred_n = values_n - values_n.mean()
-        length = torch.linalg.vector_norm(centred_n)
-        if length == 0:  # the differences vanish in float64
-            return zero
-        sides.append(centred_n / length)
-    cosine: Tensor = sides[0] @ sides[1]
-    return cosine.clamp(-1, 1)
+    """Return Pearson's correlation; 0 where predictions or labels are constant, so that monitors never see NaN."""
+    from torchmetrics.functional.regression import pearson_corrcoef  # noqa: PLC0415 - it imports for seconds
+
+    sides = (predictions_n.double(), labels_n.double())
+    if len(labels_n) < 2 or any(bool((values_n == values_n[0]).all()) for values_n in sides):
+        return torch.zeros((), dtype=torch.float64, device=labels_n.device)  # torchmetrics returns NaN
+    return pearson_corrcoef(*sides).nan_to_num(0.0)
 
 
 def spearman(predictions_n: Tensor, labels_n: Tensor) -> Tensor:
-    """Return Spearman's correlation: Pearson's of the ranks, where ties share their mean rank."""
+    """Return Spearman's correlation: Pearson's correlation of the ranks, where ties share their mean rank.
+
+    The ranks are not those of torchmetrics, which are float32 and give errors of 1e-8.
+    """
     return pearson(_ranks(predictions_n), _ranks(labels_n))
 
 
@@ -83,19 +84,18 @@ def check_metrics(names: Sequence[str]) -> None:
 
 
 def quality(name: str, predictions_n: Tensor, labels_n: Tensor) -> float:
-    """Return one metric of one set of predictions, in the metric's own unit (1 is perfect).
+    """Return a metric as a fraction (1 is perfect), rounded to six digits.
 
-    The value is rounded to six digits, so that 0.7 does not lose to a budget of 0.7. It is that of the given samples
-    alone; nothing is synchronised over processes.
+    It is rounded so that a quality of 0.7 keeps a budget of 0.7. Nothing is synchronised over processes.
     """
     return round(float(METRICS[name](predictions_n, labels_n)), 6)
 
 
 class ExitMetrics:
-    """The task's metrics of one evaluation: of every validation set and exit, and of the selection split.
+    """Metrics of an evaluation, for every validation set and exit, and for the selection split.
 
-    Predictions are kept and, with several processes, gathered. Rows with the same index count once, so the rows that
-    pad the last batch of a distributed evaluation do not count twice.
+    Predictions are kept and, with several processes, gathered. Rows with the same index count once: the last batch of
+    a distributed evaluation is padded with rows of the beginning.
 
     Args:
         names: Metrics, the primary one first.
@@ -131,8 +131,8 @@ class ExitMetrics:
         Args:
             logits_EBC: Logits of every exit.
             labels_B: Labels.
-            selection_B: Bool, the rows of the selection split; read for the first validation set only.
-            index_B: Number of each row in its split. Without it no row is recognised as a duplicate.
+            selection_B: Bool, True for the selection split; read for the first validation set only.
+            index_B: Index of each row in its split. Without it duplicates are not recognised.
             number: Number of the validation set, from 0.
         """
         columns = {
@@ -146,9 +146,9 @@ class ExitMetrics:
         self._gathered.pop(number, None)
 
     def check_finite(self, number: int = 0) -> None:
-        """Raise `UserError` that names the exits whose logits are not finite, on all processes alike.
+        """Raise `UserError` with the exits whose logits are not finite.
 
-        With several processes, all of them must call this after the same batch.
+        With several processes, all of them must call this after the same batch, and all raise the same error.
         """
         finite_BE = self._columns(number).get("finite")
         if finite_BE is None or bool(finite_BE.all()):
@@ -158,12 +158,12 @@ class ExitMetrics:
         raise UserError(
             "finite logits at every exit",
             f"NaN or infinity for some of {len(finite_BE)} samples at the exits of {layers}",
-            "The training diverged: take an earlier checkpoint, or train again with a lower "
+            "The training diverged: use an earlier checkpoint, or train again with a lower "
             "model.optimization.learning_rate or with trainer.precision=32-true.",
         )
 
     def compute(self) -> Iterator[tuple[int, int, dict[str, float]]]:
-        """Yield number of the set, layer of the exit, and metrics by name; sets without a batch are left out.
+        """Yield number of the validation set, layer of the exit, metrics by name. Sets without a batch are left out.
 
         Raises:
             UserError: Logits are not finite.
@@ -176,17 +176,17 @@ class ExitMetrics:
                     labels_n = columns["labels"]
                     yield number, layer, {name: float(METRICS[name](predictions_n, labels_n)) for name in self.names}
 
-    def on_selection_half(self) -> Tensor | None:
-        """Return the primary metric (E,), float32, of every exit on the selection split; None where none is marked."""
+    def on_selection_split(self) -> Tensor | None:
+        """Return the primary metric (E,), float32, of every exit on the selection split; None without such a split."""
         columns = self._columns(0)
         if "selection" not in columns:
             return None
-        chosen_n = columns["selection"].bool()
-        metric, labels_n = METRICS[self.names[0]], columns["labels"][chosen_n]
-        return torch.stack([metric(values_n[chosen_n], labels_n).float() for values_n in columns["predictions"].T])
+        selected_n = columns["selection"].bool()
+        metric, labels_n = METRICS[self.names[0]], columns["labels"][selected_n]
+        return torch.stack([metric(values_n[selected_n], labels_n).float() for values_n in columns["predictions"].T])
 
     def _columns(self, number: int) -> Mapping[str, Tensor]:
-        """Columns of the distinct rows of a set, of all processes, on the CPU; empty without a batch."""
+        """Return the columns of a set on the CPU, with the distinct rows of all processes; empty without a batch."""
         if number not in self._gathered:
             batches = self._batches[number]
             columns = {name: torch.cat([batch[name] for batch in batches]).cpu() for name in (batches or [{}])[0]}
@@ -200,7 +200,7 @@ class ExitMetrics:
 
 
 def _distinct(columns: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Keep the first row of every index."""
+    """Return the columns with the first row of every index."""
     if "index" not in columns:
         return columns
     index_n = columns["index"]
@@ -211,7 +211,7 @@ def _distinct(columns: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _ranks(values_n: Tensor) -> Tensor:
-    """Rank of each value, from 1, float64; ties get their mean rank."""
+    """Return the rank of each value, from 1, float64; ties get their mean rank."""
     _, group_n, counts_g = torch.unique(values_n, return_inverse=True, return_counts=True)
     counts_g = counts_g.double()
     ranks_g: Tensor = counts_g.cumsum(0) - (counts_g - 1) / 2

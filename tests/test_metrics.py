@@ -128,11 +128,11 @@ def test_sets_exits_and_the_selection_split_do_not_mix():
     metrics.update(torch.stack([right, right]), labels, selection_B=half, number=1)
     found = {(number, layer): values["accuracy"] for number, layer, values in metrics.compute()}
     assert found == {(0, 2): 0.0, (0, 4): 0.5, (1, 2): 1.0, (1, 4): 1.0}
-    assert metrics.on_selection_half().tolist() == [0.0, 1.0]
+    assert metrics.on_selection_split().tolist() == [0.0, 1.0]
     unmarked = ExitMetrics(["accuracy"], exit_layers=(1,))
     assert list(unmarked.compute()) == []
     unmarked.update(right.unsqueeze(0), labels)
-    assert unmarked.on_selection_half() is None
+    assert unmarked.on_selection_split() is None
 
 
 def test_logits_that_are_not_finite_are_refused_with_their_exits():
@@ -157,7 +157,7 @@ def evaluate_a_share(directory: Path) -> None:
     logits = one_hot(torch.ones_like(labels)).unsqueeze(0)
     metrics.update(logits, labels, selection_B=(rows != 1) & (rows < 9), index_B=rows)
     ((_, _, found),) = metrics.compute()
-    torch.save((found["accuracy"], metrics.on_selection_half().item()), directory / f"{rank}.pt")
+    torch.save((found["accuracy"], metrics.on_selection_split().item()), directory / f"{rank}.pt")
 
 
 def test_rows_that_pad_the_last_distributed_batch_count_once(tmp_path):

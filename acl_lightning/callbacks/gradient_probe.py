@@ -169,7 +169,7 @@ class GradientProbe(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell the terms how good the exits are, as the module tells its own."""
-        chosen_E = pl_module.exit_metrics.on_selection_half() if self._hook else None  # type: ignore[union-attr, operator]
+        chosen_E = pl_module.exit_metrics.on_selection_split() if self._hook else None  # type: ignore[union-attr, operator]
         if chosen_E is not None:
             for term in self.terms:
                 term.after_validation(chosen_E)

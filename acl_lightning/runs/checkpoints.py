@@ -94,7 +94,7 @@ def find_checkpoint(requested: str | None, run_directory: str | None, command: s
         return None if newest is None else str(newest)
     path = _named(requested, run_directory)
     if not path.is_file():
-        remedy = "Checkpoints are in RUN/checkpoints/."
+        remedy = "Checkpoints lie in RUN/checkpoints/."
         if requested in NAMES and command == "fit":
             remedy += " Set --ckpt_path=auto to start anew where none was saved."
         raise UserError(f"a checkpoint at {path}", "no such file", remedy)

@@ -153,7 +153,7 @@ class EvaluationModule(LightningModule):
             UserError: Logits are not finite.
         """
         self._log_metrics("val")
-        quality_E = self.exit_metrics.on_selection_half()
+        quality_E = self.exit_metrics.on_selection_split()
         if quality_E is not None:
             self.log("val/selection", self.selection(quality_E.to(self.device)), prog_bar=True)
 

@@ -1,4 +1,4 @@
-"""The optimiser: its settings, parameter groups and schedule, and how many steps it will take."""
+"""Optimiser: settings, parameter groups, schedule, and the number of steps of a run."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class OptimizationConfig:
     """AdamW with linear warm-up and linear decay to zero.
 
     Args:
-        learning_rate: of the backbone.
-        head_learning_rate: of everything that is not the backbone (heads, probes, label embeddings); None: the same.
-        weight_decay: not applied to biases and norms.
-        warmup_fraction: share of all optimiser steps over which the learning rate rises from zero.
-        max_grad_norm: gradients are scaled down to this norm, after the rule and after unscaling; None: no clipping.
-        accumulate: Micro-batches per optimiser step. The last group of an epoch may be smaller and is stepped too.
-            Micro-batches are weighted by their numbers of samples, which gives the cross-entropy of one large batch;
-            a contrastive term compares the samples of a micro-batch only (see `GradientStep`).
-        max_skipped_steps: training stops after this many steps in a row with a gradient that is not finite. Such steps
-            are skipped where it is the protected term's.
+        learning_rate: Learning rate of the backbone.
+        head_learning_rate: Learning rate of all other parameters (heads, probes, label embeddings); None: the same.
+        weight_decay: Weight decay of all parameters but biases and norms.
+        warmup_fraction: Fraction of the optimiser steps in which the learning rate rises from zero.
+        max_grad_norm: Largest norm of the combined gradient, after unscaling; None: no clipping.
+        accumulate: Number of micro-batches per optimiser step. The last step of an epoch may have fewer. Micro-batches
+            are weighted by their numbers of samples, which gives the cross-entropy of a single large batch; a
+            contrastive term compares only samples of the same micro-batch (see `GradientStep`).
+        max_skipped_steps: Number of steps in a row with a gradient that is not finite after which the training stops.
+            If the gradient of the protected term is not finite, the step is skipped.
     """
 
     learning_rate: float = 5e-5
@@ -39,7 +39,7 @@ class OptimizationConfig:
     max_skipped_steps: int = 20
 
     def check(self) -> None:
-        """Raise `UserError` on values outside their range."""
+        """Raise `UserError` for a value out of its range."""
         ranges: dict[str, tuple[bool, str]] = {
             "learning_rate": (self.learning_rate > 0, "a number > 0"),
             "head_learning_rate": (self.head_learning_rate is None or self.head_learning_rate > 0, "a number > 0"),
@@ -51,13 +51,16 @@ class OptimizationConfig:
         }
         for name, (valid, expected) in ranges.items():
             if not valid:
-                raise UserError(expected, f"{getattr(self, name)}", f"Set model.optimization.{name}.")
+                default = type(self).__dataclass_fields__[name].default
+                raise UserError(
+                    expected, f"{getattr(self, name)}", f"Set model.optimization.{name} (default: {default})."
+                )
 
 
 def parameter_groups(
     named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimizationConfig
 ) -> list[dict[str, object]]:
-    """AdamW's groups: backbone or head, decayed or not. Vectors (biases, norms) are not decayed."""
+    """Return the parameter groups of AdamW: backbone or other, with decay or, for vectors (biases, norms), without."""
     head_rate = config.learning_rate if config.head_learning_rate is None else config.head_learning_rate
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in named_parameters:
@@ -76,13 +79,14 @@ def parameter_groups(
 def build_optimizer(
     named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimizationConfig, total_steps: int, *, fused: bool
 ) -> tuple[AdamW, LambdaLR]:
-    """AdamW over `parameter_groups` and its schedule.
+    """Return AdamW over `parameter_groups`, and its schedule.
 
     Args:
-        named_parameters: names starting with `backbone.` take the backbone's learning rate.
-        config: the settings.
-        total_steps: optimiser steps of the whole run.
-        fused: AdamW's fused kernel; not with a loss scaler, which must unscale before clipping.
+        named_parameters: Parameters with their names; `backbone.` starts the names of the backbone's parameters.
+        config: Settings of the optimiser.
+        total_steps: Number of optimiser steps of the whole run.
+        fused: Whether to use the fused kernel of AdamW. It cannot be used with a loss scaler, which must unscale the
+            gradients before they are clipped.
     """
     optimizer = AdamW(parameter_groups(named_parameters, config), fused=fused)
     warmup = math.ceil(config.warmup_fraction * total_steps)
@@ -102,31 +106,37 @@ def count_steps(
     max_steps: int,
     limit_train_batches: int | float | None,
 ) -> int:
-    """Optimiser steps of a run, from the DataModule and the Trainer's limits.
+    """Return the number of optimiser steps of a run, from the batches per epoch and the limits of the Trainer.
 
-    Lightning's own estimate does not know manual accumulation, and asking for it drops the loader's state on resume.
+    Lightning's estimate does not know manual accumulation, and drops the state of the loader when a run is resumed.
 
     Args:
-        batches_per_epoch: micro-batches that each process sees.
-        accumulate: micro-batches per step; the last step of an epoch may have fewer.
-        max_epochs: None or -1: unbounded.
-        max_steps: -1: unbounded.
-        limit_train_batches: Lightning's setting: an int counts batches, a float is a share.
+        batches_per_epoch: Number of micro-batches of each process.
+        accumulate: Number of micro-batches per step; the last step of an epoch may have fewer.
+        max_epochs: Largest number of epochs; None or -1: no limit.
+        max_steps: Largest number of optimiser steps; -1: no limit.
+        limit_train_batches: Setting of the Trainer: an int is a number of batches, a float is a fraction.
 
     Raises:
-        UserError: neither bound is set, or no batch is left to train on.
+        UserError: There is no limit, or no training batch.
     """
     if isinstance(limit_train_batches, int):
         batches_per_epoch = min(batches_per_epoch, limit_train_batches)
     elif limit_train_batches is not None:
         batches_per_epoch = int(batches_per_epoch * limit_train_batches)
     if batches_per_epoch < 1:
-        raise UserError("at least one training batch", "none", "Check data and trainer.limit_train_batches.")
+        raise UserError(
+            "at least one training batch", "none", "Set trainer.limit_train_batches to 1.0, or give more training rows."
+        )
     bounds = []
     if max_epochs is not None and max_epochs >= 0:
         bounds.append(max_epochs * math.ceil(batches_per_epoch / accumulate))
     if max_steps >= 0:
         bounds.append(max_steps)
     if not bounds:
-        raise UserError("trainer.max_epochs or trainer.max_steps", "neither", "The schedule needs an end; set one.")
+        raise UserError(
+            "trainer.max_epochs or trainer.max_steps",
+            "neither",
+            "Set trainer.max_epochs: the learning-rate schedule needs an end.",
+        )
     return min(bounds)

@@ -1,4 +1,4 @@
-"""Training in stages: everything jointly, or the backbone first and then the exits on it, frozen (DeeBERT)."""
+"""Stages of a training: all parameters jointly, or first the backbone and then the exits (DeeBERT)."""
 
 from __future__ import annotations
 
@@ -14,61 +14,65 @@ from acl_lightning.objectives import Objective
 from acl_lightning.outputs import ExitOutputs
 from acl_lightning.training.optimization import OptimizationConfig, build_optimizer
 
-#: Twice the largest distance of a metric from zero: what a quality in the first stage is lowered by.
+#: Subtracted from the quality in the first stage. Metrics are in [-1, 1], so the result is below every quality.
 BELOW_ANY_METRIC = 2.0
 
 
 class Joint:
-    """One stage: all exits are trained together with the backbone, from the first step to the last."""
+    """A single stage: all exits and the backbone are trained together."""
 
     first_epochs = 0
 
     def check(self, objective: Objective, *, classes: bool) -> None:
-        """Raise `UserError` when the objective cannot be trained in these stages."""
+        """Raise `UserError` if the objective cannot be trained in these stages."""
 
     def release(self) -> None:
-        """Let everything be trained that could be before."""
+        """Make all parameters trainable that were trainable before the first stage."""
 
     def begins(self, epoch: int) -> bool:
-        """Whether another stage begins with `epoch`, counted from 0."""
+        """Whether another stage begins with `epoch`, from 0."""
         return False
 
     def enter(self, epoch: int) -> bool:
-        """Freeze what the stage of `epoch` does not train; whether that is another stage than before."""
+        """Freeze the parameters that the stage of `epoch` does not train. Return whether the stage changed."""
         return False
 
     def learning(self, outputs: ExitOutputs) -> ExitOutputs:
-        """The exits that the stage trains: what the objective is evaluated on."""
+        """Return the outputs of the exits that the stage trains: the inputs of the objective."""
         return outputs
 
     def selection(self, quality_E: Tensor) -> Tensor:
-        """What a checkpoint is chosen by: the mean over the exits."""
+        """Return the value by which checkpoints are compared: the mean over the exits."""
         return quality_E.mean()
 
 
 class TwoStages(Joint):
-    """First the backbone with the deepest exit alone; then the other exits, on the frozen backbone.
+    """First stage: backbone and deepest exit. Second stage: the other exits, on the frozen backbone.
 
-    Source: DeeBERT (Xin et al., ACL 2020): the first stage is ordinary fine-tuning, the second leaves backbone and last
-    exit as they are. In the second stage no gradient is kept for the backbone, so that a step costs little more than a
-    forward pass, and its dropout is off (our reading: what is frozen is the function that inference computes). Each
-    stage evaluates the objective on its exits alone, whose weights sum to one.
+    Source: DeeBERT (Xin et al., ACL 2020): the first stage is ordinary fine-tuning, the second keeps backbone and last
+    exit. In the second stage no gradient is computed for the backbone, so a step costs little more than a forward pass,
+    and the dropout of the backbone is off (our reading: the frozen backbone is the function that inference computes).
+    In each stage the objective is evaluated on the exits of this stage only, and their weights sum to 1.
 
-    What is frozen follows from the epoch alone, so a resumed run needs to remember nothing. A frozen parameter has no
-    gradient, hence AdamW leaves it, also without decay.
+    The frozen parameters follow from the epoch, so a resumed run needs no further state. A frozen parameter has no
+    gradient, so AdamW neither changes nor decays it.
 
     Args:
-        encoder: what is trained. Parameters that require no gradient by now are never made to.
-        first_epochs: epochs of the first stage.
+        encoder: Multi-exit encoder. Parameters that are frozen before the training stay frozen.
+        first_epochs: Number of epochs of the first stage.
 
     Raises:
-        UserError: fewer than one epoch, an encoder with one exit, or label embeddings in a table of their own, of which
-            a part cannot be frozen.
+        UserError: Fewer than 1 epoch, an encoder with a single exit, or label embeddings that are separate parameters:
+            one tensor holds those of all exits, and cannot be frozen in part.
     """
 
     def __init__(self, encoder: MultiExitEncoder, first_epochs: int) -> None:
         if first_epochs < 1:
-            raise UserError("first_stage_epochs >= 1", f"{first_epochs}", "Give null to train all exits jointly.")
+            raise UserError(
+                "first_stage_epochs >= 1",
+                f"{first_epochs}",
+                "Set model.first_stage_epochs to null to train all exits jointly.",
+            )
         if encoder.num_exits < 2:
             raise UserError(
                 "at least 2 exits for training in two stages",
@@ -89,11 +93,11 @@ class TwoStages(Joint):
         self._second = _trainable([*heads[:-1], *rows[:-1]])
 
     def check(self, objective: Objective, *, classes: bool) -> None:
-        """Raise `UserError` when the objective needs all exits at once, or weights for all of them."""
+        """Raise `UserError` if a term compares exits, or the weights are for a fixed number of exits."""
         for term in objective.all_terms():
             if term.min_exits > 1:
                 raise UserError(
-                    "terms that look at one exit at a time, for training in two stages",
+                    "terms that read a single exit, for training in two stages",
                     f"{term.name}, which needs {term.min_exits}",
                     "Set model.first_stage_epochs to null, or remove the term.",
                 )
@@ -103,14 +107,13 @@ class TwoStages(Joint):
                 objective.check(classes=classes, num_exits=num_exits)
         except UserError as error:
             raise UserError(
-                f"an objective for the deepest exit alone, and for {others} others, for training in two stages",
-                f"one that expected {error.expected}",
-                "Take exit weights for any number of exits (Ascending, Uniform), or set model.first_stage_epochs to "
-                "null.",
+                f"an objective for the deepest exit, and for the {others} other exits, for training in two stages",
+                f"an objective that expects {error.expected}",
+                "Set exit weights for any number of exits (Ascending, Uniform), or model.first_stage_epochs to null.",
             ) from error
 
     def release(self) -> None:
-        """Let everything be trained that could be before."""
+        """Make all parameters trainable that were trainable before the first stage."""
         _require_grad(self._first + self._second, True)
 
     def begins(self, epoch: int) -> bool:
@@ -118,7 +121,7 @@ class TwoStages(Joint):
         return epoch == self.first_epochs
 
     def enter(self, epoch: int) -> bool:
-        """Freeze what the stage of `epoch` does not train; whether that is another stage than before."""
+        """Freeze the parameters that the stage of `epoch` does not train. Return whether the stage changed."""
         before, self.in_first = self.in_first, epoch < self.first_epochs
         _require_grad(self._first, self.in_first)
         _require_grad(self._second, not self.in_first)
@@ -126,14 +129,14 @@ class TwoStages(Joint):
         return self.in_first != before
 
     def learning(self, outputs: ExitOutputs) -> ExitOutputs:
-        """The deepest exit in the first stage, the others in the second."""
+        """Return the outputs of the deepest exit in the first stage, of the other exits in the second."""
         exits = slice(-1, None) if self.in_first else slice(None, -1)
         return outputs.map(lambda tensor_E: tensor_E[exits])
 
     def selection(self, quality_E: Tensor) -> Tensor:
-        """The mean over the exits; in the first stage lowered by 2, so that untrained exits are never chosen.
+        """Return the mean over the exits; in the first stage minus 2, so that the second stage is preferred.
 
-        Metrics lie in [-1, 1]. Should a run end in its first stage, the best of what there is can still be told.
+        If a run ends in its first stage, its checkpoints can still be compared.
         """
         return quality_E.mean() - (BELOW_ANY_METRIC if self.in_first else 0.0)
 
@@ -146,24 +149,24 @@ def build_staged_optimizer(
     *,
     fused: bool,
 ) -> tuple[AdamW, LambdaLR]:
-    """`build_optimizer` with a warm-up and decay for every stage.
+    """Return optimiser and schedule of `build_optimizer`, with a warm-up and decay for every stage.
 
     Args:
-        named_parameters: what is trained in some stage.
-        config: the settings.
-        total_steps: optimiser steps of the whole run.
-        first_steps: those of the first of two stages; 0 when there is one.
-        fused: see `build_optimizer`.
+        named_parameters: Parameters of all stages, with their names.
+        config: Settings of the optimiser.
+        total_steps: Number of optimiser steps of the whole run.
+        first_steps: Number of optimiser steps of the first stage; 0 for a single stage.
+        fused: See `build_optimizer`.
 
     Raises:
-        UserError: the first stage leaves no step for the second.
+        UserError: No step is left for the second stage.
     """
     named = list(named_parameters)
     if 0 < first_steps >= total_steps:
         raise UserError(
             f"a first stage that ends before the run, which has {total_steps} steps",
             f"{first_steps} steps",
-            "Lower model.first_stage_epochs, or raise trainer.max_epochs.",
+            "Set model.first_stage_epochs to less than trainer.max_epochs.",
         )
     optimizer, scheduler = build_optimizer(named, config, total_steps - first_steps, fused=fused)
     if first_steps > 0:
@@ -174,7 +177,7 @@ def build_staged_optimizer(
 
 
 def advance_to(scheduler: LambdaLR, steps: int) -> None:
-    """Advance a schedule that is behind `steps`, because it does not move at a step that is skipped."""
+    """Advance a schedule to `steps` where skipped steps did not advance it."""
     while scheduler.last_epoch < steps:
         scheduler.step()
 

@@ -333,7 +333,7 @@ def test_a_failed_run_keeps_its_error(command, tmp_path):
     )
     code, error = command("fit", ACL, *arguments, *rate, f"--run_dir={tmp_path / 'run'}")
     assert code == 2
-    assert "a finite gradient of every term; found one that is not finite in 1 steps in a row" in error
+    assert "a finite gradient of every term; found a gradient that is not finite in 1 steps in a row" in error
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert result["status"] == "failed"
     assert "finite gradient" in result["error"]

@@ -224,7 +224,7 @@ def test_an_existing_directory_is_not_overwritten(finished_run, tmp_path):
 
 
 def test_a_directory_without_result_or_checkpoint_is_refused(finished_run, tmp_path):
-    with pytest.raises(UserError, match=r"the result of a run at .*result.json; found No such file"):
+    with pytest.raises(UserError, match=r"the result of a run at .*result.json; found no such file"):
         export_run(tmp_path / "nothing", tmp_path / "out")
     bare = tmp_path / "bare"
     bare.mkdir()

@@ -53,9 +53,9 @@ def test_the_result_says_which_checkpoint_is_meant_unless_one_is_asked_for(run):
 
 
 def test_a_directory_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"the configuration of a run at .*config\.yaml; found No such file"):
+    with pytest.raises(UserError, match=r"the configuration of a run at .*config\.yaml; found no such file"):
         load_run(tmp_path)
-    with pytest.raises(UserError, match=r"the result of a run at .*result\.json; found No such file"):
+    with pytest.raises(UserError, match=r"the result of a run at .*result\.json; found no such file"):
         read_result(tmp_path)
     for text in ("a: [", "just words"):
         (tmp_path / "config.yaml").write_text(text)

@@ -34,7 +34,7 @@ class History(Callback):
         self.validations: list[tuple[int, list[float]]] = []
 
     def on_validation_epoch_end(self, trainer, pl_module) -> None:
-        self.validations.append((trainer.global_step, pl_module.exit_metrics.on_selection_half().tolist()))
+        self.validations.append((trainer.global_step, pl_module.exit_metrics.on_selection_split().tolist()))
 
 
 class Copies(LastCheckpoint):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acl_lightning.runs.names import EXIT_LOGITS
+from acl_lightning.runs.records.reading import reading
 
 if TYPE_CHECKING:
     from acl_lightning.exits import ExitRecord
@@ -20,7 +21,9 @@ def read_exit_logits(directory: str | os.PathLike[str]) -> ExitRecord:
     """
     from acl_lightning.exits import ExitRecord
 
-    return ExitRecord.load(Path(directory).expanduser() / EXIT_LOGITS)
+    path = Path(directory).expanduser() / EXIT_LOGITS
+    with reading(path, "stored exit logits", "Validate the run again with this version."):
+        return ExitRecord.load(path)
 
 
 def write_exit_logits(directory: Path, record: ExitRecord) -> None:

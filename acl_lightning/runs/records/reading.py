@@ -54,7 +54,7 @@ def reading(path: Path, content: str, remedy: str) -> Iterator[None]:
     except UserError:
         raise
     except FileNotFoundError as error:
-        raise MissingFile(f"{content} at {path}", f"{error.strerror or 'no such file'}", remedy) from error
+        raise MissingFile(f"{content} at {path}", "no such file", remedy) from error
     except (OSError, *DAMAGE) as error:
         if isinstance(error, OSError) and error.strerror:
             found = error.strerror
