@@ -1,4 +1,4 @@
-"""Where a collection comes from."""
+"""Provenance of a study: command, versions, and the origin of its runs."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from importlib import metadata
 from typing import Any
 
 import acl_lightning
-from acl_lightning.studies.run_record import Run, UnfinishedRun
+from acl_lightning.studies.reading import Run, UnfinishedRun
 
-#: What decides about a run's numbers.
+#: Packages whose version can change the numbers of a run.
 PACKAGES = ("torch", "lightning", "transformers")
 
 
 def provenance(command: Sequence[str], runs: Sequence[Run], unfinished: Sequence[UnfinishedRun]) -> dict[str, Any]:
-    """Everything needed to judge and repeat a collection, in plain JSON types.
+    """Return the provenance of a study as plain JSON types.
 
-    Keys: `command` (as typed, so call it with relative paths), `collected` (ISO 8601, UTC), `versions` (of the
-    collection), `runs` (`first_started`, `last_finished`, and value -> number of runs for `commits`, `devices`,
-    `precisions` and the versions of `PACKAGES`; `runs.csv` says which), `uncommitted_changes` (names of runs), and
-    `unfinished` (name -> status and reason).
+    Keys: `command`, `collected` (ISO 8601, UTC), `versions` (of the study), `runs` (`first_started`, `last_finished`,
+    and value -> number of runs for `commits`, `devices`, `precisions` and the versions of `PACKAGES`),
+    `uncommitted_changes` (names of runs), and `unfinished` (name -> status and reason).
+
+    Args:
+        command: Command line as typed; relative paths keep it free of the machine's directories.
+        runs: Finished runs.
+        unfinished: Runs without a result.
     """
     results = [run.result for run in runs]
     return {
@@ -45,7 +49,7 @@ def provenance(command: Sequence[str], runs: Sequence[Run], unfinished: Sequence
             **{package: _count(runs, partial(_version, package)) for package in PACKAGES},
         },
         "uncommitted_changes": [run.name for run in runs if (run.result.get("git") or {}).get("dirty")],
-        "unfinished": {one.name: f"{one.status}: {one.reason}" for one in unfinished},
+        "unfinished": {run.name: f"{run.status}: {run.reason}" for run in unfinished},
     }
 
 

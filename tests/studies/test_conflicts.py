@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from fabricated_runs import fabricate
 
-from acl_lightning.studies.conflicts import main
+from acl_lightning.cli import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,7 +54,7 @@ def out(tmp_path):
 
 
 def conflicts(out, *runs):
-    return main([*map(str, runs), "--out", str(out)])
+    return main(["conflicts", *map(str, runs), "--out", str(out)])
 
 
 def test_angles(tmp_path, out):
@@ -157,15 +157,15 @@ def test_a_mistake_gets_one_line_code_2_and_nothing_written(tmp_path, out, capsy
         assert message in said.err
         assert (said.err.count("\n"), said.out, out.exists()) == (1, "", False)
     with pytest.raises(SystemExit) as stop:
-        main(["run"])
+        main(["conflicts", "run"])
     assert stop.value.code == 2
 
 
 def test_the_command_needs_neither_torch_nor_lightning(tmp_path, out):
     run = watched(tmp_path / "run")
     code = (
-        "import sys; from acl_lightning.studies.conflicts import main; "
-        f"assert main([{str(run)!r}, '--out', {str(out)!r}]) == 0; "
+        "import sys; from acl_lightning.cli import main; "
+        f"assert main(['conflicts', {str(run)!r}, '--out', {str(out)!r}]) == 0; "
         "assert not {'torch', 'lightning', 'matplotlib.pyplot'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, capture_output=True)
@@ -185,7 +185,7 @@ def test_real_runs_are_read(command, tmp_path, out):
 
 def test_the_files_that_the_experiment_lists_are_those_that_are_written(tmp_path, monkeypatch):
     text = (ROOT / "experiments/conflict_pilot/README.md").read_text(encoding="utf-8")
-    (typed,) = re.findall(r"^    (python -m acl_lightning\.studies\.conflicts .*)$", text, re.MULTILINE)
+    (typed,) = re.findall(r"^    (python -m acl_lightning conflicts .*)$", text, re.MULTILINE)
     written = Path(shlex.split(typed)[-1])
     assert written == Path("experiments/conflict_pilot/results")
     monkeypatch.chdir(tmp_path)

@@ -11,7 +11,7 @@ from fabricated_runs import fabricate
 from acl_lightning.errors import UserError
 from acl_lightning.figures.seed_curves import SeedCurve, seed_curves_figure
 from acl_lightning.studies import group_runs, read_run
-from acl_lightning.studies.curves import curves_figure, seed_curve
+from acl_lightning.studies.seed_curves import curves_figure, seed_curve
 
 
 def group_of(tmp_path, *qualities):
@@ -68,7 +68,7 @@ def test_the_figure_shows_curve_band_static_exits_and_n(tmp_path):
     assert static.get_markerfacecolor() == "none"
     (band,) = axes.collections
     assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(80.0)
-    assert axes.get_title(loc="left").startswith("sst2, 100 training rows, leaving by entropy")
+    assert axes.get_title(loc="left").startswith("sst2, 100 training rows, criterion entropy")
     assert [text.get_text() for text in axes.child_axes[0].get_xticklabels()] == ["2", "1"][::-1]
 
 

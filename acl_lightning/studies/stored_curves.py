@@ -1,12 +1,10 @@
-"""A run's curve computed again from its stored logits: any criterion, with its band and its upper bound."""
+"""Curve of a run, swept again from its stored logits with any criterion: points, band and oracle. Imports torch."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import torch
 
@@ -24,28 +22,45 @@ from acl_lightning.exits import (
     band,
     bootstrap,
     criterion_class,
+    elue_score,
     oracle_curve,
     sweep,
 )
+from acl_lightning.exits.evaluation.curve import SPEED_RANGE
 from acl_lightning.exits.evaluation.record import FILE_NAME
 from acl_lightning.exits.evaluation.sweep import variant_of
 from acl_lightning.metrics import quality
 from acl_lightning.outputs import predictions
-from acl_lightning.studies.run_record import Run, SweepPoint
+from acl_lightning.studies.reading import Run, SweepPoint
+
+__all__ = ["SPEED_RANGE", "ReferencePoint", "StoredCurve", "default_criterion", "named_criterion", "read_curve"]
+
+
+@dataclass(frozen=True)
+class ReferencePoint:
+    """Point of the curve that scores refer to.
+
+    Attributes:
+        flops_speedup: FLOPs of full depth / mean FLOPs.
+        quality: Primary metric as a fraction.
+    """
+
+    flops_speedup: float
+    quality: float
 
 
 @dataclass(frozen=True)
 class StoredCurve:
-    """One run's curve on the report half.
+    """Curve of a run on the report split.
 
     Attributes:
-        run: the run, its `points` replaced by what the stored logits give: static exits and the asked criterion.
-        record: its logits of the report half.
-        criterion: what samples leave by.
-        points: the curve: of a criterion with one parameter all its thresholds, of one with more those that nothing
-            beats on the selection half.
-        static: every exit, were everybody to leave there; the last is full depth.
-        oracle: the upper bound; empty for a regression.
+        run: The run; its `points` are the static exits and the points of the criterion, from the stored logits.
+        record: Its stored logits of the report split.
+        criterion: Criterion that decides where samples leave.
+        points: Points of the curve. A criterion with one parameter has all its thresholds, a criterion with more has
+            the Pareto-optimal points of the selection split.
+        static: Every exit if all samples leave there; the last is full depth.
+        oracle: Upper bound of the curve; empty for a regression.
     """
 
     run: Run
@@ -57,7 +72,7 @@ class StoredCurve:
 
     @property
     def area(self) -> float:
-        """Area under the quality-speed curve, on its fixed range of layer speed-ups."""
+        """Area under the curve on a fixed range of layer speed-ups."""
         return area_under_curve([*self.points, self.static[-1]])
 
     @property
@@ -65,8 +80,16 @@ class StoredCurve:
         """Whether any threshold lets any sample leave before the last exit."""
         return any(point.leaves_early for point in self.points)
 
+    def elue(self, reference: Sequence[tuple[float, float]]) -> float:
+        """Return the ELUE-style score: the mean difference to a reference curve at the same FLOPs, in points.
+
+        Args:
+            reference: FLOPs speed-up and quality of each point of the reference.
+        """
+        return elue_score(self.points, [ReferencePoint(*point) for point in reference])
+
     def interval(self, speeds: Sequence[float], speed: str) -> list[tuple[float, float]]:
-        """The 95 % band over the samples at the given speed-ups: percentile bootstrap of the report half."""
+        """Return the 95 % percentile bootstrap interval over samples at each of the speed-ups."""
         exits_PB = torch.stack([self.record.leaving(self._variant(point), point.threshold) for point in self.points])
         resampled = bootstrap(
             exits_PB,
@@ -76,17 +99,17 @@ class StoredCurve:
             costs=self.record.costs,
             static_P=[point.criterion == Static.name for point in self.points],
         )
-        return [(one.low, one.high) for one in band(resampled, speeds, speed=speed)]
+        return [(interval.low, interval.high) for interval in band(resampled, speeds, speed=speed)]
 
     def _variant(self, point: OperatingPoint) -> Criterion:
         return variant_of(point, [self.criterion], self.record.logits_EBC.shape[-1])
 
 
 def named_criterion(name: str) -> Criterion:
-    """A criterion by the name it has in tables, with its default settings.
+    """Return a criterion by its name, with its default settings.
 
     Raises:
-        UserError: There is none of that name, or it needs arguments.
+        UserError: No criterion has that name, or it needs arguments.
     """
     try:
         return criterion_class(name)()
@@ -94,24 +117,24 @@ def named_criterion(name: str) -> Criterion:
         raise UserError(f"a --criterion that needs no arguments, not {name!r}", f"{error}", "Use entropy.") from error
 
 
-def default_criterion(directory: Path) -> str:
-    """Return the name of the criterion that is drawn when none is asked for, one that can read the run's logits.
+def default_criterion(run: Run) -> str:
+    """Return the name of the default criterion for the run's logits: entropy, and for a regression patience.
 
     Raises:
         UserError: The run has no stored logits.
     """
-    return Patience.name if ExitRecord.load(directory / FILE_NAME).is_regression else Entropy.name
+    return Patience.name if ExitRecord.load(run.directory / FILE_NAME).is_regression else Entropy.name
 
 
-def read_curve(directory: str | os.PathLike[str], run: Run, criterion_name: str) -> StoredCurve:
-    """Sweep one criterion, and the static exits, over a run's stored logits.
+def read_curve(run: Run, criterion_name: str) -> StoredCurve:
+    """Sweep a criterion and the static exits over the stored logits of a run.
 
-    The criterion has its default settings, whatever the run's own sweep tried: so runs are compared alike.
+    The criterion has its default settings, independent of the run's own sweep, so that runs are comparable.
 
     Raises:
-        UserError: no stored logits, an unknown criterion, or one that cannot read this task's logits.
+        UserError: The run has no stored logits, or the criterion is unknown or does not apply to the task.
     """
-    record = ExitRecord.load(Path(directory) / FILE_NAME)
+    record = ExitRecord.load(run.directory / FILE_NAME)
     criterion = named_criterion(criterion_name)
     measure = partial(quality, str(run.result["metric"]))
     points = sweep(
@@ -124,15 +147,14 @@ def read_curve(directory: str | os.PathLike[str], run: Run, criterion_name: str)
         gates_EB=record.gates_EB,
     )
     static = tuple(points[: len(record.costs.layers_E)])
-    mine = [point for point in points if point.criterion == criterion.name]
-    curve = tuple(as_curve(mine))
+    curve = tuple(as_curve([point for point in points if point.criterion == criterion.name]))
     report = record.half(selection=False)
     oracle = () if report.is_regression else oracle_curve(
         predictions(report.logits_EBC), report.labels_B, quality=measure, costs=report.costs
     )  # fmt: skip
-    shown = dict.fromkeys([*static, *curve])
+    distinct = dict.fromkeys([*static, *curve])
     return StoredCurve(
-        replace(run, points=tuple(_sweep_point(point) for point in shown)),
+        replace(run, points=tuple(_sweep_point(point) for point in distinct)),
         report,
         criterion,
         curve,
