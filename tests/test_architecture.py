@@ -74,6 +74,7 @@ MAY_IMPORT = {
     },
     "studies/stored_curves": {
         "studies",
+        "runs",
         "exits",
         "exits/criteria",
         "exits/evaluation",
@@ -82,7 +83,7 @@ MAY_IMPORT = {
         "errors",
     },
     "studies/curves": {"studies", "studies/stored_curves", "figures", "errors"},
-    "studies": {"figures", "files", "errors", ""},
+    "studies": {"figures", "runs", "files", "errors", ""},
     "export": {
         "encoders",
         "exits",

@@ -57,10 +57,9 @@ def measures(run: Run) -> dict[str, float | None]:
 
     Qualities are the task's primary metric on the report split, as fractions; `loss_points` is in hundredths.
     """
-    result, metric = run.result, run.result["metric"]
-    values = {f"exit_{row['layer']}": row[metric] for row in result["per_exit"]}
-    values["full_depth"] = result["full_depth"][metric]
-    for name, point in result["recommended"].items():
+    values = {f"exit_{layer}": quality for layer, quality in run.exit_quality.items()}
+    values["full_depth"] = run.full_depth
+    for name, point in run.recommended.items():
         values |= {f"{name}_{measure}": point[measure] for measure, *_ in POINT_COLUMNS}
     return values
 
@@ -82,8 +81,8 @@ def summary_rows(groups: Sequence[Group]) -> list[Row]:
             "n": len(group.runs),
             "seeds": group.seeds_text,
             "train_rows": group.train_rows,
-            "report_samples": first.result["samples"]["report"],
-            "metric": first.result["metric"],
+            "report_samples": first.report_samples,
+            "metric": first.metric,
         }
         for name in measures(first):
             row |= _over_seeds(group, name).columns(name)
@@ -92,10 +91,10 @@ def summary_rows(groups: Sequence[Group]) -> list[Row]:
 
 
 def _run_row(run: Run, group: Group) -> Row:
-    result = run.result
-    git = result.get("git") or {}
+    origin = run.provenance
+    git = origin.git or {}
     criteria: Row = {}
-    for name, point in result["recommended"].items():
+    for name, point in run.recommended.items():
         criteria |= {f"{name}_criterion": point["criterion"], f"{name}_threshold": point["threshold"]}
     return {
         "run": run.name,
@@ -105,23 +104,27 @@ def _run_row(run: Run, group: Group) -> Row:
         "group": group.label,
         "seed": run.seed,
         "train_rows": group.train_rows,
-        "report_samples": result["samples"]["report"],
-        "metric": result["metric"],
+        "report_samples": run.report_samples,
+        "metric": run.metric,
         **measures(run),
         **criteria,
-        **run.gradient_statistics,
-        "fit_seconds": result.get("fit_seconds"),
-        "device": result.get("device"),
-        "precision": result.get("precision"),
-        "torch": result.get("versions", {}).get("torch"),
-        "commit": git.get("commit"),
-        "dirty": None if git.get("dirty") is None else str(git["dirty"]).lower(),
-        "config_hash": result["config_hash"],
+        **run.gradient_summary,
+        "fit_seconds": origin.fit_seconds,
+        "device": origin.device,
+        "precision": origin.precision,
+        "torch": origin.versions.get("torch"),
+        "commit": _cell(git.get("commit")),
+        "dirty": _cell(git.get("dirty")),
+        "config_hash": origin.config_hash,
     }
 
 
+def _cell(value: str | bool | None) -> str | None:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
 def _exit_table(groups: Sequence[Group]) -> Table:
-    layers = sorted({int(layer) for group in groups for layer in group.runs[0].result["exit_layers"]})
+    layers = sorted({int(layer) for group in groups for layer in group.runs[0].exit_layers})
     rows = [
         [group.label, str(len(group.runs)), *(_text(group, f"exit_{layer}", 100.0, 1) for layer in layers)]
         for group in groups
@@ -133,7 +136,7 @@ def _point_table(groups: Sequence[Group]) -> Table:
     rows = []
     for group in groups:
         rows.append([group.label, str(len(group.runs)), "full depth", _text(group, "full_depth", 100.0, 1)])
-        for name in group.runs[0].result["recommended"]:
+        for name in group.runs[0].recommended:
             cells = (_text(group, f"{name}_{measure}", factor, digits) for measure, _, factor, digits in POINT_COLUMNS)
             rows.append(["", "", name, *cells])
     headings = ["group", "n", "point", *(heading for _, heading, _, _ in POINT_COLUMNS)]
@@ -141,8 +144,8 @@ def _point_table(groups: Sequence[Group]) -> Table:
 
 
 def _title(groups: Sequence[Group]) -> str:
-    results = [group.runs[0].result for group in groups]
-    metrics, samples = _joined(r["metric"] for r in results), _joined(r["samples"]["report"] for r in results)
+    firsts = [group.runs[0] for group in groups]
+    metrics, samples = _joined(run.metric for run in firsts), _joined(run.report_samples for run in firsts)
     return (
         f"{groups[0].data}: {metrics} in % on the report split ({samples} samples), "
         "mean ± sample standard deviation over n seeds"

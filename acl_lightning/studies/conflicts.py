@@ -11,11 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from acl_lightning.figures import AnglePanel, gradient_angles_figure
+from acl_lightning.runs.records import ALL_PARAMETERS, PER_LAYER, GradientComparison
 from acl_lightning.studies.grouping import Group, cautions, comparisons, group_runs
 from acl_lightning.studies.reading import (
-    ALL_PARAMETERS,
-    PER_LAYER,
-    Comparison,
     GradientRecord,
     Run,
     UnfinishedRun,
@@ -139,12 +137,12 @@ def layer_rows(groups: Sequence[RecordedGroup]) -> list[Row]:
     return rows
 
 
-def conflict_rate(comparisons: Sequence[Comparison]) -> float:
+def conflict_rate(comparisons: Sequence[GradientComparison]) -> float:
     """Return the share of the comparisons with a conflict."""
     return sum(comparison.conflict for comparison in comparisons) / len(comparisons)
 
 
-def agreement_rate(comparisons: Sequence[Comparison], overall: Sequence[Comparison]) -> float:
+def agreement_rate(comparisons: Sequence[GradientComparison], overall: Sequence[GradientComparison]) -> float:
     """Return the share of the comparisons whose decision equals that over all parameters at the same step."""
     decisions = {comparison.step: comparison.conflict for comparison in overall}
     return sum(comparison.conflict == decisions[comparison.step] for comparison in comparisons) / len(comparisons)
@@ -170,7 +168,7 @@ def _angles(group: RecordedGroup, term: str) -> Row:
 
 
 def _agreement(group: RecordedGroup, term: str, scope: str) -> Row:
-    def cheaper(record: GradientRecord) -> Sequence[Comparison]:
+    def cheaper(record: GradientRecord) -> Sequence[GradientComparison]:
         return record.comparisons[term][scope]
 
     return {
@@ -184,7 +182,7 @@ def _agreement(group: RecordedGroup, term: str, scope: str) -> Row:
 
 
 def _layer(group: RecordedGroup, term: str, layer: str) -> Row:
-    def of_layer(record: GradientRecord) -> list[Comparison]:
+    def of_layer(record: GradientRecord) -> list[GradientComparison]:
         return [comparison for comparison in record.comparisons[term][PER_LAYER] if comparison.group == layer]
 
     compared = [comparison for record in group.records for comparison in of_layer(record)]

@@ -139,7 +139,7 @@ def compare(
     Raises:
         UserError: The runs have different metrics, or the number of names is not the number of groups.
     """
-    metrics = dict.fromkeys(str(curve.run.result["metric"]) for curve in curves)
+    metrics = dict.fromkeys(curve.run.metric for curve in curves)
     if len(metrics) > 1:
         raise UserError("runs of one metric", ", ".join(metrics), "Compare the runs of each in a call of its own.")
     plain = [curve for curve in curves if len(curve.static) == 1]

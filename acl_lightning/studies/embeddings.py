@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from acl_lightning.errors import UserError
 from acl_lightning.figures import EmbeddingMap, embedding_map_figure
+from acl_lightning.runs.records import RepresentationRecord, read_representation
 from acl_lightning.studies.grouping import Group, cautions, check_one_task, group_runs, named_with_size
-from acl_lightning.studies.reading import Representation, Run, UnfinishedRun, read_each, read_representation
+from acl_lightning.studies.reading import Run, UnfinishedRun, read_each
 from acl_lightning.studies.report import Report
 from acl_lightning.studies.statistics import Spread, spread
 from acl_lightning.studies.tables import Row, Table
@@ -23,15 +24,15 @@ MAP_ROWS = 500
 
 @dataclass(frozen=True)
 class MeasuredGroup:
-    """Runs that differ in the seed only, and the representation of each.
+    """Runs that differ in the seed only, and the measures of each.
 
     Attributes:
         group: The runs.
-        members: Representation of each run.
+        records: Measures and embeddings of each run.
     """
 
     group: Group
-    members: tuple[Representation, ...]
+    records: tuple[RepresentationRecord, ...]
 
 
 def embeddings(directories: Sequence[Path], names: Sequence[str] | None = None, layer: int | None = None) -> Report:
@@ -51,7 +52,7 @@ def embeddings(directories: Sequence[Path], names: Sequence[str] | None = None, 
     """
     runs = [_finished(run) for run in read_each(directories)]
     check_one_task(runs)
-    read = {run.directory: read_representation(run) for run in runs}
+    read = {run.directory: read_representation(run.directory) for run in runs}
     grouped = group_runs(runs, names)
     groups = [
         MeasuredGroup(group, tuple(read[run.directory] for run in group.runs)) for group in named_with_size(grouped)
@@ -72,17 +73,17 @@ def exit_rows(groups: Sequence[MeasuredGroup]) -> list[Row]:
     return [
         {
             "group": measured.group.label,
-            "run": member.run.name,
-            "seed": member.run.seed,
-            "train_rows": member.run.train_rows,
-            "samples": member.samples,
+            "run": run.name,
+            "seed": run.seed,
+            "train_rows": run.train_rows,
+            "samples": record.samples,
             "exit_layer": layer,
-            member.run.result["metric"]: member.quality(layer),
+            run.metric: run.exit_quality[layer],
             **measures,
         }
         for measured in groups
-        for member in measured.members
-        for layer, measures in member.measures.items()
+        for run, record in zip(measured.group.runs, measured.records, strict=True)
+        for layer, measures in record.measures.items()
     ]
 
 
@@ -90,7 +91,7 @@ def summary_rows(groups: Sequence[MeasuredGroup]) -> list[Row]:
     """Return a row per group and exit: n, and `MEASURE_mean` and `MEASURE_std` over the runs."""
     rows: list[Row] = []
     for measured, layer, values in _over_seeds(groups):
-        row: Row = {"group": measured.group.label, "n": len(measured.members), "exit_layer": layer}
+        row: Row = {"group": measured.group.label, "n": len(measured.records), "exit_layer": layer}
         for name, value in values.items():
             row |= value.columns(name)
         rows.append(row)
@@ -104,20 +105,19 @@ def _finished(run: Run | UnfinishedRun) -> Run:
 
 
 def _table(groups: Sequence[MeasuredGroup]) -> Table:
-    first = groups[0].members[0]
-    metric, samples = first.run.result["metric"], first.run.result["samples"]["report"]
+    run, samples = groups[0].group.runs[0], groups[0].records[0].samples
     rows = [
         [
             measured.group.label,
-            str(len(measured.members)),
+            str(len(measured.records)),
             str(layer),
-            *(value.text(100 if name == metric else 1) for name, value in values.items()),
+            *(value.text(100 if name == run.metric else 1) for name, value in values.items()),
         ]
         for measured, layer, values in _over_seeds(groups)
     ]
     measures = [name.replace("_", " ") for name in next(_over_seeds(groups))[2]]
     return Table(
-        f"{first.run.task}: {metric} in % on the report split ({samples} samples), measures on {first.samples} "
+        f"{run.task}: {run.metric} in % on the report split ({run.report_samples} samples), measures on {samples} "
         "validation samples, mean ± sample standard deviation over n seeds",
         ["group", "n", "exit", *measures],
         rows,
@@ -126,43 +126,42 @@ def _table(groups: Sequence[MeasuredGroup]) -> Table:
 
 def _over_seeds(groups: Sequence[MeasuredGroup]) -> Iterator[tuple[MeasuredGroup, int, dict[str, Spread]]]:
     for measured in groups:
-        members = measured.members
-        metric = members[0].run.result["metric"]
-        for layer, measures in members[0].measures.items():
-            values = {metric: spread([member.quality(layer) for member in members])}
+        runs = measured.group.runs
+        for layer, measures in measured.records[0].measures.items():
+            values = {runs[0].metric: spread([run.exit_quality[layer] for run in runs])}
             for name in measures:
-                values[name] = spread([member.measures[layer][name] for member in members])
+                values[name] = spread([record.measures[layer][name] for record in measured.records])
             yield measured, layer, values
 
 
 def _figure(groups: Sequence[MeasuredGroup], layer: int | None) -> Figure:
-    firsts = [measured.members[0] for measured in groups]
-    common = sorted(set.intersection(*(set(first.layers) for first in firsts)))
+    firsts = [(measured.group.runs[0], measured.records[0]) for measured in groups]
+    common = sorted(set.intersection(*(set(record.layers) for _, record in firsts)))
     drawn = common[-1] if layer is None and common else layer
     if drawn is None or drawn not in common:
-        stored = "; ".join(f"{first.run.name}: {', '.join(map(str, first.layers))}" for first in firsts)
+        stored = "; ".join(f"{run.name}: {', '.join(map(str, record.layers))}" for run, record in firsts)
         expected = "an exit" if layer is None else f"exit {layer}"
         raise UserError(
             f"{expected} whose embeddings all runs stored", stored, "Set --layer, or `layers` of the callback."
         )
-    samples = firsts[0].samples
+    run, record = firsts[0]
     return embedding_map_figure(
         [_column(measured, drawn) for measured in groups],
-        firsts[0].label_names,
-        title=f"{firsts[0].run.task}, exit {drawn}, "
-        f"{min(MAP_ROWS, samples)} of {samples} validation samples, one seed of each",
+        record.label_names,
+        title=f"{run.task}, exit {drawn}, "
+        f"{min(MAP_ROWS, record.samples)} of {record.samples} validation samples, one seed of each",
     )
 
 
 def _column(measured: MeasuredGroup, layer: int) -> EmbeddingMap:
-    first = measured.members[0]
+    first = measured.records[0]
     position = first.layers.index(layer)
     labels_n = first.arrays["labels_n"]
     drawn = np.sort(np.random.default_rng(0).permutation(len(labels_n))[:MAP_ROWS])
     return EmbeddingMap(
-        title=f"{measured.group.label}, seed {first.run.seed}",
+        title=f"{measured.group.label}, seed {measured.group.runs[0].seed}",
         vectors_nD=first.arrays["vectors_KnD"][position, drawn].astype(np.float64),
-        labels_n=labels_n[drawn],
+        labels_n=labels_n[drawn].astype(np.int64),
         label_vectors_CD=first.arrays["label_vectors_KCD"][position].astype(np.float64),
         measures={name: np.nan if value is None else value for name, value in first.measures[layer].items()},
     )

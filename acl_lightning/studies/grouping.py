@@ -84,7 +84,7 @@ def group_runs(runs: Sequence[Run], names: Sequence[str] | None = None) -> list[
         firsts = [alike[0] for alike in members.values()]
         settings = [first.settings for first in firsts]
         differences = labels(settings)
-        files = [first.result.get("config_files") or [] for first in firsts]
+        files = [first.provenance.config_files for first in firsts]
         default_names = configuration_names(files, settings) or differences
         groups += [
             Group(task, train_rows, name, tuple(alike), difference)
@@ -134,7 +134,7 @@ def cautions(groups: Sequence[Group]) -> list[str]:
         if group.repeated_seeds
     ]
     runs = [run for group in groups for run in group.runs]
-    states = [run.result.get("git") or {} for run in runs]
+    states = [run.provenance.git or {} for run in runs]
     if len({state.get("commit") for state in states}) > 1:
         notes.append("The runs come from more than one commit; see provenance.json.")
     changed = [run.name for run, state in zip(runs, states, strict=True) if state.get("dirty")]

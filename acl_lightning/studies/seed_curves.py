@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from acl_lightning.errors import UserError
 from acl_lightning.figures.seed_curves import SeedCurve, seed_curves_figure
+from acl_lightning.runs.records import SweepRow
 from acl_lightning.studies.grouping import Group
-from acl_lightning.studies.reading import Run, SweepPoint
+from acl_lightning.studies.reading import Run
 from acl_lightning.studies.statistics import spread
 
 #: Number of speed-ups at which a curve is evaluated.
@@ -24,10 +25,9 @@ def curves_figure(groups: Sequence[Group], criterion: str) -> Figure:
     Raises:
         UserError: The criterion is not in the exit sweep of a run.
     """
-    result = groups[0].runs[0].result
     title = f"{groups[0].data}, criterion {criterion}: mean ± standard deviation over seeds"
     curves = {group.label: seed_curve(group, criterion) for group in groups}
-    return seed_curves_figure(curves, metric=result["metric"], title=title)
+    return seed_curves_figure(curves, metric=groups[0].runs[0].metric, title=title)
 
 
 def seed_curve(group: Group, criterion: str, speed: str = "layer_speedup") -> SeedCurve:
@@ -62,7 +62,7 @@ def seed_curve(group: Group, criterion: str, speed: str = "layer_speedup") -> Se
 
 def mean_static_exits(runs: Sequence[Run], speed: str = "layer_speedup") -> dict[int, tuple[float, float]]:
     """Return layer -> mean speed-up and mean quality over the runs if all samples leave there."""
-    by_layer: dict[int, list[SweepPoint]] = {}
+    by_layer: dict[int, list[SweepRow]] = {}
     for run in runs:
         for point in run.points:
             if point.criterion == "static":
@@ -84,7 +84,7 @@ def _quality_at(points: Sequence[tuple[float, float]], speeds: NDArray[np.float6
     return np.interp(1 / speeds, costs, [float(np.mean(qualities[cost])) for cost in costs])
 
 
-def _points(run: Run, criterion: str) -> list[SweepPoint]:
+def _points(run: Run, criterion: str) -> list[SweepRow]:
     points = [point for point in run.points if point.criterion == criterion]
     if not points:
         swept = ", ".join(dict.fromkeys(point.criterion for point in run.points))

@@ -27,11 +27,11 @@ from acl_lightning.exits import (
     sweep,
 )
 from acl_lightning.exits.evaluation.curve import SPEED_RANGE
-from acl_lightning.exits.evaluation.record import FILE_NAME
 from acl_lightning.exits.evaluation.sweep import variant_of
 from acl_lightning.metrics import quality
 from acl_lightning.outputs import predictions
-from acl_lightning.studies.reading import Run, SweepPoint
+from acl_lightning.runs.records import SweepRow, read_exit_logits
+from acl_lightning.studies.reading import Run
 
 __all__ = ["SPEED_RANGE", "ReferencePoint", "StoredCurve", "default_criterion", "named_criterion", "read_curve"]
 
@@ -95,7 +95,7 @@ class StoredCurve:
             exits_PB,
             predictions(self.record.logits_EBC),
             self.record.labels_B,
-            metric=str(self.run.result["metric"]),
+            metric=self.run.metric,
             costs=self.record.costs,
             static_P=[point.criterion == Static.name for point in self.points],
         )
@@ -123,7 +123,7 @@ def default_criterion(run: Run) -> str:
     Raises:
         UserError: The run has no stored logits.
     """
-    return Patience.name if ExitRecord.load(run.directory / FILE_NAME).is_regression else Entropy.name
+    return Patience.name if read_exit_logits(run.directory).is_regression else Entropy.name
 
 
 def read_curve(run: Run, criterion_name: str) -> StoredCurve:
@@ -134,9 +134,9 @@ def read_curve(run: Run, criterion_name: str) -> StoredCurve:
     Raises:
         UserError: The run has no stored logits, or the criterion is unknown or does not apply to the task.
     """
-    record = ExitRecord.load(run.directory / FILE_NAME)
+    record = read_exit_logits(run.directory)
     criterion = named_criterion(criterion_name)
-    measure = partial(quality, str(run.result["metric"]))
+    measure = partial(quality, run.metric)
     points = sweep(
         record.logits_EBC,
         record.labels_B,
@@ -163,8 +163,8 @@ def read_curve(run: Run, criterion_name: str) -> StoredCurve:
     )
 
 
-def _sweep_point(point: OperatingPoint) -> SweepPoint:
-    return SweepPoint(
+def _sweep_point(point: OperatingPoint) -> SweepRow:
+    return SweepRow(
         point.criterion,
         point.threshold,
         point.quality,

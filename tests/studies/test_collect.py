@@ -101,11 +101,11 @@ def test_unfinished_runs_are_named_with_their_reason(tmp_path, out, capsys):
     assert found["good"] == ("finished", "")
     assert found["going-on"] == ("missing", "no result.json")
     assert found["failed"] == ("failed", "RuntimeError: no memory")
-    assert found["damaged"][1].startswith("a damaged file (JSONDecodeError")
+    assert found["damaged"][1].startswith("result.json: a damaged file (JSONDecodeError")
     assert found["unswept"] == ("missing", "no exit_sweep.csv")
     assert found["short"][1].startswith("result.json has no metric, exit_layers")
     assert found["barred"] == ("missing", "config.yaml: Is a directory")
-    assert found["listed"][1].startswith("a damaged file (TypeError")
+    assert found["listed"][1].startswith("result.json: a damaged file (TypeError")
     printed = capsys.readouterr().out
     assert "No result from failed (failed): RuntimeError: no memory." in printed
     assert "No result from going-on (missing): no result.json." in (out / "summary.md").read_text()

@@ -133,12 +133,14 @@ def test_runs_that_are_of_no_use_are_named(tmp_path, out, capsys):
     damaged = watched(tmp_path / "damaged")
     (damaged / "gradient_watch.csv").write_text("step,term\n1,2\n")
     partial = watched(tmp_path / "partial")
-    (partial / "gradient_watch.csv").write_text("step,term,scope,group,cosine,angle\n0,a,PerLayer,x,0.5,60\n")
+    (partial / "gradient_watch.csv").write_text(
+        "step,term,scope,group,cosine,angle,norm_protected,norm_term\n0,a,PerLayer,x,0.5,60,1,1\n"
+    )
     (tmp_path / "going-on").mkdir()
     assert conflicts(out, watched(tmp_path / "good"), unwatched, damaged, partial, tmp_path / "going-on") == 0
     unfinished = json.loads((out / "provenance.json").read_text())["unfinished"]
     assert unfinished["unwatched"] == "missing: no gradient_watch.csv"
-    assert unfinished["damaged"].startswith("missing: a damaged gradient_watch.csv")
+    assert unfinished["damaged"].startswith("missing: gradient_watch.csv: a damaged file")
     assert unfinished["partial"] == "missing: gradient_watch.csv has no comparison over AllParameters"
     assert unfinished["going-on"] == "missing: no result.json"
     assert "No result from unwatched (missing): no gradient_watch.csv." in capsys.readouterr().out

@@ -187,25 +187,29 @@ def two_tasks(tmp_path):
 
 
 def without_the_callback(tmp_path):
-    return (fabricate(tmp_path / "run"),), (), "found none. Run `fit` or `validate` with --config conf/callbacks/repr"
+    return (
+        (fabricate(tmp_path / "run"),),
+        (),
+        "found No such file or directory. Run `fit` or `validate` with --config conf/callbacks/repr",
+    )
 
 
 def without_vectors(tmp_path):
     run = represent(fabricate(tmp_path / "run"))
     (run / "embeddings.npz").unlink()
-    return (run,), (), f"expected embeddings.npz in {run}; found none."
+    return (run,), (), f"expected embeddings of a run at {run / 'embeddings.npz'}; found No such file or directory."
 
 
 def damaged_vectors(tmp_path):
     run = represent(fabricate(tmp_path / "run"))
     (run / "embeddings.npz").write_bytes((run / "embeddings.npz").read_bytes()[:200])
-    return (run,), (), "found a damaged file (BadZipFile)."
+    return (run,), (), "found a damaged file (BadZipFile: "
 
 
 def damaged_table(tmp_path):
     run = represent(fabricate(tmp_path / "run"))
     (run / "representation.csv").write_text("exit_layer,samples,alignment\n1,12,much\n")
-    return (run,), (), "found a damaged file (ValueError)."
+    return (run,), (), "found a damaged file (ValueError: "
 
 
 def wrong_names(tmp_path):

@@ -37,7 +37,7 @@ def test_mean_and_deviation_over_seeds_at_each_speed(tmp_path):
 def test_only_speeds_that_all_seeds_reach(tmp_path):
     slow = fabricate(tmp_path / "slow", 1)
     table = (slow / "exit_sweep.csv").read_text().splitlines()
-    (slow / "exit_sweep.csv").write_text("\n".join(line for line in table if "entropy,0.9" not in line))
+    (slow / "exit_sweep.csv").write_text("".join(f"{line}\n" for line in table if "entropy,0.9" not in line))
     (group,) = group_runs([read_run(fabricate(tmp_path / "fast", 0)), read_run(slow)])
     assert seed_curve(group, "entropy").speeds[-1] == pytest.approx(2 / 1.5)
 
