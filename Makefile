@@ -96,7 +96,7 @@ $(RUNS): | $(STAMP)
 
 .PHONY: first-light
 first-light: $(RUNS) ## CE against ACL and the exit rows on real GLUE: make first-light GLUE=DIR
-	$(BIN)/python -m acl_lightning.studies.collect $(RUNS:/done=) --out experiments/first_light/results
+	$(BIN)/python -m acl_lightning collect $(RUNS:/done=) --out experiments/first_light/results
 
 # --- the study behind experiments/conflict_pilot ----------------------------------------------------------------------
 
@@ -115,7 +115,7 @@ $(PILOT_RUNS): | $(STAMP)
 
 .PHONY: conflict-pilot
 conflict-pilot: $(PILOT_RUNS) ## angles of CE against SCL and ACL-Embed on real GLUE: make conflict-pilot GLUE=DIR
-	$(BIN)/python -m acl_lightning.studies.conflicts $(PILOT_RUNS:/done=) --out experiments/conflict_pilot/results
+	$(BIN)/python -m acl_lightning conflicts $(PILOT_RUNS:/done=) --out experiments/conflict_pilot/results
 
 # --- the study behind experiments/representations ---------------------------------------------------------------------
 
@@ -132,7 +132,7 @@ $(GEOMETRY_RUNS): | $(STAMP)
 
 .PHONY: representations
 representations: $(GEOMETRY_RUNS) ## CE, CE+SCL and ACL on 100 rows of SST-2, the geometry they learn: make representations GLUE=DIR
-	$(BIN)/python -m acl_lightning.studies.embeddings $(GEOMETRY_RUNS:/done=) --names CE,CE+SCL,ACL \
+	$(BIN)/python -m acl_lightning embeddings $(GEOMETRY_RUNS:/done=) --names CE,CE+SCL,ACL \
 		--out experiments/representations/results
 
 .PHONY: clean

@@ -1,4 +1,4 @@
-"""Commands that are not the Trainer's: a table of names, so that `python -m acl_lightning NAME` finds them."""
+"""Names of all commands and their one-line descriptions, and the module of every command that is not the Trainer's."""
 
 from __future__ import annotations
 
@@ -7,58 +7,95 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+#: Commands that run the Lightning Trainer on a configuration -> description.
+TRAINER_COMMANDS = {
+    "fit": "train a model, sweep the exits of its best checkpoint, write a run",
+    "validate": "measure a checkpoint on the validation set and sweep its exits",
+    "test": "measure a checkpoint on the test set",
+    "predict": "write labels, confidences and exit layers of new samples to a file",
+}
+
+#: Sections of the settings of these commands -> description, for the overview.
+SECTIONS = {
+    "--config": "YAML file with settings (repeatable; later files and options win)",
+    "--run_dir": "directory that the run writes to",
+    "--model.*": "encoder, exits, objective, gradient rule, optimization",
+    "--data.*": "task, source of the data, number of rows, batch size",
+    "--trainer.*": "epochs, precision, devices, loggers, callbacks of Lightning's Trainer",
+    "--exit_sweep.*": "criteria and budgets of the exit sweep after a validation",
+    "--exit.*": "criterion and threshold, or the operating point, of predict",
+}
+
 
 @dataclass(frozen=True)
 class Command:
-    """A command of its own.
+    """A command that is not the Trainer's.
 
     Attributes:
-        module: where its `main(arguments) -> int` is; imported when the command is called, not before.
-        help: one line, for `--help`.
+        module: Module with the function `main(arguments) -> int`. It is imported when the command is called. `main`
+            parses the arguments before it imports torch.
+        help: Description in a few words.
     """
 
     module: str
     help: str
 
 
-#: Name -> command. `main` may raise `UserError`: the command line prints it in one line and exits with code 2.
+#: Name -> command.
 COMMANDS: dict[str, Command] = {
-    "curves": Command("acl_lightning.cli.curves", "several runs' quality-speed curves in one figure"),
-    "export": Command("acl_lightning.cli.export", "write a run as a transformers model, and as ONNX"),
-    "latency": Command("acl_lightning.cli.latency", "time a run's operating points against the plain model"),
     "points": Command("acl_lightning.cli.points", "choose further operating points of a run, without the model"),
-    "demo": Command("acl_lightning.cli.demo", "a local page that shows where a sentence leaves"),
+    "latency": Command("acl_lightning.cli.latency", "time the operating points of a run against the plain model"),
+    "export": Command("acl_lightning.cli.export", "write a run as a transformers model and as ONNX"),
+    "demo": Command("acl_lightning.cli.demo", "open a local page that classifies text and shows the exit layer"),
+    "collect": Command("acl_lightning.cli.collect", "tables and curves of several runs, from their results"),
+    "curves": Command("acl_lightning.cli.curves", "speed-quality curves of several runs, from their stored logits"),
+    "conflicts": Command("acl_lightning.cli.conflicts", "angles between the gradients of loss terms in several runs"),
+    "embeddings": Command("acl_lightning.cli.embeddings", "measures and maps of the embeddings of several runs"),
 }
 
 
-def find(arguments: Sequence[str]) -> Command | None:
-    """The command that the first argument names; None where it is the Trainer's, or none at all."""
-    return COMMANDS.get(arguments[0]) if arguments else None
-
-
 def run(command: Command, arguments: Sequence[str]) -> int:
-    """Call a command with the arguments after its name; returns its exit code."""
+    """Call a command with the arguments after its name. Returns its exit code.
+
+    Raises:
+        UserError: A mistake of the user, see the command.
+    """
     return int(importlib.import_module(command.module).main(list(arguments)))
 
 
-def unknown(arguments: Sequence[str], trainer_commands: Sequence[str]) -> str | None:
-    """Return what is wrong with the name of the command; None where the arguments begin with a known one.
+def unknown(arguments: Sequence[str]) -> str | None:
+    """Return the error message about the name of the command; None where the arguments begin with a known name.
 
     Args:
-        arguments: as in `sys.argv[1:]`.
-        trainer_commands: names of the Trainer's commands.
+        arguments: Arguments of the program, without its own name.
     """
-    names = [*trainer_commands, *COMMANDS]
+    names = [*TRAINER_COMMANDS, *COMMANDS]
     if arguments and (arguments[0] in names or arguments[0].startswith("-")):
         return None
     known = f"expected a command ({', '.join(names)})"
     if not arguments:
-        return f"{known}; found none. Write `fit --help`, for example."
+        return f"{known}; found none. Example: python -m acl_lightning fit --config conf/quickstart.yaml"
     close = difflib.get_close_matches(arguments[0], names, n=1)
-    remedy = f"Did you mean {close[0]}?" if close else "Write `--help` for what they do."
+    remedy = f"Did you mean {close[0]}?" if close else "Write --help for a list with explanations."
     return f"{known}; found {arguments[0]}. {remedy}"
 
 
-def overview() -> str:
-    """Names and one-line explanations, for `--help`."""
-    return "Further commands: " + "; ".join(f"{name}: {one.help}" for name, one in COMMANDS.items()) + "."
+def overview(epilog: str = "") -> str:
+    """Return the text of `--help`: usage, every command with its description, sections of settings, an example."""
+    parts = [
+        "usage: acl_lightning COMMAND [OPTION ...]",
+        "Aligned contrastive fine-tuning of multi-exit encoders.",
+        _listed("commands that train or run a model, configured by YAML files and options", TRAINER_COMMANDS),
+        _listed("commands that work on finished runs", {name: command.help for name, command in COMMANDS.items()}),
+        _listed("options of fit, validate, test and predict (fit --help lists all of them)", SECTIONS),
+        "example:\n  python -m acl_lightning fit --config conf/quickstart.yaml --run_dir runs/first\n"
+        "  python -m acl_lightning latency runs/first --operating_point drop1",
+        "`acl_lightning COMMAND --help` explains the options of a command.",
+        epilog,
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _listed(heading: str, descriptions: dict[str, str]) -> str:
+    lines = [f"  {name:<14} {description}" for name, description in descriptions.items()]
+    return "\n".join([f"{heading}:", *lines])

@@ -1,13 +1,25 @@
-"""Several runs side by side: `python -m acl_lightning.studies.collect RUN [RUN ...] --out DIR`.
+"""Studies: several runs compared in tables, figures and notes, with the provenance of every number.
 
-A study meets its runs only through the files they leave: `run_record` reads them, `settings` says in what they differ,
-`grouping` puts together those that differ in the seed alone, `spread` averages, `tables` and `report` write and print,
-`curves` draws, `provenance` says where it all comes from. Nothing here needs torch. (`collect` is run with `-m` and so
-must not be imported here.)
+Each study (`collect`, `curves`, `conflicts`, `embeddings`) reads runs (`reading`), groups those that differ in the seed
+only (`grouping`, `settings`), averages over seeds (`statistics`) and returns a `Report`, which is written and printed.
+Only `stored_curves`, which sweeps the stored logits of a run again, imports torch.
 """
 
 from acl_lightning.studies.grouping import Group, comparisons, group_runs
-from acl_lightning.studies.run_record import Run, UnfinishedRun, read_run
-from acl_lightning.studies.spread import Spread, spread
+from acl_lightning.studies.reading import Run, UnfinishedRun, read_run
+from acl_lightning.studies.report import Report
+from acl_lightning.studies.statistics import Spread, spread
+from acl_lightning.studies.tables import Table
 
-__all__ = ["Group", "Run", "Spread", "UnfinishedRun", "comparisons", "group_runs", "read_run", "spread"]
+__all__ = [
+    "Group",
+    "Report",
+    "Run",
+    "Spread",
+    "Table",
+    "UnfinishedRun",
+    "comparisons",
+    "group_runs",
+    "read_run",
+    "spread",
+]

@@ -1,117 +1,166 @@
-"""`python -m acl_lightning.studies.collect RUN [RUN ...] --out DIR`: finished runs to tables, curves and provenance."""
+"""Study of finished runs from their results: quality of every exit, operating points, and curves over seeds."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rich.console import Console
+from acl_lightning.studies.grouping import Group, cautions, comparisons, group_runs
+from acl_lightning.studies.reading import Run, UnfinishedRun, read_finished
+from acl_lightning.studies.report import Report
+from acl_lightning.studies.seed_curves import curves_figure
+from acl_lightning.studies.statistics import Spread, spread
+from acl_lightning.studies.tables import Row, Table
 
-from acl_lightning.cli.arguments import add_names, exit_code, study_parser
-from acl_lightning.errors import UserError
-from acl_lightning.files import replaced_atomically, write_text_atomically
-from acl_lightning.studies.curves import curves_figure
-from acl_lightning.studies.grouping import comparisons, group_runs
-from acl_lightning.studies.names import given_names
-from acl_lightning.studies.provenance import provenance
-from acl_lightning.studies.report import markdown, show
-from acl_lightning.studies.run_record import Run, UnfinishedRun, read_run
-from acl_lightning.studies.tables import csv_text, run_rows, summary_rows
-
-MODULE = "acl_lightning.studies.collect"
-
-#: Columns of the printed tables where no terminal limits them: a log file.
-WIDTH = 140
-
-#: Sharp on a page, and well under 150 kB: results are committed.
-DPI = 110
+#: Columns of an operating point in the summary: measure, heading, factor, decimals.
+POINT_COLUMNS = (
+    ("quality", "quality", 100.0, 1),
+    ("loss_points", "drop in points", 1.0, 1),
+    ("layer_speedup", "layer speed-up", 1.0, 2),
+    ("flops_speedup", "FLOPs speed-up", 1.0, 2),
+)
 
 
-def collect(
-    directories: Sequence[Path],
-    out: Path,
-    criterion: str,
-    names: Sequence[str] | None,
-    command: Sequence[str],
-    console: Console,
-) -> None:
-    """Read the runs, write everything into `out` (files of an earlier collection are replaced), print the summary.
+def collect(directories: Sequence[Path], criterion: str = "entropy", names: Sequence[str] | None = None) -> Report:
+    """Compare finished runs by what they wrote: `result.json`, `config.yaml`, `exit_sweep.csv` and the logs.
 
-    Writes `runs.csv`, `summary.csv`, `summary.md`, `curves_TASK_ROWS.png` and `provenance.json`. Runs that failed or
-    have no result are named in `runs.csv`, `summary.md`, `provenance.json` and on the console.
+    The report has `runs.csv` (a row per run), `summary.csv` (a row per group), two tables and a figure
+    `curves_TASK_ROWS.png` per task and training size. Unfinished runs are listed.
 
     Args:
-        directories: run directories.
-        out: where to write.
-        criterion: which criterion the curves show.
-        names: of the groups, see `group_runs`.
-        command: for the provenance.
-        console: where to print.
+        directories: Run directories.
+        criterion: Name of the criterion that the curves are about.
+        names: Names of the groups, see `group_runs`.
 
     Raises:
-        UserError: no such run, one given twice, none finished, a criterion that was not swept, or not one name
-            per group.
+        UserError: A run does not exist or is listed twice, no run is finished, the criterion was not swept, or the
+            number of names is not the number of groups.
     """
-    read = read_each_once(directories)
-    runs = [one for one in read if isinstance(one, Run)]
-    unfinished = [one for one in read if isinstance(one, UnfinishedRun)]
-    if not runs:
-        raise none_finished(unfinished)
+    runs, unfinished = read_finished(directories)
     groups = group_runs(runs, names)
-    figures = {names: curves_figure(alike, criterion) for names, alike in comparisons(groups).items()}
-    write_text_atomically(out / "runs.csv", csv_text(run_rows(groups, unfinished)))
-    write_text_atomically(out / "summary.csv", csv_text(summary_rows(groups)))
-    write_text_atomically(out / "summary.md", markdown(groups, unfinished))
-    for (task, train_rows), figure in figures.items():
-        with replaced_atomically(out / f"curves_{task}_{train_rows}.png") as path:
-            figure.savefig(path, dpi=DPI)
-    origin = json.dumps(provenance(command, runs, unfinished), indent=2, ensure_ascii=False)
-    write_text_atomically(out / "provenance.json", origin + "\n")
-    show(console, groups, unfinished)
-    console.print(f"Files: {out}", highlight=False)
+    compared = comparisons(groups)
+    return Report(
+        runs=runs,
+        unfinished=unfinished,
+        tables=[table for alike in compared.values() for table in (_exit_table(alike), _point_table(alike))],
+        notes=cautions(groups),
+        csv_files={"runs.csv": run_rows(groups, unfinished), "summary.csv": summary_rows(groups)},
+        figures={
+            f"curves_{task}_{train_rows}.png": curves_figure(alike, criterion)
+            for (task, train_rows), alike in compared.items()
+        },
+    )
 
 
-def read_each_once(directories: Sequence[Path]) -> list[Run | UnfinishedRun]:
-    """Read run directories.
+def measures(run: Run) -> dict[str, float | None]:
+    """Return what is averaged over seeds: `exit_LAYER`, `full_depth`, and `POINT_MEASURE` per recommended point.
 
-    Raises:
-        UserError: no such run, or one given twice.
+    Qualities are the task's primary metric on the report split, as fractions; `loss_points` is in hundredths.
     """
-    for directory in directories:
-        if [one.resolve() for one in directories].count(directory.resolve()) > 1:
-            raise UserError("every run once", f"{directory} more than once", "Twice the same run is no second seed.")
-    return [read_run(directory) for directory in directories]
+    values = {f"exit_{layer}": quality for layer, quality in run.exit_quality.items()}
+    values["full_depth"] = run.full_depth
+    for name, point in run.recommended.items():
+        values |= {f"{name}_{measure}": point[measure] for measure, *_ in POINT_COLUMNS}
+    return values
 
 
-def none_finished(unfinished: Sequence[UnfinishedRun]) -> UserError:
-    """What to say where no run has a result."""
-    reasons = "; ".join(f"{one.name} ({one.status}: {one.reason})" for one in unfinished)
-    return UserError("at least one finished run", reasons, "Wait for them, or see their logs.")
+def run_rows(groups: Sequence[Group], unfinished: Sequence[UnfinishedRun]) -> list[Row]:
+    """Return a row per run, group by group; then the unfinished runs with their status and reason."""
+    rows = [_run_row(run, group) for group in groups for run in group.runs]
+    return rows + [{"run": run.name, "status": run.status, "reason": run.reason} for run in unfinished]
 
 
-def plain_console() -> Console:
-    """The terminal, or `WIDTH` columns where there is none."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDTH)
+def summary_rows(groups: Sequence[Group]) -> list[Row]:
+    """Return a row per group: number of runs `n`, the seeds, and `MEASURE_mean` and `MEASURE_std` over the runs."""
+    rows = []
+    for group in groups:
+        first = group.runs[0]
+        row: Row = {
+            "task": group.task,
+            "group": group.label,
+            "n": len(group.runs),
+            "seeds": group.seeds_text,
+            "train_rows": group.train_rows,
+            "report_samples": first.report_samples,
+            "metric": first.metric,
+        }
+        for name in measures(first):
+            row |= _over_seeds(group, name).columns(name)
+        rows.append(row)
+    return rows
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Returns 0, or 2 after one line about a user's mistake.
+def _run_row(run: Run, group: Group) -> Row:
+    origin = run.provenance
+    git = origin.git or {}
+    criteria: Row = {}
+    for name, point in run.recommended.items():
+        criteria |= {f"{name}_criterion": point["criterion"], f"{name}_threshold": point["threshold"]}
+    return {
+        "run": run.name,
+        "status": "finished",
+        "reason": None,
+        "task": run.task,
+        "group": group.label,
+        "seed": run.seed,
+        "train_rows": group.train_rows,
+        "report_samples": run.report_samples,
+        "metric": run.metric,
+        **measures(run),
+        **criteria,
+        **run.gradient_summary,
+        "fit_seconds": origin.fit_seconds,
+        "device": origin.device,
+        "precision": origin.precision,
+        "torch": origin.versions.get("torch"),
+        "commit": _cell(git.get("commit")),
+        "dirty": _cell(git.get("dirty")),
+        "config_hash": origin.config_hash,
+    }
 
-    Args:
-        arguments: as in `sys.argv[1:]`, which is the default.
-    """
-    typed = list(sys.argv[1:] if arguments is None else arguments)
-    parser = study_parser(MODULE, "Finished runs to tables, curves and their provenance.")
-    parser.add_argument("--criterion", default="entropy", help="whose curves to draw (default: %(default)s)")
-    add_names(parser)
-    options = parser.parse_args(typed)
-    command = ["python", "-m", MODULE, *typed]
-    names = given_names(options.names)
-    return exit_code(lambda: collect(options.runs, options.out, options.criterion, names, command, plain_console()))
+
+def _cell(value: str | bool | None) -> str | None:
+    return str(value).lower() if isinstance(value, bool) else value
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _exit_table(groups: Sequence[Group]) -> Table:
+    layers = sorted({int(layer) for group in groups for layer in group.runs[0].exit_layers})
+    rows = [
+        [group.label, str(len(group.runs)), *(_text(group, f"exit_{layer}", 100.0, 1) for layer in layers)]
+        for group in groups
+    ]
+    return Table(f"{_title(groups)}, at each exit", ["group", "n", *(f"exit {layer}" for layer in layers)], rows)
+
+
+def _point_table(groups: Sequence[Group]) -> Table:
+    rows = []
+    for group in groups:
+        rows.append([group.label, str(len(group.runs)), "full depth", _text(group, "full_depth", 100.0, 1)])
+        for name in group.runs[0].recommended:
+            cells = (_text(group, f"{name}_{measure}", factor, digits) for measure, _, factor, digits in POINT_COLUMNS)
+            rows.append(["", "", name, *cells])
+    headings = ["group", "n", "point", *(heading for _, heading, _, _ in POINT_COLUMNS)]
+    return Table(f"{_title(groups)}, at the recommended points", headings, rows, frozenset({"group", "point"}))
+
+
+def _title(groups: Sequence[Group]) -> str:
+    firsts = [group.runs[0] for group in groups]
+    metrics, samples = _joined(run.metric for run in firsts), _joined(run.report_samples for run in firsts)
+    return (
+        f"{groups[0].data}: {metrics} in % on the report split ({samples} samples), "
+        "mean ± sample standard deviation over n seeds"
+    )
+
+
+def _joined(values: Iterable[object]) -> str:
+    return " or ".join(dict.fromkeys(str(value) for value in values))
+
+
+def _text(group: Group, measure: str, factor: float, digits: int) -> str:
+    """Return mean ± standard deviation over the group's runs; empty where the runs do not have the measure."""
+    has_measure = measure in measures(group.runs[0])
+    return _over_seeds(group, measure).text(factor, digits) if has_measure else ""
+
+
+def _over_seeds(group: Group, measure: str) -> Spread:
+    return spread([measures(run)[measure] for run in group.runs])

@@ -1,91 +1,273 @@
-"""`python -m acl_lightning.studies.conflicts RUN [RUN ...] --out DIR`: do the gradients conflict, and who notices?"""
+"""Study of gradient conflicts: angles between loss terms, and whether cheaper scopes make the same decisions."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Sequence
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
+import numpy as np
+from matplotlib.figure import Figure
 
-from acl_lightning.cli.arguments import exit_code, study_parser
-from acl_lightning.files import replaced_atomically, write_text_atomically
-from acl_lightning.studies.collect import none_finished, plain_console, read_each_once
-from acl_lightning.studies.conflict_report import angles_figures, markdown
-from acl_lightning.studies.conflict_tables import WatchedGroup, agreement_rows, angle_rows, layer_rows
-from acl_lightning.studies.grouping import group_runs
-from acl_lightning.studies.provenance import provenance
-from acl_lightning.studies.run_record import Run, UnfinishedRun
-from acl_lightning.studies.tables import csv_text
-from acl_lightning.studies.watch_record import Watch, read_watch
+from acl_lightning.figures import AnglePanel, gradient_angles_figure
+from acl_lightning.runs.records import ALL_PARAMETERS, PER_LAYER, GradientComparison
+from acl_lightning.studies.grouping import Group, cautions, comparisons, group_runs
+from acl_lightning.studies.reading import (
+    GradientRecord,
+    Run,
+    UnfinishedRun,
+    none_finished,
+    read_each,
+    read_gradients,
+)
+from acl_lightning.studies.report import Report
+from acl_lightning.studies.statistics import Spread, spread
+from acl_lightning.studies.tables import Row, Table
 
-MODULE = "acl_lightning.studies.conflicts"
-
-#: Many thin lines compress badly; results are committed.
+#: Resolution of the figures: many thin lines compress badly, and results are committed.
 DPI = 80
 
 
-def conflicts(directories: Sequence[Path], out: Path, command: Sequence[str], console: Console) -> None:
-    """Read runs that `GradientProbe` watched, write what it saw into `out`, print the summary.
+@dataclass(frozen=True)
+class RecordedGroup:
+    """Runs that differ in the seed only, and the recorded gradients of each.
 
-    Writes `angles.csv` (a row per group of runs and term), `agreement.csv` (and per scope), `per_layer.csv` (and per
-    layer), `angles_TASK_ROWS.png`, `summary.md` and `provenance.json`; files of an earlier call are replaced. Runs that
-    failed, have no result or were not watched are named in `summary.md`, `provenance.json` and on the console.
+    Attributes:
+        group: The runs.
+        records: Recorded gradients of each run.
+    """
+
+    group: Group
+    records: tuple[GradientRecord, ...]
+
+    @property
+    def terms(self) -> list[str]:
+        """Names of the recorded terms; runs of equal settings have the same terms."""
+        return list(self.records[0].comparisons)
+
+    def heading(self, term: str) -> Row:
+        """Return the first cells of a row of every CSV file."""
+        return {
+            "task": self.group.task,
+            "train_rows": self.group.train_rows,
+            "group": self.group.label,
+            "n": len(self.records),
+            "seeds": self.group.seeds_text,
+            "term": term,
+        }
+
+    def over_runs(self, name: str, value: Callable[[GradientRecord], float]) -> Row:
+        """Return mean and standard deviation over the runs of a value, as cells of a row."""
+        return {**spread([value(record) for record in self.records]).columns(name)}
+
+
+def conflicts(directories: Sequence[Path], names: Sequence[str] | None = None) -> Report:
+    """Compare runs by the gradients that the callback `GradientProbe` recorded.
+
+    The report has `angles.csv` (a row per group and term), `agreement.csv` (per scope), `per_layer.csv` (per layer)
+    and a figure `angles_TASK_ROWS.png` per task and training size. Runs without recorded gradients are listed.
 
     Args:
-        directories: run directories.
-        out: where to write.
-        command: for the provenance.
-        console: where to print.
+        directories: Run directories.
+        names: Names of the groups, see `group_runs`.
 
     Raises:
-        UserError: no such run, one given twice, or none that finished and was watched.
+        UserError: A run does not exist or is listed twice, no finished run has recorded gradients, or the number of
+            names is not the number of groups.
     """
-    watches: dict[int, Watch] = {}
+    records: dict[Path, GradientRecord] = {}
     runs: list[Run] = []
     unfinished: list[UnfinishedRun] = []
-    for directory, run in zip(directories, read_each_once(directories), strict=True):
-        watch = read_watch(directory, run) if isinstance(run, Run) else run
-        if isinstance(run, Run) and isinstance(watch, Watch):
+    for run in read_each(directories):
+        record = read_gradients(run) if isinstance(run, Run) else run
+        if isinstance(record, UnfinishedRun):
+            unfinished.append(record)
+        elif isinstance(run, Run):
             runs.append(run)
-            watches[id(run)] = watch
-        else:
-            assert isinstance(watch, UnfinishedRun)
-            unfinished.append(watch)
+            records[run.directory] = record
     if not runs:
         raise none_finished(unfinished)
-    groups = [WatchedGroup(group, tuple(watches[id(run)] for run in group.runs)) for group in group_runs(runs)]
-    summary, figures = markdown(groups, unfinished), angles_figures(groups)
-    for name, rows in (
-        ("angles", angle_rows(groups)),
-        ("agreement", agreement_rows(groups)),
-        ("per_layer", layer_rows(groups)),
-    ):
-        write_text_atomically(out / f"{name}.csv", csv_text(rows))
-    for (task, train_rows), figure in figures.items():
-        with replaced_atomically(out / f"angles_{task}_{train_rows}.png") as path:
-            figure.savefig(path, dpi=DPI)
-    write_text_atomically(out / "summary.md", summary)
-    origin = json.dumps(provenance(command, runs, unfinished), indent=2, ensure_ascii=False)
-    write_text_atomically(out / "provenance.json", origin + "\n")
-    console.print(Text(summary))
-    console.print(f"Files: {out}", highlight=False)
+    groups = group_runs(runs, names)
+    recorded = [RecordedGroup(group, tuple(records[run.directory] for run in group.runs)) for group in groups]
+    angles, agreement = angle_rows(recorded), agreement_rows(recorded)
+    return Report(
+        runs=runs,
+        unfinished=unfinished,
+        tables=[_angle_table(angles), _agreement_table(agreement)],
+        notes=cautions(groups),
+        csv_files={"angles.csv": angles, "agreement.csv": agreement, "per_layer.csv": layer_rows(recorded)},
+        figures=_figures(recorded),
+        dpi=DPI,
+    )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Returns 0, or 2 after one line about a user's mistake.
+def angle_rows(groups: Sequence[RecordedGroup]) -> list[Row]:
+    """Return a row per group and term: angles over all parameters in degrees, and how often they exceed 90.
 
-    Args:
-        arguments: as in `sys.argv[1:]`, which is the default.
+    Minimum, median, maximum and the 5th and 95th percentiles are over the recorded steps of all runs. The conflict
+    rate is a mean over runs with its standard deviation.
     """
-    typed = list(sys.argv[1:] if arguments is None else arguments)
-    parser = study_parser(MODULE, "Angles between gradients, from runs with GradientProbe.")
-    options = parser.parse_args(typed)
-    command = ["python", "-m", MODULE, *typed]
-    return exit_code(lambda: conflicts(options.runs, options.out, command, plain_console()))
+    return [{**group.heading(term), **_angles(group, term)} for group in groups for term in group.terms]
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def agreement_rows(groups: Sequence[RecordedGroup]) -> list[Row]:
+    """Return a row per group, term and cheaper scope: the share of its decisions that equal `AllParameters`'.
+
+    A scope that decides per group of parameters counts the decision of every group. `without_a_test` is the agreement
+    of a rule that never discards: a useful scope exceeds it.
+    """
+    return [
+        {**group.heading(term), "scope": scope, **_agreement(group, term, scope)}
+        for group in groups
+        for term in group.terms
+        for scope in group.records[0].comparisons[term]
+        if scope != ALL_PARAMETERS
+    ]
+
+
+def layer_rows(groups: Sequence[RecordedGroup]) -> list[Row]:
+    """Return a row per group, term and layer: conflict rate over the runs and median angle."""
+    rows = []
+    for group in groups:
+        for term in group.terms:
+            per_layer = group.records[0].comparisons[term].get(PER_LAYER, ())
+            layers = dict.fromkeys(comparison.group for comparison in per_layer)
+            rows += [{**group.heading(term), "layer": layer, **_layer(group, term, layer)} for layer in layers]
+    return rows
+
+
+def conflict_rate(comparisons: Sequence[GradientComparison]) -> float:
+    """Return the share of the comparisons with a conflict."""
+    return sum(comparison.conflict for comparison in comparisons) / len(comparisons)
+
+
+def agreement_rate(comparisons: Sequence[GradientComparison], overall: Sequence[GradientComparison]) -> float:
+    """Return the share of the comparisons whose decision equals that over all parameters at the same step."""
+    decisions = {comparison.step: comparison.conflict for comparison in overall}
+    return sum(comparison.conflict == decisions[comparison.step] for comparison in comparisons) / len(comparisons)
+
+
+def _angles(group: RecordedGroup, term: str) -> Row:
+    compared = [comparison for record in group.records for comparison in record.overall(term)]
+    defined = [comparison for comparison in compared if not np.isnan(comparison.angle)]
+    angles, cosines = [comparison.angle for comparison in defined], [comparison.cosine for comparison in defined]
+    row: Row = {"steps": len(compared), "undefined_steps": len(compared) - len(defined)}
+    if defined:
+        low, high = np.percentile(angles, [5, 95]).tolist()
+        row |= {
+            "angle_min": min(angles),
+            "angle_p5": low,
+            "angle_median": statistics.median(angles),
+            "angle_p95": high,
+            "angle_max": max(angles),
+            "cosine_min": min(cosines),
+            "cosine_max": max(cosines),
+        }
+    return row | group.over_runs("conflict_rate", lambda record: conflict_rate(record.overall(term)))
+
+
+def _agreement(group: RecordedGroup, term: str, scope: str) -> Row:
+    def cheaper(record: GradientRecord) -> Sequence[GradientComparison]:
+        return record.comparisons[term][scope]
+
+    return {
+        "steps": sum(len(record.overall(term)) for record in group.records),
+        "decisions": sum(len(cheaper(record)) for record in group.records),
+        **group.over_runs("agreement", lambda record: agreement_rate(cheaper(record), record.overall(term))),
+        **group.over_runs("without_a_test", lambda record: 1 - conflict_rate(record.overall(term))),
+        **group.over_runs("conflict_rate", lambda record: conflict_rate(cheaper(record))),
+        **group.over_runs("conflict_rate_all", lambda record: conflict_rate(record.overall(term))),
+    }
+
+
+def _layer(group: RecordedGroup, term: str, layer: str) -> Row:
+    def of_layer(record: GradientRecord) -> list[GradientComparison]:
+        return [comparison for comparison in record.comparisons[term][PER_LAYER] if comparison.group == layer]
+
+    compared = [comparison for record in group.records for comparison in of_layer(record)]
+    angles = [comparison.angle for comparison in compared if not np.isnan(comparison.angle)]
+    return {
+        "steps": len(compared),
+        "angle_median": statistics.median(angles) if angles else None,
+        **group.over_runs("conflict_rate", lambda record: conflict_rate(of_layer(record))),
+    }
+
+
+def _angle_table(rows: Sequence[Row]) -> Table:
+    numbers = {"min": "min", "5 %": "p5", "median": "median", "95 %": "p95", "max": "max"}
+    cells = [
+        [
+            *_first_cells(row),
+            str(row["steps"]),
+            *(f"{row[f'angle_{key}']:.1f}" if "angle_min" in row else "undefined" for key in numbers.values()),
+            f"{row['cosine_min']:+.2f} to {row['cosine_max']:+.2f}" if "angle_min" in row else "undefined",
+            _percent(row, "conflict_rate"),
+        ]
+        for row in rows
+    ]
+    return _table(
+        "Angle to the gradient of the protected term over all shared parameters, in degrees, over the recorded steps "
+        "of all runs; conflicts in % of the steps, mean ± sample standard deviation over n runs",
+        ["steps", *numbers, "cosine", "conflicts"],
+        cells,
+    )
+
+
+def _agreement_table(rows: Sequence[Row]) -> Table:
+    columns = {"agreement": "agreement", "without a test": "without_a_test", "conflicts": "conflict_rate"}
+    cells = [
+        [
+            *_first_cells(row),
+            str(row["scope"]),
+            str(row["decisions"]),
+            *(_percent(row, key) for key in columns.values()),
+        ]
+        for row in rows
+    ]
+    return _table(
+        "How often a cheaper scope makes the decision of AllParameters, in % of its decisions; `without a test`: the "
+        "agreement of never discarding",
+        ["scope", "decisions", *columns],
+        cells,
+    )
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    return Table(title, ["data", "n", "term", *headings], rows, frozenset({"data", "term", "scope"}))
+
+
+def _first_cells(row: Row) -> list[str]:
+    return [f"{row['task']} ({row['train_rows']} rows), {row['group']}", str(row["n"]), str(row["term"])]
+
+
+def _percent(row: Row, name: str) -> str:
+    mean, std = row[f"{name}_mean"], row[f"{name}_std"]
+    assert isinstance(mean, float)
+    assert std is None or isinstance(std, float)
+    return Spread(mean, std, 0).text(100, 1)
+
+
+def _figures(groups: Sequence[RecordedGroup]) -> dict[str, Figure]:
+    """Return file name -> figure with a row per group and a column per term; the seeds share a panel."""
+    figures = {}
+    for task, train_rows in comparisons([recorded.group for recorded in groups]):
+        alike = [recorded for recorded in groups if recorded.group.comparison == (task, train_rows)]
+        terms = list(dict.fromkeys(term for recorded in alike for term in recorded.terms))
+        panels = [[_panel(recorded, term) for term in terms] for recorded in alike]
+        title = f"{alike[0].group.data}: gradient of each term against the protected term's"
+        figures[f"angles_{task}_{train_rows}.png"] = gradient_angles_figure(panels, title=title)
+    return figures
+
+
+def _panel(recorded: RecordedGroup, term: str) -> AnglePanel:
+    seeds = recorded.group.seeds
+    labels = [
+        f"seed {seed}" if seeds.count(seed) == 1 else f"seed {seed} ({number})" for number, seed in enumerate(seeds)
+    ]
+    curves = {
+        label: [(comparison.step, comparison.angle) for comparison in record.overall(term)]
+        for label, record in zip(labels, recorded.records, strict=True)
+        if term in record.comparisons
+    }
+    return AnglePanel(f"{recorded.group.label}: {term}", curves)

@@ -1,95 +1,286 @@
-"""Quality-speed curves of several seeds on one grid of speeds."""
+"""Study of speed-quality curves from stored logits: any criterion, an oracle, and plain models cut to k layers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from acl_lightning.errors import UserError
-from acl_lightning.figures.seed_curves import SeedCurve, seed_curves_figure
-from acl_lightning.studies.grouping import Group
-from acl_lightning.studies.run_record import Run, SweepPoint
-from acl_lightning.studies.spread import spread
+from acl_lightning.figures.seed_curves import LAYER_SPEEDUP, SeedCurve, seed_curves_figure
+from acl_lightning.studies.grouping import (
+    Group,
+    check_one_task,
+    explained_names,
+    group_runs,
+    named_with_size,
+)
+from acl_lightning.studies.reading import read_finished
+from acl_lightning.studies.report import Report
+from acl_lightning.studies.seed_curves import mean_static_exits, seed_curve
+from acl_lightning.studies.statistics import Spread, spread
+from acl_lightning.studies.stored_curves import (
+    SPEED_RANGE,
+    StoredCurve,
+    default_criterion,
+    named_criterion,
+    read_curve,
+)
+from acl_lightning.studies.tables import Row, Table
 
-GRID_POINTS = 60
+#: Speed-up -> its name on an axis.
+AXES = {"layer_speedup": LAYER_SPEEDUP, "flops_speedup": "FLOPs speed-up (exit heads included)"}
+
+#: Settings in which plain models cut to different numbers of layers differ.
+_LAYERS = {"model.encoder.exits", "measured.exits"}
 
 
-def curves_figure(groups: Sequence[Group], criterion: str) -> Figure:
-    """The mean curve of each of the compared groups for `criterion`, with its spread over seeds.
+@dataclass(frozen=True)
+class GroupCurve:
+    """Curve and scores of a group of multi-exit runs that differ in the seed only.
 
-    Raises:
-        UserError: a run's sweep did not try the criterion.
+    Attributes:
+        label: Name of the group.
+        curves: Curve of each run.
+        mean: Mean curve with its band.
+        area: Area under the curve over layer speed-ups, a fraction.
+        elue: ELUE-style score against the reference, in points.
+        full_depth: Quality at full depth.
     """
-    result = groups[0].runs[0].result
-    title = f"{groups[0].task}, {groups[0].train_rows} training rows, leaving by {criterion}: mean ± standard deviation"
-    curves = {group.label: seed_curve(group, criterion) for group in groups}
-    return seed_curves_figure(curves, metric=result["metric"], title=title)
+
+    label: str
+    curves: tuple[StoredCurve, ...]
+    mean: SeedCurve
+    area: Spread
+    elue: Spread
+    full_depth: Spread
 
 
-def seed_curve(group: Group, criterion: str, speed: str = "layer_speedup") -> SeedCurve:
-    """Mean and standard deviation over the group's runs, on the speeds that all of them reach (our reading).
+@dataclass(frozen=True)
+class CurveComparison:
+    """Curves of several groups.
 
-    Each run's points are joined by straight lines over the *mean cost* (1 / speed: the mean exit layer, or the mean
-    FLOPs), not over the speed-up: what leaving by one threshold for a share of the samples and by the next for the rest
-    attains. Points of one cost are averaged.
+    Attributes:
+        task: Task of all runs.
+        metric: Primary metric of the task.
+        criterion: Name of the criterion.
+        speed: `layer_speedup` or `flops_speedup`.
+        groups: Groups of multi-exit runs.
+        cut: Number of layers -> (speed-up, quality) of plain models with that many layers; may be empty.
+        reference: Name of the curve that the ELUE-style scores refer to.
+        notes: What limits the comparison.
+    """
+
+    task: str
+    metric: str
+    criterion: str
+    speed: str
+    groups: tuple[GroupCurve, ...]
+    cut: dict[int, tuple[float, float]]
+    reference: str
+    notes: tuple[str, ...]
+
+
+def curves(
+    directories: Sequence[Path],
+    criterion: str | None = None,
+    speed: str = "layer_speedup",
+    names: Sequence[str] | None = None,
+) -> Report:
+    """Compare runs of one task by the speed-quality curves of their stored logits.
+
+    The report has `curves.png`, `curves.csv` (the points of the figure) and `scores.csv` (a row per group).
 
     Args:
-        group: the runs.
-        criterion: whose curve.
+        directories: Run directories. Single-exit runs are the baseline.
+        criterion: Name of the criterion. None: entropy, and for a regression patience.
         speed: `layer_speedup` or `flops_speedup`.
+        names: Names of the groups of multi-exit runs, see `group_runs`.
 
     Raises:
-        UserError: a run's sweep did not try the criterion.
+        UserError: A run does not exist, is listed twice, is about another task or has no stored logits; no run is
+            finished; the criterion is unknown; the number of names is not the number of groups.
     """
-    runs = [[(getattr(point, speed), point.quality) for point in _points(run, criterion)] for run in group.runs]
-    slowest = max(min(reached for reached, _ in points) for points in runs)
-    fastest = min(max(reached for reached, _ in points) for points in runs)
-    speeds = np.linspace(slowest, max(slowest, fastest), GRID_POINTS if fastest > slowest else 1)
-    values = np.array([_quality_at(points, speeds) for points in runs])
-    columns = [spread(column.tolist()) for column in values.T]
-    return SeedCurve(
-        seeds=len(runs),
-        speeds=speeds.tolist(),
-        mean=[_or_nan(column.mean) for column in columns],
-        std=[_or_nan(column.std) for column in columns] if len(runs) > 1 else None,
-        static=static_exits(group.runs, speed),
+    if criterion is not None:
+        named_criterion(criterion)
+    runs, unfinished = read_finished(directories)
+    check_one_task(runs)
+    if criterion is None:
+        criterion = default_criterion(runs[0])
+    stored = [read_curve(run, criterion) for run in runs]
+    comparison = compare(stored, criterion, speed, names)
+    return Report(
+        runs=[curve.run for curve in stored],
+        unfinished=unfinished,
+        tables=[_score_table(comparison)],
+        notes=_all_notes(comparison),
+        csv_files={"curves.csv": curve_rows(comparison), "scores.csv": score_rows(comparison)},
+        figures={"curves.png": comparison_figure(comparison)},
     )
 
 
-def static_exits(runs: Sequence[Run], speed: str = "layer_speedup") -> dict[int, tuple[float, float]]:
-    """Layer -> mean speed-up and mean quality over the runs, were everybody to leave there."""
-    found: dict[int, list[SweepPoint]] = {}
-    for run in runs:
-        for point in run.points:
-            if point.criterion == "static":
-                found.setdefault(round(point.mean_exit_layer), []).append(point)
-    return {
-        layer: (
-            float(np.mean([getattr(point, speed) for point in points])),
-            _or_nan(spread([point.quality for point in points]).mean),
+def compare(
+    curves: Sequence[StoredCurve], criterion: str, speed: str, names: Sequence[str] | None = None
+) -> CurveComparison:
+    """Group curves and compute their scores.
+
+    Runs with several exits are grouped by their settings. Runs that differ in the seed only become a mean curve with a
+    band of one standard deviation; a single run has a 95 % bootstrap band over the samples. Runs with one exit are
+    plain models cut to its layer (`model.encoder.exits=[k]`): together they are the baseline.
+
+    Args:
+        curves: One curve or more.
+        criterion: Name of the criterion.
+        speed: `layer_speedup` or `flops_speedup`.
+        names: Names of the groups of runs with several exits, see `group_runs`.
+
+    Raises:
+        UserError: The runs have different metrics, or the number of names is not the number of groups.
+    """
+    metrics = dict.fromkeys(curve.run.metric for curve in curves)
+    if len(metrics) > 1:
+        raise UserError("runs of one metric", ", ".join(metrics), "Compare the runs of each in a call of its own.")
+    plain = [curve for curve in curves if len(curve.static) == 1]
+    by_directory = {curve.run.directory: curve for curve in curves if len(curve.static) > 1}
+    groups = group_runs([curve.run for curve in by_directory.values()], names)
+    groups = [replace(group, label="multi-exit") if group.label == "all runs" else group for group in groups]
+    named = named_with_size(groups)
+    members = [tuple(by_directory[run.directory] for run in group.runs) for group in groups]
+    baseline, reference = plain, "the plain model cut to k layers"
+    if not plain:
+        baseline, reference = list(members[0]), f"the static exits of {named[0].label}"
+    at_flops = mean_static_exits([curve.run for curve in baseline], "flops_speedup")
+    compared = tuple(
+        GroupCurve(
+            label=group.label,
+            curves=alike,
+            mean=_mean_curve(group, alike, criterion, speed),
+            area=spread([curve.area for curve in alike]),
+            elue=spread([curve.elue(list(at_flops.values())) for curve in alike]),
+            full_depth=spread([curve.static[-1].quality for curve in alike]),
         )
-        for layer, points in sorted(found.items())
-    }
+        for group, alike in zip(named, members, strict=True)
+    )
+    return CurveComparison(
+        task=curves[0].run.task,
+        metric=next(iter(metrics)),
+        criterion=criterion,
+        speed=speed,
+        groups=compared,
+        cut=mean_static_exits([curve.run for curve in plain], speed),
+        reference=reference,
+        notes=tuple(_notes(compared, groups, plain)),
+    )
 
 
-def _quality_at(points: Sequence[tuple[float, float]], speeds: NDArray[np.float64]) -> NDArray[np.float64]:
-    qualities: dict[float, list[float]] = {}
-    for speed, quality in points:
-        qualities.setdefault(1 / speed, []).append(quality)
-    costs = sorted(qualities)
-    return np.interp(1 / speeds, costs, [float(np.mean(qualities[cost])) for cost in costs])
+def comparison_figure(comparison: CurveComparison) -> Figure:
+    """Draw all curves in one figure."""
+    return seed_curves_figure(
+        {group.label: group.mean for group in comparison.groups},
+        metric=comparison.metric,
+        title=f"{comparison.task}, criterion {comparison.criterion}, report split of the validation set",
+        speed=AXES[comparison.speed],
+        cut=comparison.cut,
+    )
 
 
-def _points(run: Run, criterion: str) -> list[SweepPoint]:
-    points = [point for point in run.points if point.criterion == criterion]
-    if not points:
-        tried = ", ".join(dict.fromkeys(point.criterion for point in run.points))
-        raise UserError(f"{criterion} in the exit sweep of {run.name}", tried or "no criterion", "Choose --criterion.")
-    return points
+def curve_rows(comparison: CurveComparison) -> list[Row]:
+    """Return a row per point of the figure; `kind` is curve, static, oracle or cut. Qualities are fractions."""
+    rows: list[Row] = []
+    for group in comparison.groups:
+        mean = group.mean
+        rows += [
+            _point(group.label, "curve", None, speed, quality) | {"low": low, "high": high}
+            for speed, quality, (low, high) in zip(mean.speeds, mean.mean, mean.bounds(), strict=True)
+        ]
+        rows += [_point(group.label, "static", layer, *point) for layer, point in mean.static.items()]
+        rows += [_point(group.label, "oracle", None, *point) for point in mean.oracle]
+    return rows + [_point("cut", "cut", layer, *point) for layer, point in sorted(comparison.cut.items())]
 
 
-def _or_nan(value: float | None) -> float:
-    return float("nan") if value is None else value
+def score_rows(comparison: CurveComparison) -> list[Row]:
+    """Return a row per group: area and full-depth quality as fractions, the ELUE-style score in points."""
+    return [
+        {
+            "group": group.label,
+            "n": group.area.n,
+            "metric": comparison.metric,
+            **group.full_depth.columns("full_depth"),
+            **group.area.columns("area"),
+            **group.elue.columns("elue"),
+            "reference": comparison.reference,
+        }
+        for group in comparison.groups
+    ]
+
+
+def _score_table(comparison: CurveComparison) -> Table:
+    low, high = SPEED_RANGE
+    return Table(
+        f"{comparison.task}, criterion {comparison.criterion}: {comparison.metric} in % on the report split of the "
+        "validation set, mean ± sample standard deviation over n seeds",
+        ["group", "n", "full depth", f"area under the curve, {low:g} to {high:g} times", "ELUE-style score in points"],
+        [
+            [
+                group.label,
+                str(group.area.n),
+                group.full_depth.text(100, 1),
+                group.area.text(100, 1),
+                group.elue.text(1, 1),
+            ]
+            for group in comparison.groups
+        ],
+    )
+
+
+def _all_notes(comparison: CurveComparison) -> list[str]:
+    notes = [f"The score is the mean difference to {comparison.reference} at the same FLOPs."]
+    if comparison.cut:
+        cut = ", ".join(f"{layer}: {100 * quality:.1f}" for layer, (_, quality) in sorted(comparison.cut.items()))
+        notes.append(f"Plain model cut to k layers: {cut}.")
+    return [*notes, *comparison.notes]
+
+
+def _mean_curve(group: Group, curves: Sequence[StoredCurve], criterion: str, speed: str) -> SeedCurve:
+    mean = seed_curve(group, criterion, speed)
+    if len(curves) == 1:
+        mean = replace(mean, interval=curves[0].interval(mean.speeds, speed))
+    oracles = zip(*(curve.oracle for curve in curves), strict=True) if all(curve.oracle for curve in curves) else ()
+    oracle = [
+        (
+            sum(getattr(point, speed) for point in alike) / len(curves),
+            sum(point.quality for point in alike) / len(curves),
+        )
+        for alike in oracles
+    ]
+    return replace(mean, oracle=oracle)
+
+
+def _notes(compared: Sequence[GroupCurve], groups: Sequence[Group], plain: Sequence[StoredCurve]) -> list[str]:
+    notes = explained_names(groups)
+    for curve, group in zip(compared, groups, strict=True):
+        if not any(run.leaves_early for run in curve.curves):
+            notes.append(f"{curve.label}: no sample leaves early at any threshold; the curve is one point.")
+        if curve.mean.seeds == 1:
+            notes.append(f"{curve.label}: one run; its band is a 95 % bootstrap over samples.")
+        if group.repeated_seeds:
+            notes.append(f"{curve.label}: seed {', '.join(map(str, group.repeated_seeds))} occurs more than once.")
+    kinds = {frozenset(item for item in curve.run.settings.items() if item[0] not in _LAYERS) for curve in plain}
+    if len(kinds) > 1:
+        notes.append(f"The cut baseline averages runs of {len(kinds)} different settings.")
+    samples = {len(run.record.labels_B) for curve in compared for run in curve.curves}
+    samples |= {len(curve.record.labels_B) for curve in plain}
+    if len(samples) > 1:
+        notes.append(f"The runs were measured on different numbers of samples: {sorted(samples)}.")
+    if not plain:
+        notes.append(
+            "There is no baseline of plain models cut to k layers. Add runs with model.encoder.exits=[k] to see "
+            "whether early exits are better than a smaller model."
+        )
+    return notes
+
+
+def _point(group: str, kind: str, layer: int | None, speed: float, quality: float) -> Row:
+    return {"group": group, "kind": kind, "layer": layer, "speedup": speed, "quality": quality}

@@ -1,145 +1,167 @@
-"""`python -m acl_lightning.studies.embeddings RUN [RUN ...] --out DIR`: representations of runs side by side."""
+"""Study of embeddings: measures of the representation at every exit, and maps of the samples at one exit."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from rich.console import Console
 
-from acl_lightning.cli.arguments import add_names, exit_code, study_parser
 from acl_lightning.errors import UserError
 from acl_lightning.figures import EmbeddingMap, embedding_map_figure
-from acl_lightning.files import replaced_atomically, write_text_atomically
-from acl_lightning.studies.collect import DPI, plain_console
-from acl_lightning.studies.grouping import group_runs
-from acl_lightning.studies.provenance import provenance
-from acl_lightning.studies.representation_record import Representation, read_representation
-from acl_lightning.studies.representation_tables import Compared, exit_rows, markdown, summary_rows, table
-from acl_lightning.studies.run_record import Run, UnfinishedRun, read_run
-from acl_lightning.studies.tables import csv_text
+from acl_lightning.runs.records import RepresentationRecord, read_representation
+from acl_lightning.studies.grouping import Group, cautions, check_one_task, group_runs, named_with_size
+from acl_lightning.studies.reading import Run, UnfinishedRun, read_each
+from acl_lightning.studies.report import Report
+from acl_lightning.studies.statistics import Spread, spread
+from acl_lightning.studies.tables import Row, Table
 
-MODULE = "acl_lightning.studies.embeddings"
-
-#: Samples drawn in each panel, the same ones for all runs that kept the same.
+#: Number of samples in each panel of the figure; runs that stored the same samples show the same ones.
 MAP_ROWS = 500
 
 
-def embeddings(
-    directories: Sequence[Path],
-    out: Path,
-    names: Sequence[str] | None,
-    layer: int | None,
-    command: Sequence[str],
-    console: Console,
-) -> None:
-    """Read the runs, write everything into `out` (files of an earlier study are replaced), print the summary.
+@dataclass(frozen=True)
+class MeasuredGroup:
+    """Runs that differ in the seed only, and the measures of each.
 
-    Writes `representation.csv` (a row per run and exit), `representation_summary.csv` and `representation.md` (per
-    group of runs that differ in the seed alone), `embeddings.png` (the first run of each group) and `provenance.json`.
+    Attributes:
+        group: The runs.
+        records: Measures and embeddings of each run.
+    """
+
+    group: Group
+    records: tuple[RepresentationRecord, ...]
+
+
+def embeddings(directories: Sequence[Path], names: Sequence[str] | None = None, layer: int | None = None) -> Report:
+    """Compare finished runs of one task by what the callback `RepresentationDiagnostics` measured.
+
+    The report has `representation.csv` (a row per run and exit), `representation_summary.csv` (a row per group and
+    exit), `representation.md` and `embeddings.png` (the first run of each group).
 
     Args:
-        directories: directories of finished runs of one task.
-        out: where to write.
-        names: of the groups, in the order in which they appear; None: the settings in which they differ.
-        layer: exit to draw; None: the deepest that all runs kept.
-        command: for the provenance.
-        console: where to print.
+        directories: Run directories.
+        names: Names of the groups, see `group_runs`.
+        layer: Exit in the figure. None: the deepest exit whose embeddings all runs stored.
 
     Raises:
-        UserError: a run that is absent, given twice, unfinished, of another task or without its representation; not
-            one name per group; a layer that not all runs kept.
+        UserError: A run does not exist, is listed twice, is unfinished, is about another task or has no measures; the
+            number of names is not the number of groups; not all runs stored the layer.
     """
-    found = {directory: _finished(directory, directories) for directory in directories}
-    tasks = sorted({run.task for run in found.values()})
-    if len(tasks) > 1:
-        raise UserError("runs of one task", ", ".join(tasks), "Compare the tasks one by one.")
-    groups = _compared({id(run): read_representation(directory, run) for directory, run in found.items()}, names)
-    figure = _figure(groups, layer)
-    write_text_atomically(out / "representation.csv", csv_text(exit_rows(groups)))
-    write_text_atomically(out / "representation_summary.csv", csv_text(summary_rows(groups)))
-    write_text_atomically(out / "representation.md", markdown(groups))
-    with replaced_atomically(out / "embeddings.png") as path:
-        figure.savefig(path, dpi=DPI)
-    origin = json.dumps(provenance(command, list(found.values()), []), indent=2, ensure_ascii=False)
-    write_text_atomically(out / "provenance.json", origin + "\n")
-    console.print(table(groups), f"Files: {out}", sep="\n", highlight=False)
+    runs = [_finished(run) for run in read_each(directories)]
+    check_one_task(runs)
+    read = {run.directory: read_representation(run.directory) for run in runs}
+    grouped = group_runs(runs, names)
+    groups = [
+        MeasuredGroup(group, tuple(read[run.directory] for run in group.runs)) for group in named_with_size(grouped)
+    ]
+    return Report(
+        runs=runs,
+        unfinished=[],
+        tables=[_table(groups)],
+        notes=cautions(grouped),
+        csv_files={"representation.csv": exit_rows(groups), "representation_summary.csv": summary_rows(groups)},
+        figures={"embeddings.png": _figure(groups, layer)},
+        summary="representation.md",
+    )
 
 
-def _finished(directory: Path, among: Sequence[Path]) -> Run:
-    if [one.resolve() for one in among].count(directory.resolve()) > 1:
-        raise UserError("every run once", f"{directory} more than once", "Twice the same run is no second seed.")
-    run = read_run(directory)
+def exit_rows(groups: Sequence[MeasuredGroup]) -> list[Row]:
+    """Return a row per run and exit: the quality on the report split, as a fraction, and every measure."""
+    return [
+        {
+            "group": measured.group.label,
+            "run": run.name,
+            "seed": run.seed,
+            "train_rows": run.train_rows,
+            "samples": record.samples,
+            "exit_layer": layer,
+            run.metric: run.exit_quality[layer],
+            **measures,
+        }
+        for measured in groups
+        for run, record in zip(measured.group.runs, measured.records, strict=True)
+        for layer, measures in record.measures.items()
+    ]
+
+
+def summary_rows(groups: Sequence[MeasuredGroup]) -> list[Row]:
+    """Return a row per group and exit: n, and `MEASURE_mean` and `MEASURE_std` over the runs."""
+    rows: list[Row] = []
+    for measured, layer, values in _over_seeds(groups):
+        row: Row = {"group": measured.group.label, "n": len(measured.records), "exit_layer": layer}
+        for name, value in values.items():
+            row |= value.columns(name)
+        rows.append(row)
+    return rows
+
+
+def _finished(run: Run | UnfinishedRun) -> Run:
     if isinstance(run, UnfinishedRun):
         raise UserError("finished runs", f"{run.name} ({run.status}: {run.reason})", "Leave it out, or see its log.")
     return run
 
 
-def _compared(read: Mapping[int, Representation], names: Sequence[str] | None) -> list[Compared]:
-    """Group the representations, keyed by the identity of their run."""
-    groups = group_runs([one.run for one in read.values()])
-    sizes = {group.train_rows for group in groups}
-    default = [f"{group.train_rows} rows, {group.label}" if len(sizes) > 1 else group.label for group in groups]
-    chosen = default if names is None else list(names)
-    if len(chosen) != len(groups) or len(set(chosen)) < len(chosen):
-        raise UserError(
-            f"{len(groups)} different names, one per group", ", ".join(chosen), f"The groups are: {'; '.join(default)}."
-        )
-    return [
-        Compared(name, tuple(read[id(run)] for run in group.runs)) for name, group in zip(chosen, groups, strict=True)
+def _table(groups: Sequence[MeasuredGroup]) -> Table:
+    run, samples = groups[0].group.runs[0], groups[0].records[0].samples
+    rows = [
+        [
+            measured.group.label,
+            str(len(measured.records)),
+            str(layer),
+            *(value.text(100 if name == run.metric else 1) for name, value in values.items()),
+        ]
+        for measured, layer, values in _over_seeds(groups)
     ]
-
-
-def _figure(groups: Sequence[Compared], layer: int | None) -> Figure:
-    shown = [group.members[0] for group in groups]
-    common = sorted(set.intersection(*(set(one.layers) for one in shown)))
-    chosen = common[-1] if layer is None and common else layer
-    if chosen not in common:
-        kept = "; ".join(f"{one.run.name}: {', '.join(map(str, one.layers))}" for one in shown)
-        asked = "an exit" if layer is None else f"exit {layer}"
-        raise UserError(f"{asked} whose embeddings all runs kept", kept, "Choose --layer, or keep it: `layers`.")
-    first = shown[0]
-    return embedding_map_figure(
-        [_column(group, chosen) for group in groups],
-        first.label_names,
-        title=f"{first.run.task}, exit {chosen}, "
-        f"{min(MAP_ROWS, first.samples)} of {first.samples} validation samples, one seed of each",
+    measures = [name.replace("_", " ") for name in next(_over_seeds(groups))[2]]
+    return Table(
+        f"{run.task}: {run.metric} in % on the report split ({run.report_samples} samples), measures on {samples} "
+        "validation samples, mean ± sample standard deviation over n seeds",
+        ["group", "n", "exit", *measures],
+        rows,
     )
 
 
-def _column(group: Compared, layer: int) -> EmbeddingMap:
-    shown = group.members[0]
-    position = shown.layers.index(layer)
-    labels_n = shown.arrays["labels_n"]
+def _over_seeds(groups: Sequence[MeasuredGroup]) -> Iterator[tuple[MeasuredGroup, int, dict[str, Spread]]]:
+    for measured in groups:
+        runs = measured.group.runs
+        for layer, measures in measured.records[0].measures.items():
+            values = {runs[0].metric: spread([run.exit_quality[layer] for run in runs])}
+            for name in measures:
+                values[name] = spread([record.measures[layer][name] for record in measured.records])
+            yield measured, layer, values
+
+
+def _figure(groups: Sequence[MeasuredGroup], layer: int | None) -> Figure:
+    firsts = [(measured.group.runs[0], measured.records[0]) for measured in groups]
+    common = sorted(set.intersection(*(set(record.layers) for _, record in firsts)))
+    drawn = common[-1] if layer is None and common else layer
+    if drawn is None or drawn not in common:
+        stored = "; ".join(f"{run.name}: {', '.join(map(str, record.layers))}" for run, record in firsts)
+        expected = "an exit" if layer is None else f"exit {layer}"
+        raise UserError(
+            f"{expected} whose embeddings all runs stored", stored, "Set --layer, or `layers` of the callback."
+        )
+    run, record = firsts[0]
+    return embedding_map_figure(
+        [_column(measured, drawn) for measured in groups],
+        record.label_names,
+        title=f"{run.task}, exit {drawn}, "
+        f"{min(MAP_ROWS, record.samples)} of {record.samples} validation samples, one seed of each",
+    )
+
+
+def _column(measured: MeasuredGroup, layer: int) -> EmbeddingMap:
+    first = measured.records[0]
+    position = first.layers.index(layer)
+    labels_n = first.arrays["labels_n"]
     drawn = np.sort(np.random.default_rng(0).permutation(len(labels_n))[:MAP_ROWS])
     return EmbeddingMap(
-        title=f"{group.name}, seed {shown.run.seed}",
-        vectors_nD=shown.arrays["vectors_KnD"][position, drawn].astype(np.float64),
-        labels_n=labels_n[drawn],
-        label_vectors_CD=shown.arrays["label_vectors_KCD"][position].astype(np.float64),
-        measures={name: np.nan if value is None else value for name, value in shown.measures[layer].items()},
+        title=f"{measured.group.label}, seed {measured.group.runs[0].seed}",
+        vectors_nD=first.arrays["vectors_KnD"][position, drawn].astype(np.float64),
+        labels_n=labels_n[drawn].astype(np.int64),
+        label_vectors_CD=first.arrays["label_vectors_KCD"][position].astype(np.float64),
+        measures={name: np.nan if value is None else value for name, value in first.measures[layer].items()},
     )
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Returns 0, or 2 after one line about a user's mistake.
-
-    Args:
-        arguments: as in `sys.argv[1:]`, which is the default.
-    """
-    typed = list(sys.argv[1:] if arguments is None else arguments)
-    parser = study_parser(MODULE, "Representations of several runs side by side.")
-    add_names(parser)
-    parser.add_argument("--layer", type=int, help="exit to draw (default: the deepest that all runs kept)")
-    options = parser.parse_args(typed)
-    command = ["python", "-m", MODULE, *typed]
-    names = options.names.split(",") if options.names else None
-    return exit_code(lambda: embeddings(options.runs, options.out, names, options.layer, command, plain_console()))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,31 +1,34 @@
-"""Where a collection comes from."""
+"""Provenance of a study: command, versions, and the origin of its runs."""
 
 from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from importlib import metadata
 from typing import Any
 
 import acl_lightning
-from acl_lightning.studies.run_record import Run, UnfinishedRun
+from acl_lightning.studies.reading import Run, UnfinishedRun
 
-#: What decides about a run's numbers.
+#: Packages whose version can change the numbers of a run.
 PACKAGES = ("torch", "lightning", "transformers")
 
 
 def provenance(command: Sequence[str], runs: Sequence[Run], unfinished: Sequence[UnfinishedRun]) -> dict[str, Any]:
-    """Everything needed to judge and repeat a collection, in plain JSON types.
+    """Return the provenance of a study as plain JSON types.
 
-    Keys: `command` (as typed, so call it with relative paths), `collected` (ISO 8601, UTC), `versions` (of the
-    collection), `runs` (`first_started`, `last_finished`, and value -> number of runs for `commits`, `devices`,
-    `precisions` and the versions of `PACKAGES`; `runs.csv` says which), `uncommitted_changes` (names of runs), and
-    `unfinished` (name -> status and reason).
+    Keys: `command`, `collected` (ISO 8601, UTC), `versions` (of the study), `runs` (`first_started`, `last_finished`,
+    and value -> number of runs for `commits`, `devices`, `precisions` and the versions of `PACKAGES`),
+    `uncommitted_changes` (names of runs), and `unfinished` (name -> status and reason).
+
+    Args:
+        command: Command line as typed; relative paths keep it free of the machine's directories.
+        runs: Finished runs.
+        unfinished: Runs without a result.
     """
-    results = [run.result for run in runs]
+    origins = [run.provenance for run in runs]
     return {
         "command": list(command),
         "collected": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -35,23 +38,17 @@ def provenance(command: Sequence[str], runs: Sequence[Run], unfinished: Sequence
             "matplotlib": metadata.version("matplotlib"),
         },
         "runs": {
-            "first_started": min((str(result["started"]) for result in results if result.get("started")), default=None),
-            "last_finished": max(
-                (str(result["finished"]) for result in results if result.get("finished")), default=None
-            ),
-            "commits": _count(runs, lambda result: (result.get("git") or {}).get("commit")),
-            "devices": _count(runs, lambda result: result.get("device")),
-            "precisions": _count(runs, lambda result: result.get("precision")),
-            **{package: _count(runs, partial(_version, package)) for package in PACKAGES},
+            "first_started": min((origin.started for origin in origins if origin.started), default=None),
+            "last_finished": max((origin.finished for origin in origins if origin.finished), default=None),
+            "commits": _count((origin.git or {}).get("commit") for origin in origins),
+            "devices": _count(origin.device for origin in origins),
+            "precisions": _count(origin.precision for origin in origins),
+            **{package: _count(origin.versions.get(package) for origin in origins) for package in PACKAGES},
         },
-        "uncommitted_changes": [run.name for run in runs if (run.result.get("git") or {}).get("dirty")],
-        "unfinished": {one.name: f"{one.status}: {one.reason}" for one in unfinished},
+        "uncommitted_changes": [run.name for run in runs if (run.provenance.git or {}).get("dirty")],
+        "unfinished": {run.name: f"{run.status}: {run.reason}" for run in unfinished},
     }
 
 
-def _count(runs: Sequence[Run], value: Callable[[Mapping[str, Any]], object]) -> dict[str, int]:
-    return dict(Counter(str(value(run.result)) for run in runs))
-
-
-def _version(package: str, result: Mapping[str, Any]) -> object:
-    return (result.get("versions") or {}).get(package)
+def _count(values: Iterable[object]) -> dict[str, int]:
+    return dict(Counter(str(value) for value in values))

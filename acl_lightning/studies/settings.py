@@ -1,4 +1,4 @@
-"""A run's settings as flat text, and a short name for what sets groups of runs apart."""
+"""Settings of a run as flat text, and short labels for the settings in which groups of runs differ."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import yaml
 #: Dotted key -> value as text.
 Settings = Mapping[str, str]
 
-#: What runs that differ in nothing but the seed may differ in: where they write, and what they show meanwhile.
+#: Keys in which runs that differ in the seed only may differ: the seed, the directory, and the console output.
 NOT_A_SETTING = ("seed_everything", "run_dir", "trainer.enable_progress_bar", "trainer.enable_model_summary")
 
 
 def flat_settings(config: Mapping[str, Any]) -> dict[str, str]:
-    """The resolved configuration as dotted key -> text, without the seed and the run's own directory.
+    """Return the resolved configuration as dotted key -> text, without `NOT_A_SETTING`.
 
-    An object (`class_path` and `init_args`) becomes one key that holds its class, and a key below it per argument:
-    `model.objective: acl_lightning.objectives.WeightedObjective`, `model.objective.weight: 0.5`. Null reads `none`; a
-    list is one value.
+    An object (`class_path` and `init_args`) becomes a key with its class and a key per argument:
+    `model.objective: acl_lightning.objectives.WeightedObjective`, `model.objective.weight: 0.5`. Null becomes `none`;
+    a list is one value.
+
+    Args:
+        config: Content of `config.yaml`.
     """
     return {key: text for key, text in _leaves(config, "") if key not in NOT_A_SETTING}
 
@@ -45,12 +48,15 @@ def _text(value: Any) -> str:
 
 
 def labels(groups: Sequence[Settings]) -> list[str]:
-    """A distinct, short label for each of several distinct settings: the settings in which they differ.
+    """Return a short label for each group: the settings in which the groups differ. Labels are distinct.
 
-    A key counts where those that have it disagree; an argument of a class that only one of them uses is told by the
-    class. Keys are cut to the shortest ending that is unambiguous, classes to their names:
-    `auxiliary=ACLEmbed, gradient_rule=ACLGrad`. A single group is `all runs`. Where the keys in common do not tell two
-    apart (a setting that one version of the program did not have), the keys that one of them lacks follow as `absent`.
+    A key is shown where the groups that have it disagree. An argument of a class that only one group uses is not shown,
+    since the class is. Keys are shortened to their shortest unambiguous ending and classes to their names:
+    `auxiliary=ACLEmbed, gradient_rule=ACLGrad`. The label of a single group is `all runs`. Where these keys do not
+    distinguish two groups (a setting that an earlier version did not have), missing keys are shown as `absent`.
+
+    Args:
+        groups: Different settings.
     """
     if len(groups) == 1:
         return ["all runs"]

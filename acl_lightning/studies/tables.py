@@ -1,105 +1,81 @@
-"""`runs.csv`, one row per run, and `summary.csv`, one row per group; qualities are fractions there."""
+"""Tables for people (Markdown and terminal) and for programs (CSV)."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from acl_lightning.studies.grouping import Group
-from acl_lightning.studies.run_record import Run, UnfinishedRun
-from acl_lightning.studies.spread import spread
+import rich.table
+from rich import box
+from rich.text import Text
 
 Cell = str | float | None
+
+#: Row of a CSV file: column -> value.
 Row = dict[str, Cell]
 
-#: What is reported of an operating point; `loss_points` is in hundredths, the speed-ups are ratios.
-POINT_MEASURES = ("quality", "loss_points", "layer_speedup", "flops_speedup")
 
+@dataclass(frozen=True)
+class Table:
+    """Table of formatted cells.
 
-def measures(run: Run) -> dict[str, float | None]:
-    """What is averaged over seeds: `exit_LAYER`, `full_depth`, and `POINT_MEASURE` per recommended point.
-
-    The quality is the task's primary metric on the report half.
+    Attributes:
+        title: What the table shows, with units and number of samples.
+        headings: Names of the columns.
+        rows: Cells of each row; missing cells at the end of a row are empty.
+        left: Headings of the columns that are aligned left; the others hold numbers and are aligned right.
     """
-    result, metric = run.result, run.result["metric"]
-    values = {f"exit_{row['layer']}": row[metric] for row in result["per_exit"]}
-    values["full_depth"] = result["full_depth"][metric]
-    for name, point in result["recommended"].items():
-        values |= {f"{name}_{measure}": point[measure] for measure in POINT_MEASURES}
-    return values
 
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left: frozenset[str] = frozenset({"group"})
 
-def run_rows(groups: Sequence[Group], unfinished: Sequence[UnfinishedRun]) -> list[Row]:
-    """One row per run, group by group; at the end those without a result, with their status and reason."""
-    rows = [_run_row(run, group) for group in groups for run in group.runs]
-    return rows + [{"run": one.name, "status": one.status, "reason": one.reason} for one in unfinished]
+    def markdown(self) -> str:
+        """Return the table as Markdown, without its title; columns are padded so that the text is readable too."""
+        lines = [self._filled([cell.replace("|", "\\|") for cell in row]) for row in (self.headings, *self.rows)]
+        widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+        rule = [
+            "-" * (width + 2) if heading in self.left else "-" * (width + 1) + ":"
+            for heading, width in zip(self.headings, widths, strict=True)
+        ]
+        texts = [
+            " | ".join(
+                cell.ljust(width) if heading in self.left else cell.rjust(width)
+                for heading, cell, width in zip(self.headings, line, widths, strict=True)
+            )
+            for line in lines
+        ]
+        heading, *rows = [f"| {text} |" for text in texts]
+        return "\n".join([heading, f"|{'|'.join(rule)}|", *rows])
 
+    def rich(self) -> rich.table.Table:
+        """Return the table for a terminal."""
+        table = rich.table.Table(
+            title=Text(self.title), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True
+        )
+        for heading in self.headings:
+            table.add_column(Text(heading), justify="left" if heading in self.left else "right", overflow="fold")
+        for row in self.rows:
+            table.add_row(*(Text(cell) for cell in self._filled(row)))
+        return table
 
-def _run_row(run: Run, group: Group) -> Row:
-    result = run.result
-    git = result.get("git") or {}
-    chosen: Row = {}
-    for name, point in result["recommended"].items():
-        chosen |= {f"{name}_criterion": point["criterion"], f"{name}_threshold": point["threshold"]}
-    return {
-        "run": run.name,
-        "status": "finished",
-        "reason": None,
-        "task": run.task,
-        "group": group.label,
-        "seed": run.seed,
-        "train_rows": group.train_rows,
-        "report_samples": result["samples"]["report"],
-        "metric": result["metric"],
-        **measures(run),
-        **chosen,
-        **run.telemetry,
-        "fit_seconds": result.get("fit_seconds"),
-        "device": result.get("device"),
-        "precision": result.get("precision"),
-        "torch": result.get("versions", {}).get("torch"),
-        "commit": git.get("commit"),
-        "dirty": None if git.get("dirty") is None else str(git["dirty"]).lower(),
-        "config_hash": result["config_hash"],
-    }
-
-
-def summary_rows(groups: Sequence[Group]) -> list[Row]:
-    """One row per group: number of runs `n`, the seeds, and `MEASURE_mean` and `MEASURE_std` over the runs.
-
-    The standard deviation is the sample's (n - 1), empty where n is 1. Both are empty where a run's value is undefined.
-    """
-    rows = []
-    for group in groups:
-        first = group.runs[0]
-        row: Row = {
-            "task": group.task,
-            "group": group.label,
-            "n": len(group.runs),
-            "seeds": " ".join(str(seed) for seed in group.seeds),
-            "train_rows": group.train_rows,
-            "report_samples": first.result["samples"]["report"],
-            "metric": first.result["metric"],
-        }
-        values = [measures(run) for run in group.runs]
-        for name in values[0]:
-            over_seeds = spread([one[name] for one in values])
-            row |= {f"{name}_mean": over_seeds.mean, f"{name}_std": over_seeds.std}
-        rows.append(row)
-    return rows
+    def _filled(self, row: Sequence[str]) -> list[str]:
+        return [*row, *[""] * (len(self.headings) - len(row))]
 
 
 def csv_text(rows: Sequence[Row]) -> str:
-    """Rows as CSV with the columns of all of them, in the order of first appearance; what a row lacks is empty."""
+    """Return rows as CSV with the columns of all rows in the order of first appearance; missing cells are empty."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({column: _cell(value) for column, value in row.items()} for row in rows)
+    writer.writerows({column: _csv_cell(value) for column, value in row.items()} for row in rows)
     return text.getvalue()
 
 
-def _cell(value: Cell) -> Cell:
-    """Eight significant digits: what a float32 holds, without the noise behind it."""
+def _csv_cell(value: Cell) -> Cell:
+    """Return a number with eight significant digits, the precision of a float32."""
     return f"{value:.8g}" if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""Commands that are not the Trainer's: found by name, listed by --help, imported only when called."""
+"""Names of commands, help, and which libraries a command imports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import sys
 import pytest
 
 from acl_lightning.cli import commands, main
-from acl_lightning.cli.commands import COMMANDS
+from acl_lightning.cli.commands import COMMANDS, SECTIONS, TRAINER_COMMANDS
+
+#: Commands whose help imports no library that takes seconds.
+FAST = sorted(set(COMMANDS) - {"points"})
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -35,22 +38,70 @@ def test_a_command_gets_the_arguments_after_its_name_and_gives_the_exit_code(mon
     assert calls == [["a", "--out", "b"]]
 
 
-def test_what_is_no_command_of_its_own_is_the_trainers():
-    assert commands.find(["fit", "curves"]) is None
-    assert commands.find([]) is None
+def test_a_command_of_the_trainer_gets_the_whole_command_line(monkeypatch):
+    calls = []
+    monkeypatch.setattr("acl_lightning.cli.trainer.run_trainer", lambda args, session: calls.append(args) or 0)
+    assert main(["fit", "curves"]) == 0
+    assert calls == [["fit", "curves"]]
 
 
-def test_help_lists_them():
-    shown = subprocess.run(
-        [sys.executable, "-m", "acl_lightning", "--help"], check=True, capture_output=True, text=True
+#: Libraries that take seconds to import.
+SLOW = {"torch", "lightning", "transformers", "jsonargparse", "matplotlib"}
+
+
+def run_alone(*arguments):
+    """Run the command line in a process of its own. Returns exit code, output, and which of `SLOW` it imported."""
+    code = (
+        "import sys\nfrom acl_lightning.cli import main\n"
+        "try:\n    code = main(sys.argv[1:])\nexcept SystemExit as stop:\n    code = stop.code\n"
+        f"print(code, sorted({SLOW} & set(sys.modules)))"
     )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True)
+    *shown, last = done.stdout.splitlines()
+    exit_code, _, imported = last.partition(" ")
+    return int(exit_code), "\n".join(shown) + done.stderr, imported
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_lists_every_command_and_imports_nothing_slow(option):
+    code, shown, imported = run_alone(option)
+    assert (code, imported) == (0, "[]")
+    words = " ".join(shown.split())
     for name, command in COMMANDS.items():
-        assert f"{name}: {command.help}" in " ".join(shown.stdout.split())
+        assert f"{name} {command.help}" in words
+    for name, description in TRAINER_COMMANDS.items():
+        assert f"{name} {description}" in words
 
 
-def test_the_table_itself_imports_nothing():
-    code = "import sys, acl_lightning.cli.commands; assert not {'torch', 'lightning', 'matplotlib'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+@pytest.mark.parametrize("arguments", [(), ("fti",), ("latency",), ("collect", "run", "--colour")])
+def test_a_mistyped_command_imports_nothing_slow(arguments):
+    code, shown, imported = run_alone(*arguments)
+    assert (code, imported) == (2, "[]")
+    assert shown.startswith("error: ")
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_help_of_a_command_is_grouped_with_defaults_and_an_example_and_imports_nothing_slow(name):
+    code, shown, imported = run_alone(name, "--help")
+    assert (code, imported) == (0, "[]")
+    assert f"usage: acl_lightning {name}" in shown
+    assert f"python -m acl_lightning {name} " in shown.partition("example:")[2]
+    groups = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert len(groups) >= 3
+    options = shown.partition("options:")[0] + shown.partition("options:")[2]
+    assert "(default: None)" not in options
+
+
+@pytest.mark.parametrize("name", TRAINER_COMMANDS)
+def test_help_of_a_trainer_command_lists_all_settings(name, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["acl_lightning"])
+    with pytest.raises(SystemExit) as stop:
+        main([name, "--help"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    assert TRAINER_COMMANDS[name].split(",")[0] in " ".join(shown.split())
+    for section in SECTIONS:
+        assert section.removesuffix("*") in shown
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import sys
 import pytest
 from fabricated_runs import fabricate
 
-from acl_lightning.studies.collect import main
+from acl_lightning.cli import main
 
 
 def rows(path):
@@ -24,7 +24,7 @@ def out(tmp_path):
 
 
 def collect(out, *runs, options=()):
-    return main([*map(str, runs), "--out", str(out), *options])
+    return main(["collect", *map(str, runs), "--out", str(out), *options])
 
 
 def test_runs_and_summary(tmp_path, out, capsys):
@@ -101,11 +101,11 @@ def test_unfinished_runs_are_named_with_their_reason(tmp_path, out, capsys):
     assert found["good"] == ("finished", "")
     assert found["going-on"] == ("missing", "no result.json")
     assert found["failed"] == ("failed", "RuntimeError: no memory")
-    assert found["damaged"][1].startswith("a damaged file (JSONDecodeError")
+    assert found["damaged"][1].startswith("result.json: a damaged file (JSONDecodeError")
     assert found["unswept"] == ("missing", "no exit_sweep.csv")
     assert found["short"][1].startswith("result.json has no metric, exit_layers")
     assert found["barred"] == ("missing", "config.yaml: Is a directory")
-    assert found["listed"][1].startswith("a damaged file (TypeError")
+    assert found["listed"][1].startswith("result.json: a damaged file (TypeError")
     printed = capsys.readouterr().out
     assert "No result from failed (failed): RuntimeError: no memory." in printed
     assert "No result from going-on (missing): no result.json." in (out / "summary.md").read_text()
@@ -134,7 +134,7 @@ def test_provenance(tmp_path, out):
     runs = [fabricate(tmp_path / f"run{seed}", seed) for seed in (0, 1)]
     assert collect(out, *runs, options=("--criterion=entropy",)) == 0
     origin = json.loads((out / "provenance.json").read_text())
-    assert origin["command"][:3] == ["python", "-m", "acl_lightning.studies.collect"]
+    assert origin["command"][:4] == ["python", "-m", "acl_lightning", "collect"]
     assert origin["command"][-1] == "--criterion=entropy"
     assert origin["runs"]["commits"] == {"abc": 2}
     assert origin["runs"]["devices"] == {"cpu (test)": 2}
@@ -165,7 +165,7 @@ def nothing(tmp_path):
 
 def a_file(tmp_path):
     (tmp_path / "file").write_text("")
-    return (tmp_path / "file",), (), "found a file. Give what `fit` was given as --run_dir."
+    return (tmp_path / "file",), (), "found a file. Set the directory that `fit` wrote: --run_dir."
 
 
 def twice(tmp_path):
@@ -195,7 +195,7 @@ def test_a_mistake_gets_one_line_code_2_and_nothing_written(mistake, tmp_path, o
 @pytest.mark.parametrize("arguments", [[], ["run"], ["--out=x"], ["run", "--out=x", "--colour"]])
 def test_a_mistyped_command_gets_one_line_and_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
-        main(arguments)
+        main(["collect", *arguments])
     said = capsys.readouterr().err
     assert (stop.value.code, said.count("\n")) == (2, 1)
     assert said.startswith("error: ")
@@ -204,15 +204,15 @@ def test_a_mistyped_command_gets_one_line_and_code_2(arguments, capsys):
 def test_the_command_needs_neither_torch_nor_lightning(tmp_path, out):
     run = fabricate(tmp_path / "run")
     code = (
-        "import sys; from acl_lightning.studies.collect import main; "
-        f"assert main([{str(run)!r}, '--out', {str(out)!r}]) == 0; "
+        "import sys; from acl_lightning.cli import main; "
+        f"assert main(['collect', {str(run)!r}, '--out', {str(out)!r}]) == 0; "
         "assert not {'torch', 'lightning', 'matplotlib.pyplot'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, capture_output=True)
 
 
 def test_python_dash_m_without_a_warning():
-    command = [sys.executable, "-W", "error", "-m", "acl_lightning.studies.collect", "--help"]
+    command = [sys.executable, "-W", "error", "-m", "acl_lightning", "collect", "--help"]
     assert "--criterion" in subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 

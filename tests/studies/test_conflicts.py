@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from fabricated_runs import fabricate
 
-from acl_lightning.studies.conflicts import main
+from acl_lightning.cli import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,7 +54,7 @@ def out(tmp_path):
 
 
 def conflicts(out, *runs):
-    return main([*map(str, runs), "--out", str(out)])
+    return main(["conflicts", *map(str, runs), "--out", str(out)])
 
 
 def test_angles(tmp_path, out):
@@ -133,12 +133,14 @@ def test_runs_that_are_of_no_use_are_named(tmp_path, out, capsys):
     damaged = watched(tmp_path / "damaged")
     (damaged / "gradient_watch.csv").write_text("step,term\n1,2\n")
     partial = watched(tmp_path / "partial")
-    (partial / "gradient_watch.csv").write_text("step,term,scope,group,cosine,angle\n0,a,PerLayer,x,0.5,60\n")
+    (partial / "gradient_watch.csv").write_text(
+        "step,term,scope,group,cosine,angle,norm_protected,norm_term\n0,a,PerLayer,x,0.5,60,1,1\n"
+    )
     (tmp_path / "going-on").mkdir()
     assert conflicts(out, watched(tmp_path / "good"), unwatched, damaged, partial, tmp_path / "going-on") == 0
     unfinished = json.loads((out / "provenance.json").read_text())["unfinished"]
     assert unfinished["unwatched"] == "missing: no gradient_watch.csv"
-    assert unfinished["damaged"].startswith("missing: a damaged gradient_watch.csv")
+    assert unfinished["damaged"].startswith("missing: gradient_watch.csv: a damaged file")
     assert unfinished["partial"] == "missing: gradient_watch.csv has no comparison over AllParameters"
     assert unfinished["going-on"] == "missing: no result.json"
     assert "No result from unwatched (missing): no gradient_watch.csv." in capsys.readouterr().out
@@ -157,15 +159,15 @@ def test_a_mistake_gets_one_line_code_2_and_nothing_written(tmp_path, out, capsy
         assert message in said.err
         assert (said.err.count("\n"), said.out, out.exists()) == (1, "", False)
     with pytest.raises(SystemExit) as stop:
-        main(["run"])
+        main(["conflicts", "run"])
     assert stop.value.code == 2
 
 
 def test_the_command_needs_neither_torch_nor_lightning(tmp_path, out):
     run = watched(tmp_path / "run")
     code = (
-        "import sys; from acl_lightning.studies.conflicts import main; "
-        f"assert main([{str(run)!r}, '--out', {str(out)!r}]) == 0; "
+        "import sys; from acl_lightning.cli import main; "
+        f"assert main(['conflicts', {str(run)!r}, '--out', {str(out)!r}]) == 0; "
         "assert not {'torch', 'lightning', 'matplotlib.pyplot'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, capture_output=True)
@@ -185,7 +187,7 @@ def test_real_runs_are_read(command, tmp_path, out):
 
 def test_the_files_that_the_experiment_lists_are_those_that_are_written(tmp_path, monkeypatch):
     text = (ROOT / "experiments/conflict_pilot/README.md").read_text(encoding="utf-8")
-    (typed,) = re.findall(r"^    (python -m acl_lightning\.studies\.conflicts .*)$", text, re.MULTILINE)
+    (typed,) = re.findall(r"^    (python -m acl_lightning conflicts .*)$", text, re.MULTILINE)
     written = Path(shlex.split(typed)[-1])
     assert written == Path("experiments/conflict_pilot/results")
     monkeypatch.chdir(tmp_path)

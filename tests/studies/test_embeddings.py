@@ -14,10 +14,10 @@ import pytest
 from fabricated_runs import fabricate
 from test_experiment_readmes import READMES, commands
 
-from acl_lightning.studies.embeddings import main
+from acl_lightning.cli import main
 
 MEASURES = ("alignment", "uniformity", "label_margin")
-STUDIES = [readme for readme in READMES if "acl_lightning.studies.embeddings" in readme.read_text(encoding="utf-8")]
+STUDIES = [readme for readme in READMES if "acl_lightning embeddings" in readme.read_text(encoding="utf-8")]
 ACL = {
     "model__objective": {
         "class_path": "objectives.WeightedObjective",
@@ -63,7 +63,7 @@ def runs(tmp_path):
 
 
 def study(out, *runs, options=()):
-    return main([*map(str, runs), "--out", str(out), *options])
+    return main(["embeddings", *map(str, runs), "--out", str(out), *options])
 
 
 def rows(path):
@@ -153,14 +153,14 @@ def test_training_sizes_are_told_apart(tmp_path, out):
     many = represent(fabricate(tmp_path / "many", data__train_rows=1000))
     assert study(out, few, many) == 0
     assert [row["group"] for row in rows(out / "representation_summary.csv")[::2]] == [
-        *("100 rows, all runs", "1000 rows, all runs")
+        *("100 training rows, all runs", "1000 training rows, all runs")
     ]
 
 
 def test_provenance(runs, out):
     assert study(out, *runs) == 0
     origin = json.loads((out / "provenance.json").read_text())
-    assert origin["command"][:3] == ["python", "-m", "acl_lightning.studies.embeddings"]
+    assert origin["command"][:4] == ["python", "-m", "acl_lightning", "embeddings"]
     assert origin["runs"]["commits"] == {"abc": 3}
 
 
@@ -182,30 +182,34 @@ def two_tasks(tmp_path):
     return (
         (represent(fabricate(tmp_path / "a")), represent(fabricate(tmp_path / "b", task="rte"))),
         (),
-        "expected runs of one task; found rte, sst2.",
+        "expected runs of one task; found sst2, rte.",
     )
 
 
 def without_the_callback(tmp_path):
-    return (fabricate(tmp_path / "run"),), (), "found none. Run `fit` or `validate` with --config conf/callbacks/repr"
+    return (
+        (fabricate(tmp_path / "run"),),
+        (),
+        "found No such file or directory. Run `fit` or `validate` with --config conf/callbacks/repr",
+    )
 
 
 def without_vectors(tmp_path):
     run = represent(fabricate(tmp_path / "run"))
     (run / "embeddings.npz").unlink()
-    return (run,), (), f"expected embeddings.npz in {run}; found none."
+    return (run,), (), f"expected embeddings of a run at {run / 'embeddings.npz'}; found No such file or directory."
 
 
 def damaged_vectors(tmp_path):
     run = represent(fabricate(tmp_path / "run"))
     (run / "embeddings.npz").write_bytes((run / "embeddings.npz").read_bytes()[:200])
-    return (run,), (), "found a damaged file (BadZipFile)."
+    return (run,), (), "found a damaged file (BadZipFile: "
 
 
 def damaged_table(tmp_path):
     run = represent(fabricate(tmp_path / "run"))
     (run / "representation.csv").write_text("exit_layer,samples,alignment\n1,12,much\n")
-    return (run,), (), "found a damaged file (ValueError)."
+    return (run,), (), "found a damaged file (ValueError: "
 
 
 def wrong_names(tmp_path):
@@ -214,7 +218,7 @@ def wrong_names(tmp_path):
 
 def absent_layer(tmp_path):
     run = represent(fabricate(tmp_path / "run"))
-    return (run,), ("--layer=1",), "expected exit 1 whose embeddings all runs kept; found run: 2."
+    return (run,), ("--layer=1",), "expected exit 1 whose embeddings all runs stored; found run: 2."
 
 
 MISTAKES = [
@@ -235,15 +239,15 @@ def test_a_mistake_gets_one_line_code_2_and_nothing_written(mistake, tmp_path, o
 
 def test_the_command_needs_neither_torch_nor_lightning(runs, out):
     code = (
-        "import sys; from acl_lightning.studies.embeddings import main; "
-        f"assert main([{str(runs[0])!r}, '--out', {str(out)!r}]) == 0; "
+        "import sys; from acl_lightning.cli import main; "
+        f"assert main(['embeddings', {str(runs[0])!r}, '--out', {str(out)!r}]) == 0; "
         "assert not {'torch', 'lightning', 'matplotlib.pyplot'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, capture_output=True)
 
 
 def test_python_dash_m_without_a_warning():
-    command = [sys.executable, "-W", "error", "-m", "acl_lightning.studies.embeddings", "--help"]
+    command = [sys.executable, "-W", "error", "-m", "acl_lightning", "embeddings", "--help"]
     assert "--layer" in subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
@@ -262,14 +266,14 @@ def test_a_real_run_is_read(command, tmp_path, out):
 @pytest.mark.parametrize("readme", STUDIES, ids=lambda path: path.parent.name)
 def test_the_study_of_an_experiment_writes_the_files_that_its_readme_lists(readme, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    (command,) = commands(readme, "python -m acl_lightning.studies.embeddings")
+    (command,) = commands(readme, "python -m acl_lightning embeddings")
     names = command[command.index("--names") + 1].split(",")
     made = [
         represent(fabricate(tmp_path / f"run{number}", model__encoder__exit_row=name))
         for number, name in enumerate(names)
     ]
     given = command.index("--out")
-    assert main([*map(str, made), *command[given:]]) == 0
+    assert main(["embeddings", *map(str, made), *command[given:]]) == 0
     results = Path("experiments") / readme.parent.name / "results"
     listed = (line.split("`")[1] for line in readme.read_text().splitlines() if line.startswith("| `"))
     assert {path.name for path in results.iterdir()} == {name for name in listed if "." in name and "*" not in name}

@@ -10,8 +10,7 @@ from fabricated_runs import fabricate
 from acl_lightning.cli import main
 from acl_lightning.errors import UserError
 from acl_lightning.studies import group_runs, read_run
-from acl_lightning.studies.collect import main as collect
-from acl_lightning.studies.names import configuration_names, readable, renamed
+from acl_lightning.studies.grouping import configuration_names, readable, renamed
 
 
 @pytest.mark.parametrize(
@@ -60,7 +59,7 @@ def named(directory, row, file, **settings):
 def test_runs_are_named_after_their_files_and_the_settings_are_said_below(tmp_path, capsys):
     runs = [named(tmp_path / "a", "cls", "acl.yaml"), named(tmp_path / "b", "probe", "ce.yaml")]
     assert [group.label for group in group_runs([read_run(run) for run in runs])] == ["ACL", "CE"]
-    assert collect([*map(str, runs), "--out", str(tmp_path / "out")]) == 0
+    assert main(["collect", *map(str, runs), "--out", str(tmp_path / "out")]) == 0
     assert "CE: exit_row=probe." in (tmp_path / "out" / "summary.md").read_text()
     with (tmp_path / "out" / "summary.csv").open() as table:
         assert [row["group"] for row in csv.DictReader(table)] == ["ACL", "CE"]
@@ -72,7 +71,7 @@ def test_names_are_given_once_for_the_same_groups_of_several_tasks(tmp_path):
         for task in ("sst2", "rte")
         for row in ("cls", "probe")
     ]
-    assert collect([*map(str, runs), "--out", str(tmp_path / "out"), "--names", "ours, baseline"]) == 0
+    assert main(["collect", *map(str, runs), "--out", str(tmp_path / "out"), "--names", "ours, baseline"]) == 0
     with (tmp_path / "out" / "summary.csv").open() as table:
         assert [row["group"] for row in csv.DictReader(table)] == ["ours", "baseline"] * 2
 

@@ -23,7 +23,7 @@ from acl_lightning.exits.criteria import registry
 from acl_lightning.figures import speed_quality_figure
 from acl_lightning.files import write_text_atomically
 from acl_lightning.pretrained import is_hub_id, resolve_pretrained
-from acl_lightning.studies.run_record import read_run
+from acl_lightning.studies.reading import read_run
 
 
 def as_text(path):

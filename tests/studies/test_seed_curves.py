@@ -11,7 +11,7 @@ from fabricated_runs import fabricate
 from acl_lightning.errors import UserError
 from acl_lightning.figures.seed_curves import SeedCurve, seed_curves_figure
 from acl_lightning.studies import group_runs, read_run
-from acl_lightning.studies.curves import curves_figure, seed_curve
+from acl_lightning.studies.seed_curves import curves_figure, seed_curve
 
 
 def group_of(tmp_path, *qualities):
@@ -37,7 +37,7 @@ def test_mean_and_deviation_over_seeds_at_each_speed(tmp_path):
 def test_only_speeds_that_all_seeds_reach(tmp_path):
     slow = fabricate(tmp_path / "slow", 1)
     table = (slow / "exit_sweep.csv").read_text().splitlines()
-    (slow / "exit_sweep.csv").write_text("\n".join(line for line in table if "entropy,0.9" not in line))
+    (slow / "exit_sweep.csv").write_text("".join(f"{line}\n" for line in table if "entropy,0.9" not in line))
     (group,) = group_runs([read_run(fabricate(tmp_path / "fast", 0)), read_run(slow)])
     assert seed_curve(group, "entropy").speeds[-1] == pytest.approx(2 / 1.5)
 
@@ -68,7 +68,7 @@ def test_the_figure_shows_curve_band_static_exits_and_n(tmp_path):
     assert static.get_markerfacecolor() == "none"
     (band,) = axes.collections
     assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(80.0)
-    assert axes.get_title(loc="left").startswith("sst2, 100 training rows, leaving by entropy")
+    assert axes.get_title(loc="left").startswith("sst2, 100 training rows, criterion entropy")
     assert [text.get_text() for text in axes.child_axes[0].get_xticklabels()] == ["2", "1"][::-1]
 
 

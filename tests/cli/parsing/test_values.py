@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acl_lightning.cli.parsing import Parser
+from acl_lightning.cli.parsing.parser import Parser
 from acl_lightning.cli.parsing.values import fit_to_type, members_of
 
 CONF = Path(__file__).parents[3] / "conf"

@@ -14,9 +14,8 @@ from stored_runs import SAMPLES, stored_run
 from acl_lightning.cli import main
 from acl_lightning.exits import LearntGate, area_under_curve, elue_score, without_arguments
 from acl_lightning.studies import read_run
-from acl_lightning.studies.comparison.contenders import ReferencePoint, compare
-from acl_lightning.studies.comparison.report import comparison_figure
-from acl_lightning.studies.comparison.stored_curve import read_curve
+from acl_lightning.studies.curves import compare, comparison_figure
+from acl_lightning.studies.stored_curves import ReferencePoint, read_curve
 
 SPEED = "layer_speedup"
 
@@ -27,7 +26,7 @@ def rows(path):
 
 
 def curve_of(directory, criterion="entropy"):
-    return read_curve(directory, read_run(directory), criterion)
+    return read_curve(read_run(directory), criterion)
 
 
 def curves(out, *runs, options=()):
@@ -67,7 +66,7 @@ def test_seeds_are_one_line_with_a_band_and_cut_models_the_baseline(tmp_path, ou
     text = (out / "summary.md").read_text()
     assert "| multi-exit | 3 |" in text
     assert "Plain model cut to k layers: 2: " in text
-    assert text in capsys.readouterr().out.replace(" \n", "\n")
+    assert "Plain model cut to k layers: 2: " in capsys.readouterr().out
     origin = json.loads((out / "provenance.json").read_text())
     assert origin["command"][:4] == ["python", "-m", "acl_lightning", "curves"]
     assert origin["runs"]["commits"] == {"abc": 6}
@@ -76,12 +75,12 @@ def test_seeds_are_one_line_with_a_band_and_cut_models_the_baseline(tmp_path, ou
 def test_scores_are_those_of_the_runs(tmp_path):
     one, cut = stored_run(tmp_path / "one"), stored_run(tmp_path / "cut", 1, (3,))
     curve, baseline = curve_of(one), curve_of(cut)
-    (contender,) = compare([curve, baseline], "entropy", SPEED).contenders
-    assert contender.area.mean == area_under_curve([*curve.points, curve.static[-1]])
+    (group,) = compare([curve, baseline], "entropy", SPEED).groups
+    assert group.area.mean == area_under_curve([*curve.points, curve.static[-1]])
     static = baseline.static[0]
-    reference = [ReferencePoint(static.quality, static.flops_speedup)]
-    assert contender.elue.mean == pytest.approx(elue_score(curve.points, reference))
-    assert contender.full_depth.mean == curve.static[-1].quality
+    reference = [ReferencePoint(static.flops_speedup, static.quality)]
+    assert group.elue.mean == pytest.approx(elue_score(curve.points, reference))
+    assert group.full_depth.mean == curve.static[-1].quality
 
 
 def test_a_single_run_has_a_bootstrap_band_and_says_so(tmp_path, out):
@@ -92,22 +91,22 @@ def test_a_single_run_has_a_bootstrap_band_and_says_so(tmp_path, out):
     assert all(0.05 < width < 0.3 for width in widths)
     text = (out / "summary.md").read_text()
     assert "multi-exit: one run; its band is a 95 % bootstrap over samples." in text
-    assert "No baseline of plain models cut to k layers" in text
-    assert "mean lead over the static exits of multi-exit" in text
+    assert "There is no baseline of plain models cut to k layers" in text
+    assert "mean difference to the static exits of multi-exit" in text
 
 
 def test_the_figure_shows_line_band_static_exits_oracle_and_cut_models(tmp_path):
     runs = [stored_run(tmp_path / f"run{seed}", seed) for seed in (0, 1)]
     runs += [stored_run(tmp_path / "other", model__encoder__exit_row="cls"), stored_run(tmp_path / "cut", 0, (2,))]
     comparison = compare([curve_of(run) for run in runs], "entropy", SPEED)
-    figure = comparison_figure(comparison, "entropy", SPEED)
+    figure = comparison_figure(comparison)
     (axes,) = figure.axes
     found = {line.get_label(): line for line in axes.get_lines()}
     assert {"exit_row=mean_row (n = 2)", "exit_row=cls (n = 1)", "plain model cut to k layers"} <= set(found)
     assert found["plain model cut to k layers"].get_xydata()[0][0] == 3.0
     assert len(axes.collections) == 2  # both bands: over seeds, and over samples
     assert sum(line.get_linestyle() == ":" for line in axes.get_lines()) == 3  # two oracles and the legend's
-    flops = comparison_figure(compare([curve_of(runs[0])], "entropy", "flops_speedup"), "entropy", "flops_speedup")
+    flops = comparison_figure(compare([curve_of(runs[0])], "entropy", "flops_speedup"))
     assert flops.axes[0].get_xlabel().startswith("FLOPs speed-up")
 
 
@@ -163,7 +162,7 @@ def unstored(tmp_path):
 
 def other_task(tmp_path):
     runs = (stored_run(tmp_path / "a"), stored_run(tmp_path / "b", task="rte"))
-    return runs, (), "expected runs of one task in a comparison; found sst2, rte."
+    return runs, (), "expected runs of one task; found sst2, rte."
 
 
 def unknown_criterion(tmp_path):

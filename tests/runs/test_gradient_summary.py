@@ -1,6 +1,6 @@
 """Angles and conflict rates from the log of a run, resumed or not."""
 
-from acl_lightning.studies.telemetry import read_telemetry
+from acl_lightning.runs.records import read_gradient_summary
 
 
 def test_angles_and_rates_over_all_parts(tmp_path):
@@ -8,7 +8,7 @@ def test_angles_and_rates_over_all_parts(tmp_path):
         (tmp_path / folder).mkdir()
         header = "gradient/angle/acl_embed,gradient/conflict_rate/acl_embed"
         (tmp_path / folder / "metrics.csv").write_text("\n".join([header, *rows]) + "\n")
-    assert read_telemetry(tmp_path) == {
+    assert read_gradient_summary(tmp_path) == {
         "angle_min_acl_embed": 50.0,
         "angle_median_acl_embed": 60.0,
         "angle_max_acl_embed": 100.0,
@@ -17,4 +17,4 @@ def test_angles_and_rates_over_all_parts(tmp_path):
 
 
 def test_nothing_recorded(tmp_path):
-    assert read_telemetry(tmp_path) == {}
+    assert read_gradient_summary(tmp_path) == {}

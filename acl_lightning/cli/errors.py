@@ -1,0 +1,56 @@
+"""Error messages of the command line: which exceptions are a mistake of the user, and the line that explains each."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+
+from acl_lightning.cli.parsing.messages import in_one_line, user_error_behind
+
+#: Exceptions of libraries for settings that they refuse. By name, so that nothing is imported to look for them.
+REFUSALS = {
+    "lightning.fabric.utilities.exceptions.MisconfigurationException",
+    "omegaconf.errors.OmegaConfBaseException",
+}
+
+
+def mistake(error: Exception) -> str | None:
+    """Return the line that explains a mistake of the user; None where the exception is a defect of the program.
+
+    Args:
+        error: Exception that ended a command.
+    """
+    if _names(error) & REFUSALS:
+        return in_one_line(str(error))
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"expected to read and write files; found {error}. Check paths, permissions and free space."
+    if not isinstance(error, ValueError | RuntimeError):
+        return None
+    behind = user_error_behind(error)
+    if behind is not None:
+        return str(behind)
+    if "loading state_dict" in str(error):
+        lines = str(error).splitlines()
+        return (
+            f"expected a checkpoint of this configuration's shape; found:{' '.join(lines[1:3])}. "
+            "Give the configuration it was trained with: --config RUN/config.yaml."
+        )
+    return in_one_line(str(error)) if _lightning_refused(error) else None
+
+
+def refuse(message: str) -> int:
+    """Print an error message to stderr. Returns exit code 2."""
+    print(f"error: {message}", file=sys.stderr)  # noqa: T201
+    return 2
+
+
+def _names(error: Exception) -> set[str]:
+    """Return the full names of the exception's class and its base classes."""
+    return {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
+
+
+def _lightning_refused(error: Exception) -> bool:
+    """Return whether a ValueError is Lightning's own check of a setting, for example of an unknown strategy."""
+    last = traceback.extract_tb(error.__traceback__)[-1].filename
+    return isinstance(error, ValueError) and "lightning" in Path(last).parts

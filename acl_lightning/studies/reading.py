@@ -1,0 +1,235 @@
+"""Runs as studies see them: typed values from the files that `acl_lightning.runs` reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from acl_lightning.errors import UserError
+from acl_lightning.runs.names import CONFIG, EXIT_SWEEP, GRADIENTS, LOGS, RESULT
+from acl_lightning.runs.provenance import Provenance
+from acl_lightning.runs.records import (
+    ALL_PARAMETERS,
+    GradientComparison,
+    MissingFile,
+    RunResult,
+    SweepRow,
+    read_comparisons,
+    read_config,
+    read_gradient_summary,
+    read_result,
+    read_sweep,
+)
+from acl_lightning.studies.settings import flat_settings
+
+#: Entries of an exit sweep in `result.json` that studies read. A run that was validated without a sweep lacks them.
+NEEDED = ("metric", "exit_layers", "samples", "full_depth", "per_exit", "recommended")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Finished run.
+
+    Attributes:
+        directory: Its directory.
+        result: Content of `result.json`, without the operating points that `points` added.
+        settings: Configuration without the seed, and what the run was measured on (`measured.*`). Runs with equal
+            settings may be averaged.
+        train_rows: Number of training rows that the configuration asks for, or `all`.
+        points: Content of `exit_sweep.csv`.
+        gradient_summary: Logged angles and conflict rates, see `read_gradient_summary`.
+    """
+
+    directory: Path
+    result: RunResult
+    settings: Mapping[str, str]
+    train_rows: str
+    points: tuple[SweepRow, ...]
+    gradient_summary: Mapping[str, float]
+
+    @property
+    def name(self) -> str:
+        """Name of the directory."""
+        return self.directory.resolve().name
+
+    @property
+    def provenance(self) -> Provenance:
+        """Origin of the result."""
+        return self.result.provenance
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return str(self.result.task)
+
+    @property
+    def seed(self) -> int | None:
+        """Seed with which the run was trained."""
+        return self.provenance.seed
+
+    @property
+    def metric(self) -> str:
+        """Primary metric of the task."""
+        return str(self.result.report["metric"])
+
+    @property
+    def report_samples(self) -> int:
+        """Number of samples of the report split."""
+        return int(self.result.report["samples"]["report"])
+
+    @property
+    def exit_layers(self) -> list[int]:
+        """Layer of each exit."""
+        return [int(layer) for layer in self.result.report["exit_layers"]]
+
+    @cached_property
+    def exit_quality(self) -> dict[int, float | None]:
+        """Layer -> primary metric on the report split if all samples leave there, a fraction; None where undefined."""
+        return {int(row["layer"]): row[self.metric] for row in self.result.report["per_exit"]}
+
+    @property
+    def full_depth(self) -> float | None:
+        """Primary metric on the report split at full depth, a fraction; None where undefined."""
+        quality: float | None = self.result.report["full_depth"][self.metric]
+        return quality
+
+    @property
+    def recommended(self) -> Mapping[str, Mapping[str, Any]]:
+        """Name of an operating point -> its measures on the report split."""
+        return self.result.points
+
+
+@dataclass(frozen=True)
+class UnfinishedRun:
+    """Run without a usable result.
+
+    Attributes:
+        name: Name of its directory.
+        status: `failed` or `interrupted` (from its result), or `missing`.
+        reason: Error of the run, or the file that is absent or damaged.
+    """
+
+    name: str
+    status: str
+    reason: str
+
+
+def read_run(directory: str | os.PathLike[str]) -> Run | UnfinishedRun:
+    """Read a run directory.
+
+    Returns:
+        The run; an `UnfinishedRun` if it failed, has not ended, or was measured without an exit sweep.
+
+    Raises:
+        UserError: There is no such directory.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        found = "a file" if directory.exists() else "nothing"
+        raise UserError(f"a run directory at {directory}", found, "Set the directory that `fit` wrote: --run_dir.")
+    name = directory.resolve().name
+    file = RESULT
+    try:
+        result = read_result(directory, unfinished=True, added_points=False)
+        if not result.is_finished:
+            return UnfinishedRun(name, result.status, str(result.error))
+        lacking = [key for key in NEEDED if key not in result.report]
+        if lacking:
+            return UnfinishedRun(name, "missing", f"{RESULT} has no {', '.join(lacking)}")
+        file = CONFIG
+        config = read_config(directory)
+        file = EXIT_SWEEP
+        points = read_sweep(directory)
+        file = LOGS
+        gradients = read_gradient_summary(directory)
+    except UserError as error:
+        return UnfinishedRun(name, "missing", _reason(file, error))
+    run = Run(directory, result, flat_settings(config), _train_rows(config), points, gradients)
+    return replace(run, settings={**run.settings, **_measured_on(run)})
+
+
+def read_each(directories: Sequence[Path]) -> list[Run | UnfinishedRun]:
+    """Read several run directories.
+
+    Raises:
+        UserError: There is no such directory, or one is listed twice.
+    """
+    resolved = [directory.resolve() for directory in directories]
+    for directory in directories:
+        if resolved.count(directory.resolve()) > 1:
+            raise UserError("every run once", f"{directory} more than once", "List every run directory once.")
+    return [read_run(directory) for directory in directories]
+
+
+def read_finished(directories: Sequence[Path]) -> tuple[list[Run], list[UnfinishedRun]]:
+    """Read several run directories. Returns finished and unfinished runs.
+
+    Raises:
+        UserError: There is no such directory, one is listed twice, or no run is finished.
+    """
+    read = read_each(directories)
+    finished = [run for run in read if isinstance(run, Run)]
+    unfinished = [run for run in read if isinstance(run, UnfinishedRun)]
+    if not finished:
+        raise none_finished(unfinished)
+    return finished, unfinished
+
+
+def none_finished(unfinished: Sequence[UnfinishedRun]) -> UserError:
+    """Return the error for a study without a finished run."""
+    reasons = "; ".join(f"{run.name} ({run.status}: {run.reason})" for run in unfinished)
+    return UserError("at least one finished run", reasons, "Wait until a run has finished, or see its log.")
+
+
+@dataclass(frozen=True)
+class GradientRecord:
+    """Comparisons of the gradients of a run.
+
+    Attributes:
+        comparisons: Term -> scope -> comparisons in the order of the steps.
+    """
+
+    comparisons: Mapping[str, Mapping[str, Sequence[GradientComparison]]]
+
+    def overall(self, term: str) -> Sequence[GradientComparison]:
+        """Return the comparisons over all shared parameters, one per recorded step."""
+        return self.comparisons[term][ALL_PARAMETERS]
+
+
+def read_gradients(run: Run) -> GradientRecord | UnfinishedRun:
+    """Read the comparisons of a run; an `UnfinishedRun` with the reason where there are none."""
+    try:
+        comparisons = read_comparisons(run.directory)
+    except UserError as error:
+        return UnfinishedRun(run.name, "missing", _reason(GRADIENTS, error))
+    terms: dict[str, dict[str, list[GradientComparison]]] = {}
+    for comparison in comparisons:
+        terms.setdefault(comparison.term, {}).setdefault(comparison.scope, []).append(comparison)
+    if not terms or any(ALL_PARAMETERS not in scopes for scopes in terms.values()):
+        return UnfinishedRun(run.name, "missing", f"{GRADIENTS} has no comparison over {ALL_PARAMETERS}")
+    return GradientRecord(terms)
+
+
+def _reason(file: str, error: UserError) -> str:
+    """Return the reason why a run cannot be used, without the path of the file."""
+    return f"no {file}" if isinstance(error, MissingFile) else f"{file}: {error.found}"
+
+
+def _measured_on(run: Run) -> dict[str, str]:
+    return {
+        "measured.samples": str(run.report_samples),
+        "measured.exits": " ".join(str(layer) for layer in run.exit_layers),
+        "measured.points": " ".join(run.recommended),
+    }
+
+
+def _train_rows(config: Mapping[str, Any]) -> str:
+    data = config.get("data") or {}
+    rows = data.get("train_rows")
+    if rows is None and data.get("source") == "synthetic":
+        rows = data.get("synthetic_rows")
+    return "all" if rows is None else str(rows)

@@ -1,0 +1,174 @@
+"""Curve of a run, swept again from its stored logits with any criterion: points, band and oracle. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+
+from acl_lightning.errors import UserError
+from acl_lightning.exits import (
+    Criterion,
+    Entropy,
+    ExitRecord,
+    OperatingPoint,
+    OraclePoint,
+    Patience,
+    Static,
+    area_under_curve,
+    as_curve,
+    band,
+    bootstrap,
+    criterion_class,
+    elue_score,
+    oracle_curve,
+    sweep,
+)
+from acl_lightning.exits.evaluation.curve import SPEED_RANGE
+from acl_lightning.exits.evaluation.sweep import variant_of
+from acl_lightning.metrics import quality
+from acl_lightning.outputs import predictions
+from acl_lightning.runs.records import SweepRow, read_exit_logits
+from acl_lightning.studies.reading import Run
+
+__all__ = ["SPEED_RANGE", "ReferencePoint", "StoredCurve", "default_criterion", "named_criterion", "read_curve"]
+
+
+@dataclass(frozen=True)
+class ReferencePoint:
+    """Point of the curve that scores refer to.
+
+    Attributes:
+        flops_speedup: FLOPs of full depth / mean FLOPs.
+        quality: Primary metric as a fraction.
+    """
+
+    flops_speedup: float
+    quality: float
+
+
+@dataclass(frozen=True)
+class StoredCurve:
+    """Curve of a run on the report split.
+
+    Attributes:
+        run: The run; its `points` are the static exits and the points of the criterion, from the stored logits.
+        record: Its stored logits of the report split.
+        criterion: Criterion that decides where samples leave.
+        points: Points of the curve. A criterion with one parameter has all its thresholds, a criterion with more has
+            the Pareto-optimal points of the selection split.
+        static: Every exit if all samples leave there; the last is full depth.
+        oracle: Upper bound of the curve; empty for a regression.
+    """
+
+    run: Run
+    record: ExitRecord
+    criterion: Criterion
+    points: tuple[OperatingPoint, ...]
+    static: tuple[OperatingPoint, ...]
+    oracle: tuple[OraclePoint, ...]
+
+    @property
+    def area(self) -> float:
+        """Area under the curve on a fixed range of layer speed-ups."""
+        return area_under_curve([*self.points, self.static[-1]])
+
+    @property
+    def leaves_early(self) -> bool:
+        """Whether any threshold lets any sample leave before the last exit."""
+        return any(point.leaves_early for point in self.points)
+
+    def elue(self, reference: Sequence[tuple[float, float]]) -> float:
+        """Return the ELUE-style score: the mean difference to a reference curve at the same FLOPs, in points.
+
+        Args:
+            reference: FLOPs speed-up and quality of each point of the reference.
+        """
+        return elue_score(self.points, [ReferencePoint(*point) for point in reference])
+
+    def interval(self, speeds: Sequence[float], speed: str) -> list[tuple[float, float]]:
+        """Return the 95 % percentile bootstrap interval over samples at each of the speed-ups."""
+        exits_PB = torch.stack([self.record.leaving(self._variant(point), point.threshold) for point in self.points])
+        resampled = bootstrap(
+            exits_PB,
+            predictions(self.record.logits_EBC),
+            self.record.labels_B,
+            metric=self.run.metric,
+            costs=self.record.costs,
+            static_P=[point.criterion == Static.name for point in self.points],
+        )
+        return [(interval.low, interval.high) for interval in band(resampled, speeds, speed=speed)]
+
+    def _variant(self, point: OperatingPoint) -> Criterion:
+        return variant_of(point, [self.criterion], self.record.logits_EBC.shape[-1])
+
+
+def named_criterion(name: str) -> Criterion:
+    """Return a criterion by its name, with its default settings.
+
+    Raises:
+        UserError: No criterion has that name, or it needs arguments.
+    """
+    try:
+        return criterion_class(name)()
+    except TypeError as error:
+        raise UserError(f"a --criterion that needs no arguments, not {name!r}", f"{error}", "Use entropy.") from error
+
+
+def default_criterion(run: Run) -> str:
+    """Return the name of the default criterion for the run's logits: entropy, and for a regression patience.
+
+    Raises:
+        UserError: The run has no stored logits.
+    """
+    return Patience.name if read_exit_logits(run.directory).is_regression else Entropy.name
+
+
+def read_curve(run: Run, criterion_name: str) -> StoredCurve:
+    """Sweep a criterion and the static exits over the stored logits of a run.
+
+    The criterion has its default settings, independent of the run's own sweep, so that runs are comparable.
+
+    Raises:
+        UserError: The run has no stored logits, or the criterion is unknown or does not apply to the task.
+    """
+    record = read_exit_logits(run.directory)
+    criterion = named_criterion(criterion_name)
+    measure = partial(quality, run.metric)
+    points = sweep(
+        record.logits_EBC,
+        record.labels_B,
+        [criterion],
+        quality=measure,
+        selection_B=record.selection_B,
+        costs=record.costs,
+        gates_EB=record.gates_EB,
+    )
+    static = tuple(points[: len(record.costs.layers_E)])
+    curve = tuple(as_curve([point for point in points if point.criterion == criterion.name]))
+    report = record.half(selection=False)
+    oracle = () if report.is_regression else oracle_curve(
+        predictions(report.logits_EBC), report.labels_B, quality=measure, costs=report.costs
+    )  # fmt: skip
+    distinct = dict.fromkeys([*static, *curve])
+    return StoredCurve(
+        replace(run, points=tuple(_sweep_point(point) for point in distinct)),
+        report,
+        criterion,
+        curve,
+        static,
+        tuple(oracle),
+    )
+
+
+def _sweep_point(point: OperatingPoint) -> SweepRow:
+    return SweepRow(
+        point.criterion,
+        point.threshold,
+        point.quality,
+        point.mean_exit_layer,
+        point.layer_speedup,
+        point.flops_speedup,
+    )
