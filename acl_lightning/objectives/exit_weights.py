@@ -36,7 +36,7 @@ class Uniform(ExitWeights):
         return torch.full((num_exits,), 1.0 / num_exits)
 
 
-class Given(ExitWeights):
+class Listed(ExitWeights):
     """Weights as listed, shallowest exit first, divided by their sum.
 
     Args:

@@ -43,7 +43,7 @@ class NextExit(Teacher):
         return (exits_E + 1).clamp(max=len(exits_E) - 1)
 
 
-class GivenExit(Teacher):
+class FixedExit(Teacher):
     """One exit teaches those below it; the deeper ones have no teacher.
 
     Args:
