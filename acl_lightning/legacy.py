@@ -24,6 +24,12 @@ SETTINGS = {
     "exit_sweep.max_losses": "exit_sweep.max_drops",
 }
 
+#: Shipped configuration file of an earlier version -> present file, both below `conf/`.
+FILES = {
+    "callbacks/gradient_watch.yaml": "callbacks/gradient_probe.yaml",
+    "gradient/project.yaml": "gradient/protected_pcgrad.yaml",
+}
+
 _POINT = re.compile(r"loss(?=\d)")
 
 

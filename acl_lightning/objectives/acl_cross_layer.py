@@ -1,4 +1,4 @@
-"""ACL-CL: a deeper exit guides the shallower ones through the contrast (Li & Zhu, arXiv 2602.03563)."""
+"""ACL-CL: contrastive loss between a shallow exit and a deeper exit as its teacher (Li & Zhu, arXiv 2602.03563)."""
 
 from __future__ import annotations
 
@@ -15,21 +15,19 @@ from acl_lightning.outputs import ExitOutputs
 def acl_cross_layer(
     students_EBD: Tensor, labels_B: Tensor, teachers_EBD: Tensor, label_embeddings_ECD: Tensor, temperature: float
 ) -> Tensor:
-    """Contrast every student's samples with its teacher's samples and label embeddings.
+    """Return the contrastive loss between the samples at every student exit and those at its teacher: (E,), in nats.
 
-    Anchors are the student's samples. The pool is the teacher's view of every sample of the batch and the teacher's
-    label embeddings. Positives: what has the anchor's label, its own sample as the teacher sees it included; so every
-    anchor has at least two. Our reading: the paper states the idea in words and gives no formula in what we could read.
+    Anchors are the representations at the student. The pool contains the representations of all samples of the batch at
+    the teacher and the label embeddings of the teacher. Positives are the members of the pool with the class of the
+    anchor, including the same sample at the teacher; every anchor therefore has at least two. The formula is our
+    reading: the text of the paper available to us describes the idea in words.
 
     Args:
-        students_EBD: samples as each student exit sees them.
-        labels_B: their classes, 0 <= label < C.
-        teachers_EBD: the same samples as each student's teacher sees them.
-        label_embeddings_ECD: those of each student's teacher.
-        temperature: tau > 0.
-
-    Returns:
-        (E,) in nats.
+        students_EBD: Representations at each student exit.
+        labels_B: Class of every sample, 0 <= label < C.
+        teachers_EBD: Representations of the same samples at the teacher of each student.
+        label_embeddings_ECD: Label embeddings of the teacher of each student.
+        temperature: Temperature tau > 0.
     """
     num_classes = label_embeddings_ECD.shape[1]
     pool_EPD = torch.cat([teachers_EBD, label_embeddings_ECD.to(teachers_EBD.dtype)], dim=1)
@@ -39,20 +37,20 @@ def acl_cross_layer(
 
 
 class ACLCrossLayer(Term):
-    """ACL-CL: every exit that has a teacher learns from it; see `acl_cross_layer` for the formula.
+    """ACL-CL at every exit that has a teacher; see `acl_cross_layer` for the formula.
 
-    An exit without a teacher, and one that is no student, has loss 0.
+    Exits without a teacher, and exits that are not among the students, have loss 0.
 
     Args:
-        temperature: tau > 0.
-        teacher: which exit teaches which. Default: the last exit teaches all others.
-        students: numbers of the exits that are taught, the shallowest is 1. None: all that have a teacher.
-        detach: whether the teacher learns nothing from its students (the default); off, gradients flow into the
-            teacher's samples and label embeddings too.
+        temperature: Temperature tau > 0.
+        teacher: Assignment of teachers to exits. Default: `LastExit`, the last exit is the teacher of all others.
+        students: Numbers of the student exits, counted from 1, the shallowest. Default (None): all with a teacher.
+        detach: Whether the teacher gets no gradient from its students. If false, gradients also reach the
+            representations and label embeddings of the teacher.
 
     Raises:
-        UserError: the temperature is not positive, or no student is listed. In `check_exits`: one exit alone, a teacher
-            or a student that does not exist, or a student without a teacher above it.
+        UserError: The temperature is not positive, or `students` is an empty list. In `check_exits`: a single exit, a
+            teacher or a student that does not exist, or a student without a deeper teacher.
     """
 
     name = "acl_cl"
@@ -67,41 +65,47 @@ class ACLCrossLayer(Term):
     ) -> None:
         super().__init__()
         if students is not None and not students:
-            raise UserError("at least one student exit", "an empty list", "Give null for all exits below the teacher.")
+            raise UserError(
+                "at least one student exit", "an empty list", "Set students to null for all exits below the teacher."
+            )
         self.temperature = check_temperature(temperature)
         self.teacher = teacher or LastExit()
         self.students = students
         self.detach = detach
 
     def check_exits(self, num_exits: int) -> None:
-        """See the class. `BestExit` is checked as before its first validation, with the last exit as the teacher."""
+        """Check teacher and students; the teacher of `BestExit` is the last exit, as before the first validation."""
         super().check_exits(num_exits)
         self.teacher.check_exits(num_exits)
         teachers = self.teacher(torch.arange(num_exits)).tolist()
         for student in self.students or []:
             if not 1 <= student <= num_exits:
-                raise UserError(f"student exits from 1 to {num_exits}", f"{student}", "Exits are counted from 1.")
+                raise UserError(
+                    f"student exits from 1 to {num_exits}",
+                    f"{student}",
+                    "Remove it from students, or set students to null.",
+                )
             if teachers[student - 1] < student:
                 raise UserError(
                     f"a teacher above the student exit {student}",
                     f"exit {teachers[student - 1] + 1} as its teacher",
-                    "Change the term's teacher or students.",
+                    "Remove it from students, or set teacher to LastExit.",
                 )
 
     def after_validation(self, quality_E: Tensor) -> None:
-        """Let the teacher know."""
+        """Pass the quality of every exit to the teacher."""
         self.teacher.after_validation(quality_E)
 
     def per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> Tensor:
-        """(E,) in nats."""
+        """Return the loss of every exit, (E,), in nats."""
         exits_E = torch.arange(outputs.num_exits, device=outputs.embeddings_EBD.device)
         teachers_E = self.teacher(exits_E)
-        taught = outputs.detached() if self.detach else outputs
+        sources = outputs.detached() if self.detach else outputs
         loss_E = acl_cross_layer(
             outputs.embeddings_EBD,
             labels_B,
-            taught.embeddings_EBD[teachers_E],
-            taught.label_embeddings_ECD[teachers_E],
+            sources.embeddings_EBD[teachers_E],
+            sources.label_embeddings_ECD[teachers_E],
             self.temperature,
         )
         learns_E = teachers_E > exits_E

@@ -1,4 +1,4 @@
-"""Teaching the learnt gate to know when an exit is right."""
+"""Loss of the learnt gate, which predicts whether an exit is right (BERxiT, Xin et al., EACL 2021)."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from acl_lightning.outputs import ExitOutputs
 
 
 class GateCorrectness(Term):
-    """Mean over the batch of the binary cross-entropy of the gate with "this exit's answer is right", at every exit.
+    """Binary cross-entropy between the gate and "the prediction of this exit is right", averaged over the batch.
 
-    `-r ln s - (1 - r) ln(1 - s)`, with s = sigmoid(gate logit) and r = 1 where the argmax of the exit's logits is the
-    label, else 0. BERxiT (Xin et al., EACL 2021) takes `(s - r)^2` for the same target; the cross-entropy is our
-    choice: its minimum is the same probability, and its gradient does not vanish where the gate is surely wrong.
+    `-r ln s - (1 - r) ln(1 - s)` at every exit, with s = sigmoid(gate logit), and r = 1 if the argmax of the exit's
+    logits is the label, else 0. BERxiT uses `(s - r)^2` for the same target. The cross-entropy is our choice: its
+    minimum is the same probability, and its gradient does not vanish where a confident gate is wrong.
 
-    The gate reads detached vectors and r has no gradient, so that this term reaches the gate's own parameters alone: it
-    shares none with any other term, its inner product with the protected gradient is zero, and no rule discards it.
+    The inputs of the gate are detached and r has no gradient, so this term reaches only the parameters of the gate. It
+    shares none with other terms: its inner product with the protected gradient is zero, and no rule discards it.
     """
 
     name = "gate_correctness"
     trains_gate = True
 
     def per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> Tensor:
-        """(E,) in nats.
+        """Return the loss of every exit, (E,), in nats.
 
         Raises:
-            UserError: the model has no gate.
+            UserError: The model has no gate.
         """
         if outputs.gates_EB is None:
             raise UserError(
-                f"a model with a learnt gate for {self.name}", "one without", "Set model.encoder.learnt_gate to true."
+                f"a model with a learnt gate for {self.name}",
+                "a model without",
+                "Set model.encoder.learnt_gate to true.",
             )
         right_EB = (outputs.logits_EBC.argmax(dim=-1) == labels_B).to(outputs.gates_EB)
         return F.binary_cross_entropy_with_logits(outputs.gates_EB, right_EB, reduction="none").mean(dim=1)

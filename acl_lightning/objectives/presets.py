@@ -53,7 +53,7 @@ class RegressionObjective(WeightedObjective):
 class SCLObjective(WeightedObjective):
     """`(1 - lambda) CE + lambda SCL` (Gunel et al., arXiv 2011.01403), at every exit.
 
-    The defaults are the paper's widely used setting. Several exits are our extension: the paper has a single classifier.
+    The defaults are the paper's usual setting. Several exits are our extension: the paper has a single classifier.
 
     Args:
         temperature: Temperature of the contrastive loss.

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from acl_lightning.studies.run_record import Run, UnfinishedRun
 
-FILE_NAME = "gradient_watch.csv"
+FILE_NAME = "gradient_probe.csv"
+
+#: Name of the file in runs of earlier versions.
+EARLIER_NAME = "gradient_watch.csv"
 
 #: The scope that the others are held against.
 WHOLE = "AllParameters"
@@ -22,7 +25,7 @@ PER_LAYER = "PerLayer"
 
 @dataclass(frozen=True)
 class Comparison:
-    """A line of `gradient_watch.csv`.
+    """A line of `gradient_probe.csv`.
 
     Attributes:
         step: training batches before this one.
@@ -60,8 +63,11 @@ class Watch:
 def read_watch(directory: Path, run: Run) -> Watch | UnfinishedRun:
     """Read what was watched in a finished run, or say why there is nothing to read."""
     found: defaultdict[str, defaultdict[str, list[Comparison]]] = defaultdict(lambda: defaultdict(list))
+    path = directory / FILE_NAME
+    if not path.exists() and (directory / EARLIER_NAME).exists():
+        path = directory / EARLIER_NAME
     try:
-        with (directory / FILE_NAME).open(encoding="utf-8", newline="") as lines:
+        with path.open(encoding="utf-8", newline="") as lines:
             for row in csv.DictReader(lines):
                 cosine, angle = (float(row[name] or math.nan) for name in ("cosine", "angle"))
                 found[row["term"]][row["scope"]].append(Comparison(int(row["step"]), row["group"], cosine, angle))

@@ -117,7 +117,7 @@ def test_bad_weights_are_refused(arguments, message):
 
 
 def test_a_repeated_term_is_refused():
-    with pytest.raises(UserError, match="each auxiliary term once"):
+    with pytest.raises(UserError, match="each term once"):
         WeightedObjective([ACLEmbed(), ACLEmbed()])
 
 

@@ -302,6 +302,7 @@ def test_the_best_exit_hears_of_every_validation_of_a_training_and_of_no_other(b
 
 TWO_STAGES = ["--model.first_stage_epochs=1"]
 BEST_TEACHER = [
+    "--model.objective=WeightedObjective",
     "--model.objective.init_args.auxiliary=ACLCrossLayer",
     "--model.objective.init_args.auxiliary.init_args.teacher=BestExit",
 ]
