@@ -127,7 +127,7 @@ class TopLayers(Proxy):
 
 
 class Representation(Proxy):
-    """Inputs of the classifiers: no backward pass through the encoder for the decision, but a weak proxy of all parameters.
+    """Inputs of the classifiers: a decision without a backward pass through the encoder, but a weak proxy.
 
     The inner products are those of the gradients with respect to `embeddings_EBD`, over all exits and samples.
     """
