@@ -44,10 +44,10 @@ class GradientProbe(Callback):
     forward pass, no random number drawn, no `.grad` written. A run with the callback therefore ends with the same bits
     as a run without, and training on cross-entropy alone can be compared with the terms of SCL and ACL.
 
-    For every recorded batch and term it keeps the cosine and the norms (see `GradientComparison`) over all parameters that
-    both terms reach (`AllParameters`) and over each group of the other scopes, so that the decisions of cheaper scopes
-    can be compared with those over all parameters. The protected gradient is that of the objective's first term, with
-    its weights; a probed term has the objective's exit weights for auxiliary terms and weight 1. With several
+    For every recorded batch and term it keeps the cosine and the norms (see `GradientComparison`) over all parameters
+    that both terms reach (`AllParameters`) and over each group of the other scopes, so that the decisions of cheaper
+    scopes can be compared with those over all parameters. The protected gradient is that of the objective's first term,
+    with its weights; a probed term has the objective's exit weights for auxiliary terms and weight 1. With several
     processes the gradients are averaged first, as in training; with a loss scaler the norms are unscaled. With
     accumulation every micro-batch has its own records, whereas training decides once per optimiser step. Frozen
     parameters are left out, and with training in stages so are the exits that a stage does not train.
