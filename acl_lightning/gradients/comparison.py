@@ -174,7 +174,7 @@ class GradientComparer:
         row: Row = list(torch.autograd.grad(loss, sources, retain_graph=True, allow_unused=True))
         if self._world_size == 1:
             return row
-        # Each process has the gradient of its own loss at its own samples: its share in the mean over the processes.
+        # The samples of a process get their gradient from the loss of that process, whose share in the mean is this.
         shares = [gradient if gradient is None else gradient / self._world_size for gradient in row[len(self._names) :]]
         return [*mean_over_ranks(row[: len(self._names)]), *shares]
 

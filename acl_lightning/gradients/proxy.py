@@ -49,7 +49,7 @@ def proxy_rows(
     if average_ranks and sums_over_ranks:
         on_device = products_K.to(tensors[0].device)
         distributed.all_reduce(on_device)
-        # Each process has the gradients of its own losses; the products are those of the mean of the losses.
+        # Gradients are those of the losses of this process; the products are those of the mean over processes.
         products_K = on_device.cpu() / distributed.get_world_size() ** 2
     return rows, products_K
 
