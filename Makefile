@@ -101,7 +101,7 @@ first-light: $(RUNS) ## CE against ACL and the exit rows on real GLUE: make firs
 # --- the study behind experiments/conflict_pilot ----------------------------------------------------------------------
 
 PILOT := runs/conflict_pilot
-WATCHED := --config=conf/objective/ce.yaml --config=conf/callbacks/gradient_watch.yaml
+WATCHED := --config=conf/objective/ce.yaml --config=conf/callbacks/gradient_probe.yaml
 PILOT_RUNS := $(foreach task,rte sst2,$(foreach row,cls mean_row,$(foreach seed,0 1,$(PILOT)/$(task)-$(row)-seed$(seed)/done)))
 
 $(PILOT)/rte-%/done: ARGS = --data.task=rte

@@ -1,7 +1,8 @@
-"""Gathering of tensors over processes with gradients to all of them."""
+"""Communication between processes: gathering with gradients to all of them, and averages of gradients."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -51,3 +52,19 @@ def gather_outputs(outputs: ExitOutputs) -> ExitOutputs:
     return ExitOutputs(
         gather_samples(outputs.embeddings_EBD), gather_samples(outputs.logits_EBC), outputs.label_embeddings_ECD, gates
     )
+
+
+def mean_over_ranks(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Average a list of gradients over all processes, in a single collective. `None` stays `None`.
+
+    The same entries must be `None` in every process, which holds because all of them run the same graph. Every process
+    has the same weight, because `ShardedBatchSampler` gives all of them batches of equal size.
+    """
+    present = [gradient for gradient in gradients if gradient is not None]
+    if not present:
+        return list(gradients)
+    flat = torch.cat([gradient.reshape(-1) for gradient in present])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    pieces = iter(torch.split(flat, [gradient.numel() for gradient in present]))
+    return [None if gradient is None else next(pieces).view_as(gradient) for gradient in gradients]

@@ -11,6 +11,8 @@ CLASSES = {
     "acl_lightning.gradients.Discard": "acl_lightning.gradients.ACLGrad",
     "acl_lightning.gradients.Project": "acl_lightning.gradients.ProtectedPCGrad",
     "acl_lightning.objectives.Combined": "acl_lightning.objectives.WeightedObjective",
+    "acl_lightning.objectives.Given": "acl_lightning.objectives.Listed",
+    "acl_lightning.objectives.GivenExit": "acl_lightning.objectives.FixedExit",
     "acl_lightning.exits.MaxLoss": "acl_lightning.exits.MaxDrop",
     "acl_lightning.callbacks.GradientWatch": "acl_lightning.callbacks.GradientProbe",
     "acl_lightning.callbacks.GradientConflict": "acl_lightning.callbacks.GradientMonitor",
@@ -20,6 +22,12 @@ CLASSES = {
 SETTINGS = {
     "gradient_conflict": "gradient_monitor",
     "exit_sweep.max_losses": "exit_sweep.max_drops",
+}
+
+#: Shipped configuration file of an earlier version -> present file, both below `conf/`.
+FILES = {
+    "callbacks/gradient_watch.yaml": "callbacks/gradient_probe.yaml",
+    "gradient/project.yaml": "gradient/protected_pcgrad.yaml",
 }
 
 _POINT = re.compile(r"loss(?=\d)")

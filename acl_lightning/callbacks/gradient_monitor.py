@@ -1,4 +1,4 @@
-"""Telemetry of the gradients: angles, conflict rate, discarded steps, losses per exit."""
+"""Telemetry of the gradient step in training: angles, conflict rates, discarded steps, losses per exit."""
 
 from __future__ import annotations
 
@@ -7,55 +7,54 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
 
-from acl_lightning.callbacks.angles import cosines, degrees, pair_products
 from acl_lightning.errors import UserError
-from acl_lightning.gradients import products_with_protected
-from acl_lightning.gradients.collect import Row
+from acl_lightning.gradients import Row, RowComparison, compare_rows, degrees
+from acl_lightning.training.module import ACLModule
 
 
 class GradientMonitor(Callback):
-    """Records what the gradient step saw, without changing it.
+    """Logs the gradients that the gradient step compares, and does not change them.
 
     Logged, with k the name of an auxiliary term:
-        - `gradient/cosine/k`, `gradient/angle/k` (degrees) against the protected term, over the parameters that both
-          reach, before clipping, every `every_n_steps`;
-        - `gradient/norm/<term>`: Euclidean norms over the same parameters (of the protected term: those that it shares
-          with any other);
-        - `gradient/conflict_rate/k`: share of all optimiser steps so far with an angle beyond 90 degrees;
+        - `gradient/cosine/k`, `gradient/angle/k` (degrees): angle to the gradient of the protected term over the
+          parameters that both terms reach, before clipping, every `every_n_steps`;
+        - `gradient/norm/<term>`: Euclidean norm over the same parameters; for the protected term over the parameters
+          that it shares with any other term;
+        - `gradient/conflict_rate/k`: share of all optimiser steps so far with an angle above 90 degrees;
         - `gradient/discarded_steps`, `gradient/skipped_steps`: counts so far;
         - `train/exit_<layer>/<term>`: unweighted losses.
 
-    Nothing but its loss is logged of a term that reaches no parameter which the protected term reaches too, such as
-    that of the learnt gate: there is no angle. Nor is there one at a step at which a gradient is zero.
+    A term that shares no parameter with the protected term, such as that of the learnt gate, has no angle: only its
+    losses are logged. A step at which a gradient is zero has no angle either.
 
-    A rule that needs one backward pass (`Sum`) has no separate gradients: only losses and skipped steps are logged.
-    With `check_every_n_steps` cosines and norms are taken where a record falls on a check, and repeated until the next;
-    a rate counts a decision as often as it holds.
+    A rule that needs a single backward pass (`Sum`) has no separate gradients: only losses and skipped steps are
+    logged. With `check_every_n_steps`, cosines and norms are updated at steps that are both logged and checked. A
+    decision counts in the conflict rate at every step at which it holds.
 
     Args:
-        every_n_steps: interval of all but the counts, in optimiser steps. One record costs two passes over the
-            gradients and no backward pass.
+        every_n_steps: Interval of everything but the counts, in optimiser steps. A logged step costs two passes over
+            the gradients and no backward pass.
 
     Raises:
-        UserError: the interval is not positive.
+        UserError: The interval is not positive.
     """
 
     def __init__(self, every_n_steps: int = 10) -> None:
         if every_n_steps < 1:
-            raise UserError("an interval >= 1", f"{every_n_steps}", "Set gradient_monitor.every_n_steps.")
+            raise UserError(
+                "an interval >= 1", f"{every_n_steps}", "Set gradient_monitor.every_n_steps to 10 (the default)."
+            )
         self.every_n_steps = every_n_steps
         self.steps = 0
         self.conflicts: list[int] = []
         self.discarded = 0
         self.skipped = 0
         self._shared_K: list[bool] | None = None
-        self._cosines_K: Tensor | None = None
-        self._norms_K: Tensor | None = None
+        self._comparison: RowComparison | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Counts so far, so that a resumed run goes on counting."""
+        """Return the counts, so that a resumed run continues to count."""
         return {
             "steps": self.steps,
             "conflicts": list(self.conflicts),
@@ -71,27 +70,20 @@ class GradientMonitor(Callback):
         self._shared_K = state_dict.get("shared")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Watch the gradient step."""
-        pl_module.step.observers.append(self._observe)  # type: ignore[union-attr, operator]
+        """Observe the gradient step."""
+        assert isinstance(pl_module, ACLModule)
+        assert pl_module.step is not None
+        pl_module.step.observers.append(self._observe)
 
     def _observe(self, rows: Sequence[Row]) -> None:
-        if self.steps % self.every_n_steps or len(rows) < 2:
-            return
-        others = [any(p is not None and t is not None for p, t in zip(rows[0], row, strict=True)) for row in rows[1:]]
-        self._shared_K = [any(others), *others]
-        protected = products_with_protected(rows)[0]
-        firsts, products, squares = zip(*(pair_products(rows[0], row).sum(dim=1) for row in rows[1:]), strict=True)
-        self._norms_K = torch.stack([protected, *squares]).sqrt()
-        self._cosines_K = cosines(
-            torch.stack([protected, *products]),
-            torch.stack([protected, *firsts]),
-            torch.stack([protected, *squares]),
-        )
+        if self.steps % self.every_n_steps == 0 and len(rows) > 1:
+            self._comparison = compare_rows(rows)
+            self._shared_K = self._comparison.shared_K
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Log what the finished step reported."""
+        """Count the decisions of a finished step, and log."""
         report = outputs["report"]
         if report is None:
             return
@@ -105,29 +97,38 @@ class GradientMonitor(Callback):
         due = self.steps % self.every_n_steps == 0
         self.steps += 1
         if due:
+            assert isinstance(pl_module, ACLModule)
             self._log(pl_module, outputs)
 
-    def _log(self, pl_module: LightningModule, outputs: dict[str, Any]) -> None:
-        objective: Any = pl_module.objective
+    def _log(self, module: ACLModule, outputs: dict[str, Any]) -> None:
         with torch.no_grad():
-            losses = objective.losses_per_exit(outputs["outputs"].at_least_float32(), outputs["labels"])
+            losses = module.objective.losses_per_exit(outputs["outputs"].at_least_float32(), outputs["labels"])
         values: dict[str, Any] = {
             f"train/exit_{layer}/{name}": loss
             for name, loss_E in losses.items()
-            for layer, loss in zip(pl_module.exit_layers, loss_E, strict=True)  # type: ignore[arg-type]
+            for layer, loss in zip(module.exit_layers, loss_E, strict=True)
         }
         values["gradient/skipped_steps"] = float(self.skipped)
         if self.conflicts:
             values["gradient/discarded_steps"] = float(self.discarded)
-        shared_K = self._shared_K or [True] * len(losses)
-        for name, shared, count in zip(list(losses)[1:], shared_K[1:], self.conflicts, strict=False):
+        names = list(losses)
+        shared_K = self._shared_K or [True] * len(names)
+        for name, shared, count in zip(names[1:], shared_K[1:], self.conflicts, strict=False):
             if shared:
                 values[f"gradient/conflict_rate/{name}"] = count / self.steps
-        if self._cosines_K is not None and self._norms_K is not None:
-            for name, shared, cosine, norm in zip(losses, shared_K, self._cosines_K, self._norms_K, strict=True):
-                if shared:
-                    values[f"gradient/norm/{name}"] = norm.float()
-                if shared and name != next(iter(losses)) and norm != 0 and self._norms_K[0] != 0:
-                    values[f"gradient/cosine/{name}"] = cosine.float()
-                    values[f"gradient/angle/{name}"] = degrees(cosine).float()
-        pl_module.log_dict(values)
+        if self._comparison is not None:
+            values |= _angles(names, self._comparison)
+        module.log_dict(values)
+
+
+def _angles(names: Sequence[str], comparison: RowComparison) -> dict[str, Any]:
+    """Return norms, and cosines and angles to the first term where both gradients are not zero."""
+    values: dict[str, Any] = {}
+    columns = zip(names, comparison.shared_K, comparison.cosines_K, comparison.norms_K, strict=True)
+    for name, shared, cosine, norm in columns:
+        if shared:
+            values[f"gradient/norm/{name}"] = norm.float()
+        if shared and name != names[0] and norm != 0 and comparison.norms_K[0] != 0:
+            values[f"gradient/cosine/{name}"] = cosine.float()
+            values[f"gradient/angle/{name}"] = degrees(cosine).float()
+    return values

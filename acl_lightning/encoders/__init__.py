@@ -1,8 +1,8 @@
 """Pretrained encoders with exits.
 
-`EncoderConfig(...).build(num_labels)` loads a backbone and adds an exit row and a head at each chosen layer. The
-`MultiExitEncoder` it returns is stepped layer by layer, in training and in inference alike; `exit_flops` counts what
-leaving at each exit costs.
+`EncoderConfig(...).build(num_labels)` loads a backbone and adds an exit row and a head at each selected layer. It
+returns a `MultiExitEncoder`, which is stepped layer by layer in training and inference. `exit_flops` counts the
+floating-point operations up to each exit.
 """
 
 from acl_lightning.encoders.backbone import Backbone, KeysValues, TokenState

@@ -1,4 +1,4 @@
-"""The stepping contract every pretrained encoder is driven through, in training and in inference alike."""
+"""Base class of pretrained encoders that are stepped layer by layer, in training and inference."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from acl_lightning.errors import UserError
 
 @dataclass(frozen=True)
 class TokenState:
-    """What travels from layer to layer.
+    """State of a batch between two layers.
 
     Attributes:
-        hidden_BSD: the tokens' vectors.
-        mask_BS: bool, True for tokens that may be read, False for padding; None where nothing is padded.
+        hidden_BSD: Hidden states of the tokens.
+        mask_BS: Mask, bool: True for tokens, False for padding; None without padding.
     """
 
     hidden_BSD: Tensor
     mask_BS: Tensor | None
 
     def select(self, rows: Tensor, length: int) -> TokenState:
-        """Keep the samples `rows` (indices or bools over the batch) and their first `length` tokens."""
+        """Keep the samples `rows` (indices or a mask over the batch) and their first `length` tokens."""
         mask = None if self.mask_BS is None else self.mask_BS[rows, :length]
         return TokenState(self.hidden_BSD[rows, :length], mask)
 
     def mean_BD(self) -> Tensor:
-        """Mean of the tokens that are not padding; zero for a sample that has none."""
+        """Return the mean of the tokens that are not padding; zero for a sample without tokens."""
         if self.mask_BS is None:
             return self.hidden_BSD.mean(dim=1)
         weight_BS = self.mask_BS.to(self.hidden_BSD.dtype)
@@ -40,33 +40,34 @@ class TokenState:
 
 @dataclass(frozen=True)
 class KeysValues:
-    """Keys and values of all tokens at one layer (B, heads, S, width / heads): the reusable part of that layer."""
+    """Keys and values of all tokens at a layer, (B, heads, S, width / heads): the reusable part of the layer."""
 
     keys_BHSd: Tensor
     values_BHSd: Tensor
 
     def select(self, rows: Tensor, length: int) -> KeysValues:
-        """Keep the samples `rows` and their first `length` tokens, as `TokenState.select` does."""
+        """Keep the samples `rows` and their first `length` tokens, see `TokenState.select`."""
         return KeysValues(self.keys_BHSd[rows, :, :length], self.values_BHSd[rows, :, :length])
 
 
 class Backbone(nn.Module, ABC):
-    """A pretrained encoder as two primitives a layer: the keys and values of all tokens, and rows that read them.
+    """Pretrained encoder with two operations per layer: keys and values of all tokens, and rows that attend to them.
 
-    A whole layer is `rows` applied to all tokens. An exit row is `rows` applied to one vector per sample, which reads
-    all tokens and which no token reads back. So an exit can be evaluated before the rest of its layer, and the keys and
-    values are reused for the samples that stay.
+    A layer is `rows` applied to all tokens. An exit row is `rows` applied to a single vector per sample, which attends
+    to all tokens and to which no token attends. An exit can therefore be evaluated before the rest of its layer, and
+    the keys and values are reused for the samples that continue.
 
-    Decisive test for every family: stepping reproduces the Hugging Face model's hidden states to 1e-5, and dropping
-    samples between layers does not change the others.
+    Every family needs a test that stepping reproduces the hidden states of the Hugging Face model to 1e-5, and that
+    dropping samples between layers does not change the others.
 
     Attributes:
-        width: D, width of the tokens' vectors.
-        depth: L, number of layers that the pretrained model has; `cut` does not change it.
-        max_tokens: longest sequence that has position embeddings.
-        gradient_checkpointing: in training, keep only each layer's input and compute the rest again for the gradient.
-        compile_layers: run a layer through `torch.compile`; `keys_values` and `rows`, which the row-first path calls
-            one by one, stay as they are.
+        width: Width D of the hidden states.
+        depth: Number of layers L of the pretrained model; `cut` does not change it.
+        max_tokens: Largest number of tokens with position embeddings.
+        gradient_checkpointing: Whether training keeps only the input of each layer and recomputes the rest in the
+            backward pass.
+        compile_layers: Whether layers are run through `torch.compile`. `keys_values` and `rows`, which are called
+            separately for exits before the rest of their layer, are not compiled.
     """
 
     width: int
@@ -77,7 +78,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> TokenState:
-        """Embed token ids (B, S) into the state that enters layer 0."""
+        """Embed token ids (B, S) into the input of layer 0."""
 
     @abstractmethod
     def keys_values(self, layer: int, state: TokenState) -> KeysValues:
@@ -89,17 +90,17 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def pooler(self) -> nn.Linear | None:
-        """The pretrained tanh pooler's linear map, where the checkpoint has one; no parameter of this module."""
+        """Return the linear map of the pretrained tanh pooler, if there is one; it is no parameter of this module."""
 
     @abstractmethod
     def cut(self, num_layers: int) -> None:
-        """Remove the layers above the first `num_layers`, so that layers no exit reads hold no parameters."""
+        """Remove the layers above the first `num_layers`, which no exit needs."""
 
     def read(self, layer: int, query_BRD: Tensor, state: TokenState) -> Tensor:
-        """Pass R rows per sample through layer `layer`, reading the tokens of `state`. -> (B, R, D)."""
+        """Pass R rows per sample, which attend to the tokens of `state`, through layer `layer`: (B, R, D)."""
         if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
-            again: Tensor = checkpoint(self._read, layer, query_BRD, state, use_reentrant=False)
-            return again
+            rows_BRD: Tensor = checkpoint(self._read, layer, query_BRD, state, use_reentrant=False)
+            return rows_BRD
         return self._read(layer, query_BRD, state)
 
     def _read(self, layer: int, query_BRD: Tensor, state: TokenState) -> Tensor:
@@ -110,8 +111,10 @@ class Backbone(nn.Module, ABC):
         return TokenState(self.read(layer, state.hidden_BSD, state), state.mask_BS)
 
     def check_length(self, num_tokens: int) -> None:
-        """Raise `UserError` when there are no position embeddings for `num_tokens` tokens."""
+        """Raise `UserError` if there are no position embeddings for `num_tokens` tokens."""
         if num_tokens > self.max_tokens:
             raise UserError(
-                f"at most {self.max_tokens} tokens per sample", f"{num_tokens}", "Lower the DataModule's max_length."
+                f"at most {self.max_tokens} tokens per sample",
+                f"{num_tokens}",
+                f"Set data.max_length to {self.max_tokens} or less.",
             )

@@ -1,4 +1,4 @@
-"""BERT, RoBERTa and ELECTRA: one layer, three names for it."""
+"""Backbones of the BERT family: BERT, RoBERTa and ELECTRA."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from acl_lightning.encoders.compilation import compiled
 
 
 class BertFamily(Backbone):
-    """Drives the layers of a Hugging Face BERT, RoBERTa or ELECTRA model through their own submodules.
+    """Hugging Face BERT, RoBERTa or ELECTRA model, stepped through the submodules of its layers.
 
-    The three share one post-norm layer and one attribute layout; they differ in the embeddings (ELECTRA projects
-    narrow embeddings to the width, RoBERTa counts positions from the first token that is not padding) and in whether
-    there is a pooler. Attention is torch's fused kernel; the Hugging Face model's own attention setting is not used.
+    The three have the same post-norm layer and the same attribute names. They differ in the embeddings (ELECTRA
+    projects narrow embeddings to the width, RoBERTa counts positions from the first token that is not padding), and
+    ELECTRA has no pooler. Attention uses torch's fused kernel, whatever the attention setting of the model.
 
-    The model's pooler is taken out: it starts the exits' poolers, and would be dead weight here.
+    The pooler of the model is removed: it only initialises the poolers of the exits.
 
     Args:
         model: `BertModel`, `RobertaModel` or `ElectraModel`; it becomes the submodule `model` and is changed in place.
-        pooler_is_pretrained: whether the model's pooler came from the checkpoint and is worth starting from.
-        gradient_checkpointing: see `Backbone`.
-        compile_layers: see `Backbone`.
+        pooler_is_pretrained: Whether the pooler of the model has pretrained weights.
+        gradient_checkpointing: See `Backbone`.
+        compile_layers: See `Backbone`.
     """
 
-    #: Position embeddings that are never used, by `model_type`: RoBERTa's tables start at `pad_token_id + 1`.
+    #: Number of unused position embeddings after `pad_token_id`, by `model_type`: RoBERTa starts at `pad_token_id + 1`.
     _position_offset: ClassVar[dict[str, int]] = {"roberta": 1}
 
     def __init__(
@@ -43,7 +43,7 @@ class BertFamily(Backbone):
         pooler: Any = getattr(model, "pooler", None)
         if pooler is not None:
             model.register_module("pooler", None)
-        # In a tuple it is no submodule: not in parameters(), not in checkpoints.
+        # In a tuple it is no submodule: neither in parameters() nor in checkpoints.
         self._pretrained_pooler = (pooler.dense,) if pooler is not None and pooler_is_pretrained else ()
         self.model: Any = model
         self.width = config.hidden_size
@@ -56,11 +56,11 @@ class BertFamily(Backbone):
     def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> TokenState:
         """Embed token ids (B, S).
 
-        On the CPU a batch without padding gets no mask, which is faster; on an accelerator the mask stays, since
-        looking at it would make the host wait for the device.
+        On the CPU a batch without padding gets no mask, which is faster. On an accelerator the mask is always kept,
+        since inspecting it would make the host wait for the device.
 
         Raises:
-            UserError: more tokens than position embeddings.
+            UserError: There are more tokens than position embeddings.
         """
         self.check_length(input_ids.shape[1])
         hidden_BSD = self.model.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
@@ -84,7 +84,7 @@ class BertFamily(Backbone):
         return whole(block, query_BRD, state.hidden_BSD, state.mask_BS)
 
     def pooler(self) -> nn.Linear | None:
-        """The pretrained pooler's linear map; None for ELECTRA and for checkpoints that lack it."""
+        """Return the linear map of the pretrained pooler; None for ELECTRA and for checkpoints without pooler."""
         return self._pretrained_pooler[0] if self._pretrained_pooler else None
 
     def cut(self, num_layers: int) -> None:
@@ -93,7 +93,7 @@ class BertFamily(Backbone):
 
 
 def _layer(block: Any, query_BRD: Tensor, hidden_BSD: Tensor, mask_BS: Tensor | None) -> Tensor:
-    """Rows that read the tokens of a layer: what is compiled, with the layer as an argument."""
+    """Pass rows through a layer, which is an argument so that all layers share the compiled graphs."""
     return _rows(block, query_BRD, _keys_values(block, hidden_BSD), mask_BS)
 
 
@@ -118,6 +118,6 @@ def _rows(block: Any, query_BRD: Tensor, keys_values: KeysValues, mask_BS: Tenso
 
 
 def _split(projected_BRD: Tensor, attention: Any) -> Tensor:
-    """(B, R, D) -> (B, heads, R, D / heads)."""
+    """Split the width into heads: (B, R, D) -> (B, heads, R, D / heads)."""
     heads = (attention.num_attention_heads, attention.attention_head_size)
     return projected_BRD.view(*projected_BRD.shape[:-1], *heads).transpose(1, 2)

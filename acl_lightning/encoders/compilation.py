@@ -1,4 +1,4 @@
-"""`torch.compile` for what every layer of an encoder computes."""
+"""Compilation of encoder layers with `torch.compile`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch._functorch import config as functorch_config
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
-#: What torch.compile hands the graphs to.
+#: Backend of torch.compile.
 BACKEND = "inductor"
 
-#: Graphs of one function: tokens or a single row, masked or not, with and without gradients, under autocast or not, a
-#: batch of one; times a few. All layers of an encoder share them, and so do all lengths.
+#: Largest number of graphs per function. Separate graphs are needed for all tokens or a single row, with or without
+#: mask, gradients and autocast, and for a batch with a single sample. All layers and lengths share them.
 MOST_GRAPHS = 32
 
 
@@ -23,12 +23,12 @@ MOST_GRAPHS = 32
 def compiled(function: Function) -> Function:
     """Compile a function for inputs of any length and batch size.
 
-    A module is an argument of it, not its owner: so all layers share the graphs, and the names in a state dict stay.
+    Modules are arguments of the function: all layers share the graphs, and names in a state dict do not change.
 
-    Compiled backward passes usually reuse the memory of the activations for their results ("donated buffers"), which
-    a second backward pass over the same graph would then miss; this is switched off, for the whole process.
+    Compiled backward passes usually reuse the memory of the activations for their results ("donated buffers"), which a
+    second backward pass over the same graph still needs. This is switched off for the whole process.
     """
     functorch_config.donated_buffer = False
-    compile_: Any = torch.compile  # its declared types lack the limit
-    made: Function = compile_(function, dynamic=True, backend=BACKEND, recompile_limit=MOST_GRAPHS)
-    return made
+    compile_: Any = torch.compile  # the declared types do not include the limit
+    result: Function = compile_(function, dynamic=True, backend=BACKEND, recompile_limit=MOST_GRAPHS)
+    return result

@@ -1,4 +1,4 @@
-"""The settings of a multi-exit encoder."""
+"""Settings of a multi-exit encoder."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from acl_lightning.errors import UserError
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """A pretrained backbone and the exits it gets.
+    """Settings of a pretrained backbone and its exits.
 
     Args:
-        backbone: `package:MODULE/SUBDIR` (weights in an installed package), a directory, or a hub id. Types: bert,
-            roberta, electra.
-        exits: layers that get an exit, counted from 1, ascending; null: every layer. Layers above the deepest exit are
-            left out of the model. `[6]` on a model of six layers is ordinary fine-tuning.
-        exit_row: what the head of an exit sees. `cls`: the [CLS] row, as every peer does it. `mean_row`: the mean of
-            the layer's input tokens, passed through the layer. `probe`: a learnt vector per exit, passed through the
-            layer. `mean_pool`: the mean of the layer's output tokens.
-        pooler: whether each head has a tanh pooler of its own, started from the pretrained one where there is one.
-        dropout: of what the classifiers see, in [0, 1). The backbone keeps its own.
-        label_embeddings: `tied`: the classifiers' weight rows; `separate`: a table of their own, for contrastive terms
-            only.
-        gradient_checkpointing: keep only the layers' inputs for the backward pass and compute the rest again: about a
-            third more time for much less memory.
-        learnt_gate: whether there is a gate, shared by the exits, that learns from the term `GateCorrectness` when an
-            exit is right.
-        compile_layers: run the layers through `torch.compile`, in training and validation; the first steps take
+        backbone: Pretrained model: `package:MODULE/SUBDIR` (weights in an installed package), a directory, or a hub id.
+            Its type is bert, roberta, electra, or a type of `register_backbone`.
+        exits: Layers with an exit, counted from 1, in ascending order; null: every layer. Layers above the deepest exit
+            are removed. `[6]` on a model with six layers is ordinary fine-tuning.
+        exit_row: Input of the head of an exit. `cls`: the [CLS] row, as in DeeBERT and its successors. `mean_row`: the
+            mean of the input tokens of the layer, passed through the layer. `probe`: a learnt vector per exit, passed
+            through the layer. `mean_pool`: the mean of the output tokens of the layer.
+        pooler: Whether each head has a tanh pooler, initialised from the pretrained pooler if there is one.
+        dropout: Dropout probability of the inputs of the classifiers, in [0, 1). That of the backbone does not change.
+        label_embeddings: Label embeddings of contrastive terms. `tied`: the weight rows of the classifiers; `separate`:
+            a table of additional parameters.
+        gradient_checkpointing: Whether only the inputs of the layers are kept for the backward pass and the rest is
+            recomputed: about a third more time for much less memory.
+        learnt_gate: Whether there is a gate, shared by all exits, that predicts whether an exit is right. It is trained
+            by the term `GateCorrectness`.
+        compile_layers: Whether layers are run through `torch.compile` in training and validation. The first steps take
             minutes. All layers and lengths share a few graphs. Adaptive prediction, whose batches shrink, is not
             compiled.
     """
@@ -48,32 +48,38 @@ class EncoderConfig:
     compile_layers: bool = False
 
     def check(self) -> None:
-        """Raise `UserError` on values outside their range, as far as that shows without the backbone."""
+        """Raise `UserError` for values out of range, as far as they can be checked without the backbone."""
         if self.exit_row not in EXIT_ROWS:
             raise UserError(
-                f"exit_row to be one of {', '.join(EXIT_ROWS)}", f"{self.exit_row!r}", "Choose one of them."
+                f"exit_row to be one of {', '.join(EXIT_ROWS)}",
+                f"{self.exit_row!r}",
+                "Set model.encoder.exit_row to mean_row (the default).",
             )
         if self.label_embeddings not in ("tied", "separate"):
             raise UserError(
-                "label_embeddings to be tied or separate", f"{self.label_embeddings!r}", "Choose one of them."
+                "label_embeddings to be tied or separate",
+                f"{self.label_embeddings!r}",
+                "Set model.encoder.label_embeddings to tied (the default).",
             )
         if not 0 <= self.dropout < 1:
-            raise UserError("a dropout in [0, 1)", f"{self.dropout}", "BERT's is 0.1.")
+            raise UserError("a dropout in [0, 1)", f"{self.dropout}", "Set model.encoder.dropout to 0.1 (the default).")
         ascending = self.exits is None or (self.exits and self.exits == sorted({*self.exits}) and self.exits[0] >= 1)
         if not ascending:
             raise UserError(
-                "exits that ascend, counted from 1", f"{self.exits}", "Example: [2, 4, 6]; null means every layer."
+                "exits in ascending order, counted from 1",
+                f"{self.exits}",
+                "Set model.encoder.exits to a list such as [2, 4, 6], or to null for every layer.",
             )
 
     def build(self, num_labels: int) -> MultiExitEncoder:
         """Load the backbone and add the exits, with new parameters drawn from torch's global generator.
 
         Args:
-            num_labels: C, number of classes; 1 for regression.
+            num_labels: Number of classes C; 1 for regression.
 
         Raises:
-            UserError: a setting out of range, an exit beyond the backbone's last layer, or a backbone that cannot be
-                loaded.
+            UserError: A setting is out of range, an exit is above the last layer of the backbone, or the backbone
+                cannot be loaded.
         """
         assert num_labels >= 1
         self.check()
@@ -85,7 +91,7 @@ class EncoderConfig:
             raise UserError(
                 f"exits within the {backbone.depth} layers of {self.backbone!r}",
                 f"an exit at layer {layers[-1]}",
-                "Lower it, or set exits to null for one at every layer.",
+                f"Set model.encoder.exits to layers up to {backbone.depth}, or to null for every layer.",
             )
         pooler = backbone.pooler()
         heads = [
@@ -97,4 +103,4 @@ class EncoderConfig:
         encoder = MultiExitEncoder(
             backbone, layers, rows, heads, separate_label_embeddings=separate, learnt_gate=self.learnt_gate
         )
-        return encoder.train()  # from_pretrained hands out a model in evaluation mode, without dropout
+        return encoder.train()  # from_pretrained returns a model in evaluation mode, without dropout

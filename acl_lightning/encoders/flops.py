@@ -1,4 +1,4 @@
-"""What leaving at each exit costs in floating-point operations."""
+"""Floating-point operations (FLOPs) of a sample that leaves at each exit."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from acl_lightning.encoders.multi_exit import MultiExitEncoder
 def exit_flops(encoder: MultiExitEncoder, num_tokens: int, *, whole_layers: bool = False) -> tuple[float, ...]:
     """Return the FLOPs of one sample of `num_tokens` tokens that leaves at each exit, all exits before it evaluated.
 
-    This is what `AdaptiveRuntime` computes with a criterion: all layers before the exit's layer, all exit rows and
-    heads up to the exit, and of the exit's layer the part that its exit row needs. Matrix products alone are counted, a
-    multiplication with its addition as 2. The encoder is stepped under a counter, so nothing is estimated. See
-    `static_exit_flops` for a static exit, which evaluates no exit before its own.
+    `AdaptiveRuntime` with a criterion computes all layers before the exit's layer, all exit rows and heads up to the
+    exit, and the part of the exit's layer that its exit row needs. Only matrix products are counted, a multiplication
+    with its addition as 2. The encoder is stepped under a counter, so the count is exact. See `static_exit_flops` for a
+    static exit, which evaluates no earlier exit.
 
     Args:
         encoder: The encoder.
@@ -44,8 +44,8 @@ def exit_flops(encoder: MultiExitEncoder, num_tokens: int, *, whole_layers: bool
 def static_exit_flops(encoder: MultiExitEncoder, num_tokens: int) -> tuple[float, ...]:
     """Return the FLOPs of one sample of `num_tokens` tokens that leaves at each exit, no other exit evaluated.
 
-    This is what `AdaptiveRuntime` computes with the criterion `Static`, in every mode: all layers before the exit's
-    layer, and of that layer the part that the exit row needs. The value of an exit at the last layer of the backbone is
+    `AdaptiveRuntime` with the criterion `Static` computes, in every mode, all layers before the exit's layer, and the
+    part of that layer that the exit row needs. The value of an exit at the last layer of the backbone is
     `full_depth_flops`, so full depth as a static exit has a `flops_speedup` of 1.
     """
     flops = []
@@ -65,7 +65,7 @@ def static_exit_flops(encoder: MultiExitEncoder, num_tokens: int) -> tuple[float
 
 
 def _read_exit(encoder: MultiExitEncoder, layer: int, state: TokenState) -> None:
-    """Evaluate an exit after which no sample goes on, as the runtime does."""
+    """Evaluate an exit after which no sample continues, as the runtime does."""
     if layer + 1 < encoder.num_layers:
         encoder.exit_first(layer, state)
     else:
@@ -75,8 +75,9 @@ def _read_exit(encoder: MultiExitEncoder, layer: int, state: TokenState) -> None
 def full_depth_flops(encoder: MultiExitEncoder, num_tokens: int) -> float:
     """Return the FLOPs of one sample of `num_tokens` tokens through all L layers and one head: ordinary fine-tuning.
 
-    This is the reference of `flops_speedup`. The reference's last layer computes its exit row alone, as our last layer
-    does; a reference that computes more would make every speed-up larger. Layers above the deepest exit are included.
+    This is the reference of `flops_speedup`. Its last layer computes the exit row only, as the last layer of a
+    multi-exit encoder does; a reference that computes more would make every speed-up larger. Layers above the deepest
+    exit are included.
     """
     with flop_counter(encoder) as counter:
         state = _embedded(encoder, num_tokens)
@@ -90,11 +91,11 @@ def full_depth_flops(encoder: MultiExitEncoder, num_tokens: int) -> float:
 
 @contextmanager
 def flop_counter(encoder: MultiExitEncoder) -> Iterator[FlopCounterMode]:
-    """Count the FLOPs of everything that is computed inside, in evaluation mode and without gradients."""
+    """Count the FLOPs of all operations in the context, in evaluation mode and without gradients."""
     training = encoder.training
     encoder.eval()
     try:
-        # Of the attention kernels only the plain one is made of products that the counter sees on every device.
+        # Only the plain attention kernel consists of products that the counter registers on every device.
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             yield counter
     finally:
@@ -104,5 +105,5 @@ def flop_counter(encoder: MultiExitEncoder) -> Iterator[FlopCounterMode]:
 def _embedded(encoder: MultiExitEncoder, num_tokens: int) -> TokenState:
     device = next(encoder.parameters()).device
     ones = torch.ones(1, num_tokens, dtype=torch.long, device=device)
-    # Accelerators keep a mask where nothing is padded; without it the count is the same on every device.
+    # Accelerators keep a mask without padding; without the mask the count is the same on every device.
     return TokenState(encoder.embed(ones, ones).hidden_BSD, None)

@@ -1,11 +1,11 @@
-"""The head of an exit."""
+"""Head of an exit."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-#: Deviation of newly drawn weights, BERT's `initializer_range`.
+#: Standard deviation of new weights: BERT's `initializer_range`.
 INITIAL_STD = 0.02
 
 
@@ -15,11 +15,12 @@ class ExitHead(nn.Module):
     The order is `BertForSequenceClassification`'s. Without the pooler, `h = dropout(row)`.
 
     Args:
-        width: D of the exit row.
-        num_labels: C; 1 for regression.
-        pooler: whether there is a tanh pooler.
-        pretrained_pooler: where the pooler starts from (copied); None: drawn anew. Ignored without a pooler.
-        dropout: probability, in [0, 1).
+        width: Width D of the exit row.
+        num_labels: Number of classes C; 1 for regression.
+        pooler: Whether there is a tanh pooler.
+        pretrained_pooler: Initial weights of the pooler, which are copied; None: random weights. Ignored without a
+            pooler.
+        dropout: Dropout probability, in [0, 1).
     """
 
     def __init__(
@@ -33,17 +34,17 @@ class ExitHead(nn.Module):
         self.classifier = _linear(width, num_labels)
 
     def forward(self, row_BD: Tensor) -> tuple[Tensor, Tensor]:
-        """The vector (B, D) that the classifier sees, and the logits (B, C)."""
+        """Return the input of the classifier (B, D) and the logits (B, C)."""
         embedding_BD = self.embed(row_BD)
         return embedding_BD, self.classify(embedding_BD)
 
     def embed(self, row_BD: Tensor) -> Tensor:
-        """The vector (B, D) that the classifier sees."""
+        """Return the input of the classifier (B, D)."""
         embedding_BD: Tensor = self.dropout(row_BD if self.pooler is None else torch.tanh(self.pooler(row_BD)))
         return embedding_BD
 
     def classify(self, embedding_BD: Tensor) -> Tensor:
-        """Logits (B, C)."""
+        """Return the logits (B, C)."""
         logits_BC: Tensor = self.classifier(embedding_BD)
         return logits_BC
 

@@ -1,4 +1,4 @@
-"""A backbone with exits."""
+"""Backbone with exits."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from acl_lightning.outputs import ExitOutputs
 
 
 class ExitStep(NamedTuple):
-    """What passing through one layer yields.
+    """Result of a pass through a layer.
 
     Attributes:
-        embedding_BD: what the exit's classifier sees; None where the layer has no exit.
-        logits_BC: the exit's logits; None where the layer has no exit.
-        following: the tokens that enter the next layer; None after the deepest exit.
+        embedding_BD: Input of the classifier of the layer's exit; None without an exit.
+        logits_BC: Logits of the layer's exit; None without an exit.
+        following: Input of the next layer; None after the deepest exit.
     """
 
     embedding_BD: Tensor | None
@@ -29,7 +29,7 @@ class ExitStep(NamedTuple):
 
 
 class ExitReading(NamedTuple):
-    """What an exit says: logits (B, C), and the learnt gate's logits (B,) where the encoder has one."""
+    """Result of an exit: logits (B, C), and the logits (B,) of the learnt gate if the encoder has a gate."""
 
     logits_BC: Tensor
     gates_B: Tensor | None
@@ -37,12 +37,12 @@ class ExitReading(NamedTuple):
 
 @dataclass(frozen=True)
 class HalfLayer:
-    """A layer whose exit has been read and whose tokens have not been passed through yet.
+    """Layer whose exit has been evaluated and through which the tokens have not passed yet.
 
     Attributes:
-        layer: the layer, from 0.
-        state: the tokens that enter the layer; the tokens after it, where `keys_values` is None.
-        keys_values: what of the layer is computed already; None where the exit row needed the whole layer.
+        layer: Index of the layer, from 0.
+        state: Tokens that enter the layer; the tokens after the layer if `keys_values` is None.
+        keys_values: Keys and values of the layer; None if the exit row needed the whole layer.
     """
 
     layer: int
@@ -56,31 +56,32 @@ class HalfLayer:
 
 
 class MultiExitEncoder(nn.Module):
-    """A backbone with an exit row and a head at each of some layers.
+    """Backbone with an exit row and a head at each of several layers.
 
-    Training, validation and the adaptive runtime step through the same `embed` and `advance`; the runtime splits the
-    layers that have an exit into `exit_first` and `finish`. Layers above the deepest exit are removed, and the layer of
-    the deepest exit computes only what that exit reads. One exit at the last layer is ordinary fine-tuning.
+    Training and validation step through `embed` and `advance`; the adaptive runtime splits the layers with an exit into
+    `exit_first` and `finish`, with equal results. Layers above the deepest exit are removed, and the layer of the
+    deepest exit computes only what this exit needs. A single exit at the last layer is ordinary fine-tuning.
 
-    Names of parameters start with `backbone.`, `exit_rows.`, `heads.` or are `label_embeddings`; so an optimiser can
-    tell what was pretrained.
+    Names of parameters start with `backbone.` (pretrained), `exit_rows.`, `heads.` or `gate.`, or are
+    `label_embeddings`.
 
     Args:
-        backbone: the pretrained encoder; it is cut in place.
-        exit_layers: the layers that have an exit, counted from 1, ascending.
-        exit_rows: one per exit.
-        heads: one per exit.
-        separate_label_embeddings: whether the label embeddings are parameters of their own; else they are the weight
+        backbone: Pretrained encoder, which is cut in place.
+        exit_layers: Layers with an exit, counted from 1, in ascending order.
+        exit_rows: An exit row per exit.
+        heads: A head per exit.
+        separate_label_embeddings: Whether the label embeddings are additional parameters; otherwise they are the weight
             rows of the classifiers.
-        learnt_gate: whether there is a gate: one linear map, shared by the exits, from what a classifier sees to the
-            logit of its being right (BERxiT, Xin et al., EACL 2021). The gate reads detached vectors, so that learning
-            it changes nothing else (our reading).
+        learnt_gate: Whether there is a gate: a linear map, shared by all exits, from the input of a classifier to the
+            logit that its prediction is right (BERxiT, Xin et al., EACL 2021). The input is detached, so that training
+            the gate changes no other parameter (our reading).
 
     Attributes:
-        exit_layers: as given.
-        depth: L, layers of the pretrained model, those above the deepest exit included: the reference of speed-ups.
-        num_exits: E.
-        num_labels: C.
+        exit_layers: Layers with an exit.
+        depth: Number of layers L of the pretrained model, including those above the deepest exit: the reference of
+            speed-ups.
+        num_exits: Number of exits E.
+        num_labels: Number of classes C.
     """
 
     def __init__(
@@ -113,25 +114,25 @@ class MultiExitEncoder(nn.Module):
         self._exit_at = {layer - 1: exit_ for exit_, layer in enumerate(exit_layers)}
 
     def has_exit(self, layer: int) -> bool:
-        """Whether layer `layer` (0-based) has an exit."""
+        """Return whether layer `layer` (0-based) has an exit."""
         return layer in self._exit_at
 
     @property
     def num_layers(self) -> int:
-        """Layers that are computed: up to the deepest exit."""
+        """Number of layers that are computed, up to the deepest exit."""
         return self.exit_layers[-1]
 
     def label_embeddings_ECD(self) -> Tensor:
-        """One vector per exit and class: the classifiers' weight rows when tied, else the table of their own."""
+        """Return a vector per exit and class: the weight rows of the classifiers, or the separate table."""
         if self.label_embeddings is not None:
             return self.label_embeddings
         return torch.stack([self._head(exit_).classifier.weight for exit_ in range(self.num_exits)])
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> ExitOutputs:
-        """Outputs of every exit for a batch of token ids (B, S).
+        """Return the outputs of every exit for a batch of token ids (B, S).
 
         Raises:
-            UserError: more tokens than the backbone has positions for.
+            UserError: There are more tokens than position embeddings.
         """
         state: TokenState | None = self.embed(input_ids, attention_mask, token_type_ids)
         embeddings = []
@@ -140,34 +141,36 @@ class MultiExitEncoder(nn.Module):
             embedding_BD, state = self._advance(layer, state)
             if embedding_BD is not None:
                 embeddings.append(embedding_BD)
-        # Logits are computed from the stacked embeddings, so that a gradient with respect to what is handed out holds
-        # everything that a loss sends back into the encoder.
+        # Logits are computed from the stacked embeddings, so that the gradient with respect to the returned embeddings
+        # is the complete gradient of a loss that reaches the encoder.
         embeddings_EBD = torch.stack(embeddings)
         logits = [self._head(exit_).classify(embeddings_EBD[exit_]) for exit_ in range(self.num_exits)]
-        # Exit by exit, as the runtime does: one product over all exits would round differently.
-        gates = None if self.gate is None else torch.stack([self.gate(one_BD.detach())[:, 0] for one_BD in embeddings])
+        # Exit by exit, as the runtime does: a single product over all exits would round differently.
+        gates = (
+            None if self.gate is None else torch.stack([self.gate(input_BD.detach())[:, 0] for input_BD in embeddings])
+        )
         return ExitOutputs(embeddings_EBD, torch.stack(logits), self.label_embeddings_ECD(), gates)
 
     def gates(self, embeddings: Tensor) -> Tensor | None:
-        """Logits (...) of the learnt gate for what classifiers see (..., D); None without a gate."""
+        """Return the logits (...) of the learnt gate for inputs of classifiers (..., D); None without a gate."""
         if self.gate is None:
             return None
         gates: Tensor = self.gate(embeddings.detach()).squeeze(-1)
         return gates
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> TokenState:
-        """The state that enters layer 0."""
+        """Return the input of layer 0."""
         return self.backbone.embed(input_ids, attention_mask, token_type_ids)
 
     def advance(self, layer: int, state: TokenState) -> ExitStep:
-        """Pass through layer `layer` (0-based), reading its exit where it has one."""
+        """Pass the tokens through layer `layer` (0-based) and evaluate its exit, if it has one."""
         embedding_BD, following = self._advance(layer, state)
         if embedding_BD is None:
             return ExitStep(None, None, following)
         return ExitStep(embedding_BD, self._head(self._exit_at[layer]).classify(embedding_BD), following)
 
     def _advance(self, layer: int, state: TokenState) -> tuple[Tensor | None, TokenState | None]:
-        """What the classifier of this layer's exit sees, and the tokens that enter the next layer."""
+        """Return the input of the classifier of the layer's exit, and the input of the next layer."""
         exit_ = self._exit_at.get(layer)
         if exit_ is None:
             return None, self.backbone.layer(layer, state)
@@ -175,16 +178,19 @@ class MultiExitEncoder(nn.Module):
         return self._head(exit_).embed(row_BD), following
 
     def exit_first(self, layer: int, state: TokenState, *, whole: bool = False) -> tuple[ExitReading, HalfLayer]:
-        """Read the exit of layer `layer` (0-based) before the rest of the layer: what it says, and what remains.
+        """Evaluate the exit of layer `layer` (0-based) before the rest of the layer.
 
-        For inference: the samples that leave here never pay for the rest. `finish` computes it for the others, with the
-        same keys and values; the result is that of `advance`.
+        For inference: the rest of the layer is not computed for samples that leave. `finish` computes it for the
+        others, with the same keys and values; the result is that of `advance`.
 
         Args:
-            layer: one that has an exit and is not the deepest.
-            state: the tokens that enter it.
-            whole: pass the whole layer at once, so that nothing remains: cheaper where few tokens are left, since a
-                row by itself reads all weights of the layer. Exits that need the whole layer do so in any case.
+            layer: Layer with an exit that is not the deepest.
+            state: Tokens that enter the layer.
+            whole: Whether to compute the whole layer at once, which is cheaper for few tokens, since a row alone needs
+                all weights of the layer. Exit rows that need the whole layer compute it in any case.
+
+        Returns:
+            The result of the exit, and the layer to pass to `finish`.
         """
         exit_ = self._exit_at[layer]
         query_B1D = None if whole else self._exit_row(exit_).query(state)
@@ -200,7 +206,7 @@ class MultiExitEncoder(nn.Module):
         return ExitReading(logits_BC, self.gates(embedding_BD)), HalfLayer(layer, state, keys_values)
 
     def finish(self, half: HalfLayer) -> TokenState:
-        """Pass the tokens through the rest of a layer that `exit_first` began."""
+        """Pass the tokens through the rest of a layer after `exit_first`."""
         if half.keys_values is None:
             return half.state
         state = half.state

@@ -1,4 +1,4 @@
-"""From a backbone setting to a loaded backbone."""
+"""Registry of backbone families, and loading of pretrained backbones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from acl_lightning.pretrained import is_hub_id, resolve_pretrained
 
 
 class BackboneFactory(Protocol):
-    """What makes a `Backbone` of a Hugging Face model: a subclass of `Backbone`, or a function."""
+    """Factory of a `Backbone` from a Hugging Face model: a subclass of `Backbone`, or a function."""
 
     def __call__(
         self,
@@ -38,27 +38,27 @@ class BackboneFactory(Protocol):
         """
 
 
-#: `model_type` of a Hugging Face configuration -> what makes a backbone of its model. See `register_backbone`.
+#: `model_type` of a Hugging Face configuration -> factory of backbones. See `register_backbone`.
 ADAPTERS: dict[str, BackboneFactory] = {"bert": BertFamily, "roberta": BertFamily, "electra": BertFamily}
 
 
 def register_backbone(model_type: str, factory: BackboneFactory) -> None:
     """Make a family of encoders usable as `EncoderConfig.backbone`, for training, sweeps, prediction and export.
 
-    Register before the model is built. On the command line, call this in a module of your own and name the module with
-    `--trust MODULE`, in `fit` too.
+    Register before the model is built. On the command line, call this function in a module of your package and name the
+    module with `--trust MODULE`, also in `fit`.
 
     Args:
         model_type: `model_type` in the `config.json` of the family, as transformers' `AutoConfig` knows it. A family
             that transformers does not have is first registered with its `AutoConfig` and `AutoModel`.
-        factory: Makes a `Backbone` of a loaded model; usually your subclass of `Backbone`. The class says what a
-            backbone must do; compare its hidden states with the Hugging Face model's in a test.
+        factory: Factory of a `Backbone` from a loaded model, usually a subclass of `Backbone`. See that class for the
+            contract, and compare its hidden states with those of the Hugging Face model in a test.
 
     Raises:
         UserError: Another factory is registered for the type.
 
     Example:
-        Suppose that `MyBackbone` steps the layers of models whose type is `my-bert`::
+        Let `MyBackbone` step the layers of models of the type `my-bert`::
 
             from acl_lightning.encoders import EncoderConfig, register_backbone
 
@@ -70,7 +70,7 @@ def register_backbone(model_type: str, factory: BackboneFactory) -> None:
         raise UserError(
             f"a backbone type other than {', '.join(ADAPTERS)}",
             f"{model_type!r}",
-            "Give the family another model_type.",
+            "Use another model_type for the family.",
         )
     ADAPTERS[model_type] = factory  # a notebook cell that runs again replaces its own class
 
@@ -90,14 +90,14 @@ def load_backbone(
     """Load a pretrained encoder, in float32, without running code that its author wrote.
 
     Args:
-        source: `package:MODULE/SUBDIR`, a directory, or a hub id; see `resolve_pretrained`.
-        gradient_checkpointing: see `Backbone`.
-        compile_layers: see `Backbone`.
-        random_init: take the architecture alone, with weights drawn from torch's global generator.
+        source: Pretrained model: `package:MODULE/SUBDIR`, a directory, or a hub id; see `resolve_pretrained`.
+        gradient_checkpointing: See `Backbone`.
+        compile_layers: See `Backbone`.
+        random_init: Whether to use only the architecture, with weights drawn from torch's global generator.
 
     Raises:
-        UserError: nothing is found behind `source`, its type has no adapter here, it is a decoder, or weights of the
-            encoder are missing or have other shapes. A missing pooler is fine.
+        UserError: `source` does not exist, its type has no factory, it is a decoder, or weights of the encoder are
+            missing or have other shapes. A missing pooler is no error.
     """
     path = resolve_pretrained(source)
     source = source if isinstance(source, str) else path
@@ -112,7 +112,7 @@ def load_backbone(
         raise UserError(
             f"all weights of the encoder in {source!r}",
             f"{len(lost)} missing, {lost[0]!r} first",
-            "Save the model again with save_pretrained, or give another backbone.",
+            "Save the model again with save_pretrained, or set model.encoder.backbone to another model.",
         )
     has_pooler = not any(name.startswith("pooler") for name in missing)
     return adapter(
@@ -128,7 +128,7 @@ def _adapter(source: str, config: Any) -> BackboneFactory:
         raise UserError(
             f"a backbone of type {', '.join(ADAPTERS)}",
             f"{config.model_type!r} in {source!r}",
-            "Give another backbone, or add the type with acl_lightning.encoders.register_backbone.",
+            "Set model.encoder.backbone to another model, or add the type with register_backbone.",
         )
     if getattr(config, "is_decoder", False):
         raise UserError("an encoder", f"a decoder in {source!r}", "Set is_decoder to false in its config.json.")
@@ -141,7 +141,7 @@ def _load_config(source: str, path: str) -> Any:
 
 
 def _load_weights(source: str, path: str, config: Any) -> tuple[Any, list[str]]:
-    """The model, and the names of weights that the checkpoint lacks."""
+    """Return the model and the names of weights that are missing in the checkpoint."""
     with _explained(source), _quiet():
         model, report = AutoModel.from_pretrained(
             path, config=config, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
@@ -151,15 +151,15 @@ def _load_weights(source: str, path: str, config: Any) -> tuple[Any, list[str]]:
 
 @contextlib.contextmanager
 def _explained(source: str) -> Iterator[None]:
-    """Turn what transformers raises about files, connections and shapes into one message."""
+    """Convert errors of transformers about files, connections and shapes into a `UserError`."""
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:
-        remedy = "Give a directory written by save_pretrained, with config.json and model.safetensors."
+        remedy = "Set model.encoder.backbone to a directory written by save_pretrained."
         if is_hub_id(source):
             remedy = (
-                "Without a network, give a local directory or package:MODULE/SUBDIR, or download the model once into "
-                "the Hugging Face cache (HF_HOME) and set HF_HUB_OFFLINE=1."
+                "Without a network, set model.encoder.backbone to a directory or package:MODULE/SUBDIR, or download "
+                "the model into the Hugging Face cache (HF_HOME) and set HF_HUB_OFFLINE=1."
             )
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"to load the backbone {source!r}", reason, remedy) from error
@@ -167,7 +167,7 @@ def _explained(source: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars and no report on keys: `load_backbone` reads the report itself."""
+    """Disable progress bars and the report on keys, which `load_backbone` evaluates."""
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

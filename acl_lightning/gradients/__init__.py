@@ -1,4 +1,4 @@
-"""Gradient rules (one file each), the scopes they decide over, collectors of gradients, and the step that uses them.
+"""Gradient rules, one per file; the scopes they decide over; collectors of gradients; the step that applies a rule.
 
 Plain torch; usable without Lightning::
 
@@ -6,12 +6,20 @@ Plain torch; usable without Lightning::
     update_N = ACLGrad()(gradients_KN)      # ACL-Grad
 """
 
-from acl_lightning.distributed import gather, gather_outputs
 from acl_lightning.gradients.acl_grad import ACLGrad
 from acl_lightning.gradients.backward_rows import BackwardRows
 from acl_lightning.gradients.base import GradientRule
 from acl_lightning.gradients.batched_rows import BatchedRows
-from acl_lightning.gradients.collect import AutogradRows, Collector, Row, autograd_rows, mean_over_ranks
+from acl_lightning.gradients.collector import AutogradRows, Collector, Row, autograd_rows
+from acl_lightning.gradients.comparison import (
+    GradientComparer,
+    GroupComparison,
+    RowComparison,
+    compare_rows,
+    cosines,
+    degrees,
+    scope_name,
+)
 from acl_lightning.gradients.products import combine, products_by_parameter, products_with_protected
 from acl_lightning.gradients.protected_pcgrad import ProtectedPCGrad
 from acl_lightning.gradients.scopes import (
@@ -25,7 +33,7 @@ from acl_lightning.gradients.scopes import (
     TopLayers,
 )
 from acl_lightning.gradients.step import GradientStep, StepReport
-from acl_lightning.gradients.summed import Sum
+from acl_lightning.gradients.sum import Sum
 
 __all__ = [
     "ACLGrad",
@@ -34,8 +42,10 @@ __all__ = [
     "BackwardRows",
     "BatchedRows",
     "Collector",
+    "GradientComparer",
     "GradientRule",
     "GradientStep",
+    "GroupComparison",
     "Partition",
     "PerLayer",
     "PerTensor",
@@ -43,15 +53,17 @@ __all__ = [
     "Proxy",
     "Representation",
     "Row",
+    "RowComparison",
     "Scope",
     "StepReport",
     "Sum",
     "TopLayers",
     "autograd_rows",
     "combine",
-    "gather",
-    "gather_outputs",
-    "mean_over_ranks",
+    "compare_rows",
+    "cosines",
+    "degrees",
     "products_by_parameter",
     "products_with_protected",
+    "scope_name",
 ]

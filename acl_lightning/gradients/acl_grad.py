@@ -1,4 +1,4 @@
-"""ACL-Grad: discard what conflicts with the protected term (Li & Zhu, arXiv 2602.03563)."""
+"""ACL-Grad: discard gradients that conflict with the protected one (Li & Zhu, arXiv 2602.03563)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from acl_lightning.gradients.base import GradientRule
 
 
 class ACLGrad(GradientRule):
-    """`g = g_0 + sum of those g_k with <g_0, g_k> >= 0`: a drop rule, not a projection.
+    r"""Sum of the protected gradient and of all gradients that do not conflict with it.
 
-    The step never raises the protected term to first order: `<g, g_0> >= |g_0|^2`. A right angle counts as agreement.
-    The paper says that ACL-Embed is discarded when the two objectives are in conflict; that conflict means a negative
-    inner product over all shared parameters is our reading.
+    .. math:: g = g_0 + \sum_{k: \langle g_0, g_k \rangle \ge 0} g_k
+
+    Conflicting gradients are dropped, not projected. To first order the step never increases the protected loss:
+    `<g, g_0> >= |g_0|^2`. A right angle is no conflict. The paper states that ACL-Embed is discarded when the two
+    objectives conflict; that a conflict is a negative inner product over all shared parameters is our reading.
     """
 
     def weights(self, products_K: Tensor) -> Tensor:
-        """1 for rows that agree, 0 for rows that conflict or are not finite."""
+        """Return 1 for rows that agree with row 0, and 0 for rows that conflict or are not finite."""
         agrees = products_K.isfinite() & (products_K >= 0)
         agrees[0] = True
         return agrees.to(products_K.dtype)

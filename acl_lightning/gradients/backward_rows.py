@@ -1,4 +1,4 @@
-"""Gradients by repeated backward passes, for strategies that reduce and shard in them."""
+"""Gradients by repeated `backward()` calls, for strategies that average and shard gradients in them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from acl_lightning.errors import UserError
-from acl_lightning.gradients.collect import Collector, Row, refuse_unreached
+from acl_lightning.gradients.collector import Collector, Row, refuse_unreached
 
 
 class BackwardRows(Collector):
-    """`term.backward(retain_graph=True)` per term, reading and clearing `.grad` in between.
+    """A call of `term.backward(retain_graph=True)` per term; `.grad` is read and cleared in between.
 
-    For `fully_shard` (FSDP2): its hooks average the gradients over the ranks and leave shards in `.grad`, where
-    `autograd.grad` would find nothing. A term that reaches a sharded group of parameters has zeros, not `None`, at the
-    group's parameters that it does not reach.
+    For `fully_shard` (FSDP2): its hooks average the gradients over the processes and leave shards in `.grad`, while
+    `autograd.grad` returns nothing. A term that reaches a sharded group of parameters has zeros, not `None`, at
+    parameters of the group that it does not reach.
     """
 
     averages_ranks: ClassVar[bool] = True
 
     def rows(self, terms: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> list[Row]:
-        """See `Collector.rows`. What `.grad` held before is lost."""
+        """Return the gradients of every term, see `Collector.rows`. Earlier contents of `.grad` are lost."""
         connected = [term.requires_grad for term in terms]
         rows: list[Row] = []
         for position, term in enumerate(terms):
@@ -38,11 +38,11 @@ class BackwardRows(Collector):
         return rows
 
     def check(self, model: nn.Module, *, gathers: bool = False) -> None:
-        """Raise `UserError` under DDP, whose reducer averages the first backward pass only."""
+        """Raise `UserError` with DDP, whose reducer averages only the first backward pass."""
         super().check(model, gathers=gathers)
         if any(isinstance(module, DistributedDataParallel) for module in model.modules()):
             raise UserError(
                 "a strategy that shards parameters for BackwardRows",
-                "DDP, whose reducer would average the first of several backward passes only",
-                "Set the gradient collector to AutogradRows.",
+                "DDP, whose reducer would average only the first of several backward passes",
+                "Set model.gradient_collector to AutogradRows.",
             )

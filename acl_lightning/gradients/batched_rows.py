@@ -1,4 +1,4 @@
-"""Gradients of all terms in one vectorised backward pass."""
+"""Gradients of all terms in a single vectorised backward pass."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ import torch
 from torch import Tensor, nn
 
 from acl_lightning.errors import UserError
-from acl_lightning.gradients.collect import AutogradRows, Row, refuse_sharded, refuse_unreached
+from acl_lightning.gradients.collector import AutogradRows, Row, refuse_sharded, refuse_unreached
 
 
 class BatchedRows(AutogradRows):
-    """One `autograd.grad` call with `is_grads_batched=True`: every kernel of the backward pass runs once for K terms.
+    """A single `autograd.grad` call with `is_grads_batched=True`: every kernel of the backward pass runs once.
 
-    For a GPU that waits for kernel launches. On a CPU it is slower than a pass per term (MiniLM, 32 x 128 tokens, two
-    terms, 2 cores: 2.1 s against 1.3 s). Needs the memory of K backward passes at once. Where one term's gradient is
-    not finite, zeros times infinities spoil those of the others too, and the step is skipped.
+    Useful on a GPU whose speed is limited by kernel launches. On a CPU it is slower than a pass per term (MiniLM,
+    32 x 128 tokens, two terms, 2 cores: 2.1 s instead of 1.3 s). Needs the memory of K backward passes at the same
+    time. Where the gradient of a term is not finite, zero times infinity makes those of the others NaN too, and the
+    step is skipped.
     """
 
     def check(self, model: nn.Module, *, gathers: bool = False) -> None:
-        """Raise `UserError` where terms are computed over several processes: a collective cannot be vectorised."""
+        """Raise `UserError` if terms are computed over several processes: a collective cannot be vectorised."""
         super().check(model, gathers=gathers)
         if gathers:
             raise UserError(
-                "a pool of its own in every process for BatchedRows",
-                "a global pool",
-                "Set model.global_pool to false, or the gradient collector to AutogradRows.",
+                "losses over the samples of a single process for BatchedRows",
+                "model.global_pool = true",
+                "Set model.global_pool to false, or model.gradient_collector to AutogradRows.",
             )
 
     def rows(self, terms: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> list[Row]:
-        """See `Collector.rows`.
+        """Return the gradients of every term, see `Collector.rows`.
 
         Raises:
-            UserError: an operation of the graph cannot be vectorised: gradient checkpointing with dropout, which would
-                draw random numbers again, cannot.
+            UserError: An operation of the graph cannot be vectorised, such as gradient checkpointing with dropout,
+                which draws random numbers again.
         """
         refuse_sharded(parameters, "BatchedRows")
         connected = [term for term in terms if term.requires_grad]
@@ -42,7 +43,7 @@ class BatchedRows(AutogradRows):
             refuse_unreached([[None] * len(parameters)])
         stacked_K = torch.stack(connected)
         basis_KK = torch.eye(len(connected), dtype=stacked_K.dtype, device=stacked_K.device)
-        reached = iter([_reached(term) for term in connected])
+        reached = iter([_leaves(term) for term in connected])
         try:
             gradients = torch.autograd.grad(
                 stacked_K, parameters, grad_outputs=basis_KK, is_grads_batched=True, allow_unused=True
@@ -50,7 +51,7 @@ class BatchedRows(AutogradRows):
         except RuntimeError as error:
             raise UserError(
                 "a graph that BatchedRows can vectorise", str(error).strip().splitlines()[0][:200],
-                "Set the gradient collector to AutogradRows; gradient_checkpointing needs it.",
+                "Set model.gradient_collector to AutogradRows, which gradient_checkpointing needs.",
             ) from error  # fmt: skip
         unbound = iter(zip(*(_rows_of(gradient, len(connected)) for gradient in gradients), strict=True))
         rows: list[Row] = []
@@ -58,9 +59,9 @@ class BatchedRows(AutogradRows):
             if not term.requires_grad:
                 rows.append([None] * len(parameters))
                 continue
-            mine = next(reached)
+            leaves = next(reached)
             row = zip(next(unbound), parameters, strict=True)
-            rows.append([gradient if id(parameter) in mine else None for gradient, parameter in row])
+            rows.append([gradient if id(parameter) in leaves else None for gradient, parameter in row])
         refuse_unreached(rows)
         return rows
 
@@ -69,9 +70,9 @@ def _rows_of(gradient_K: Tensor | None, count: int) -> Sequence[Tensor | None]:
     return [None] * count if gradient_K is None else gradient_K.contiguous().unbind()
 
 
-def _reached(term: Tensor) -> set[int]:
-    """Ids of the leaves behind a term: a batched gradient has zeros where a row must say `None`."""
-    found: set[int] = set()
+def _leaves(term: Tensor) -> set[int]:
+    """Return the ids of the leaves behind a term: a batched gradient has zeros where a row must have `None`."""
+    leaves: set[int] = set()
     waiting, seen = [term.grad_fn], {term.grad_fn}
     while waiting:
         node = waiting.pop()
@@ -79,9 +80,9 @@ def _reached(term: Tensor) -> set[int]:
             continue
         leaf = getattr(node, "variable", None)
         if leaf is not None:
-            found.add(id(leaf))
+            leaves.add(id(leaf))
         for following, _ in node.next_functions:
             if following not in seen:
                 seen.add(following)
                 waiting.append(following)
-    return found
+    return leaves

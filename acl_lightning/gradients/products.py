@@ -1,10 +1,10 @@
 """Inner products and weighted sums of gradients that are kept as lists of tensors, one per parameter.
 
-A gradient row is a list with one entry per parameter; `None` where the term does not reach the parameter. Nothing is
-flattened: a flat copy of every row would double the memory of a step and buys nothing.
+A gradient row is a list with an entry per parameter; `None` where the term does not reach the parameter. Rows are not
+flattened, since a flat copy of every row would double the memory of a step.
 
-A parameter is *shared* if the protected term (row 0) and at least one other term reach it. What one term alone reaches
-(a head, a table of label embeddings) cannot conflict.
+A parameter is *shared* if the protected term (row 0) and at least one other term reach it. Parameters that a single
+term reaches (a head, a table of label embeddings) cannot conflict.
 """
 
 from __future__ import annotations
@@ -17,40 +17,37 @@ from torch.distributed.tensor import DTensor
 
 GradientRow = Sequence[Tensor | None]
 
-#: Below this a float32 inner product may have lost what matters: each of up to 1e9 entries may have dropped 1.2e-38.
+#: Below this a float32 inner product may be wrong: each of up to 1e9 summands may have lost 1.2e-38.
 SMALLEST_TRUSTED = 1e-28
 
 
 def is_shared(rows: Sequence[GradientRow], index: int) -> bool:
-    """Whether row 0 and, where there are others, at least one of them reach parameter `index`."""
+    """Return whether row 0 and, if there are other rows, at least one of them reach parameter `index`."""
     others = rows[1:] or rows
     return rows[0][index] is not None and any(row[index] is not None for row in others)
 
 
 def products_with_protected(rows: Sequence[GradientRow]) -> Tensor:
-    """`<g_0, g_k>` for every row k, over the shared parameters.
+    """Return `<g_0, g_k>` for every row k over the shared parameters: (K,), float64, on the CPU.
 
-    The products with the other rows are thereby those over all parameters, as a missing gradient is zero; the first is
-    `|g_0|^2` without the parameters that the protected term alone reaches.
+    For k > 0 this equals the product over all parameters, since a missing gradient is zero. The first is `|g_0|^2`
+    without the parameters that only the protected term reaches.
 
     Args:
         rows: K gradient rows.
-
-    Returns:
-        (K,), float64, on the CPU; see `products_by_parameter`.
     """
     return products_by_parameter(rows).sum(dim=1)
 
 
 def products_by_parameter(rows: Sequence[GradientRow]) -> Tensor:
-    """`<g_0, g_k>` at every parameter: zero where it is not shared, or where row k does not reach it.
+    """Return `<g_0, g_k>` for every parameter: (K, N), float64, on the CPU.
 
-    Sharded gradients (`DTensor`) give the product over all shards.
+    Zero where the parameter is not shared or row k does not reach it. Sharded gradients (`DTensor`) give the product
+    over all shards. The device is synchronised once.
 
-    Returns:
-        (K, N), float64, on the CPU: one synchronisation. Where a sum over the parameters overflows float32, or is so
-        small that its terms may have vanished in float32, all are taken again in float64. So a non-finite product means
-        non-finite gradients (or gradients beyond 1e150), and gradients of 1e-25 keep their signs.
+    Where a sum over the parameters overflows float32, or is so small that its summands may have vanished in float32,
+    all products are computed again in float64. A non-finite product therefore means non-finite gradients (or gradients
+    above 1e150), and gradients of 1e-25 keep their signs.
     """
     products_KN = _products(rows, torch.float32)
     products_K = products_KN.sum(dim=1)
@@ -60,7 +57,7 @@ def products_by_parameter(rows: Sequence[GradientRow]) -> Tensor:
 
 
 def _meets(rows: Sequence[GradientRow], row: GradientRow) -> bool:
-    """Whether `row` reaches a shared parameter."""
+    """Return whether `row` reaches a shared parameter."""
     return any(gradient is not None and is_shared(rows, index) for index, gradient in enumerate(row))
 
 
@@ -91,19 +88,19 @@ def _dot(a: Tensor | None, b: Tensor | None, dtype: torch.dtype) -> Tensor:
 
 
 def combine(rows: Sequence[GradientRow], weights_K: Tensor, index: int, *, in_place: bool = False) -> Tensor:
-    """`sum_k weights[k] * rows[k][index]`, leaving out rows of weight zero and rows that do not reach the parameter.
+    """Return `sum_k weights[k] * rows[k][index]` without rows of weight zero and rows that miss the parameter.
 
-    Where the parameter is not shared, row 0 counts with weight 1: what a rule adds to the first weight is a projection
+    If the parameter is not shared, row 0 has weight 1, because the part of the first weight above 1 is a projection
     along `g_0` over the shared parameters.
 
     Args:
         rows: K gradient rows, at least one of which reaches the parameter.
-        weights_K: what a `GradientRule` answered.
-        index: of the parameter.
-        in_place: write the sum into the tensor of the first row that counts, which must be nobody else's.
+        weights_K: Weights that a `GradientRule` returned.
+        index: Index of the parameter.
+        in_place: Write the sum into the tensor of the first row of the sum, which must not share memory.
 
     Returns:
-        A tensor like the parameter; the row's own tensor where one row of weight 1 is all there is.
+        A tensor like the parameter; the tensor of the row itself if the sum consists of a single row with weight 1.
     """
     weights = weights_K.tolist()
     if not is_shared(rows, index):

@@ -1,4 +1,4 @@
-"""Over which gradients a rule decides: a question of its own, not a rule's option."""
+"""Scopes: the gradients over which a rule decides, independent of the rule."""
 
 from __future__ import annotations
 
@@ -13,121 +13,123 @@ from acl_lightning.errors import UserError
 
 
 class Scope(ABC):  # noqa: B024 - a common type for two contracts
-    """Over which gradients a rule decides. Either a `Partition` or a `Proxy`."""
+    """Gradients over which a rule decides: either a `Partition` or a `Proxy`."""
 
-    def check(self, names: Sequence[str]) -> None:  # noqa: B027 - most scopes take what there is
-        """Raise `UserError` if this scope selects none of the trained parameters called `names`."""
+    def check(self, names: Sequence[str]) -> None:  # noqa: B027 - most scopes fit any parameters
+        """Raise `UserError` if this scope selects none of the trained parameters with these names."""
 
 
 class Partition(Scope):
-    """A partition of the parameters. A rule decides once per group, from the members that all terms reach.
+    """Partition of the parameters into groups. A rule decides once per group, over the parameters of the group.
 
-    Every term's gradient is needed for every parameter: one backward pass per term.
+    The gradient of every term is needed for every parameter: a backward pass per term.
     """
 
     @abstractmethod
     def groups(self, names: Sequence[str]) -> list[list[int]]:
-        """Indices of `names`, partitioned; every index in exactly one group."""
+        """Return the indices of `names`, with every index in exactly one group."""
 
 
 class AllParameters(Partition):
-    """One group: all parameters as one vector. The default of ACL-Grad in this project."""
+    """A single group: all parameters as one vector. The default."""
 
     def groups(self, names: Sequence[str]) -> list[list[int]]:
-        """A single group."""
+        """Return a single group."""
         return [list(range(len(names)))]
 
 
 class PerLayer(Partition):
-    """A group per layer of the backbone, per head and per exit row; the embeddings, which have no number, are one."""
+    """A group per layer of the backbone, per head and per exit row; a group for the embeddings."""
 
     def groups(self, names: Sequence[str]) -> list[list[int]]:
-        """Names alike up to their first number are a group."""
-        found: dict[str, list[int]] = {}
+        """Return a group for all names that are equal up to their first number."""
+        groups: dict[str, list[int]] = {}
         for index, name in enumerate(names):
             numbered = re.match(r"(?:[^.]+\.)*?\d+(?=\.|$)", name)
-            found.setdefault(numbered[0] if numbered else name.partition(".")[0], []).append(index)
-        return list(found.values())
+            groups.setdefault(numbered[0] if numbered else name.partition(".")[0], []).append(index)
+        return list(groups.values())
 
 
 class PerTensor(Partition):
     """A group per parameter."""
 
     def groups(self, names: Sequence[str]) -> list[list[int]]:
-        """One index each."""
+        """Return a group per index."""
         return [[index] for index in range(len(names))]
 
 
 class Proxy(Scope):
-    """A few tensors at which the terms' gradients are compared before the backward pass.
+    """A few tensors at which the gradients of the terms are compared before the backward pass.
 
-    The pass itself is then one, of the weighted sum of the terms: the decision holds for all parameters. It is made
-    once per micro-batch, since a graph does not outlive its micro-batch.
+    The backward pass is then a single pass for the weighted sum of the terms: the decision applies to all parameters.
+    The rule decides once per micro-batch, since the graph of a micro-batch is freed after its backward pass.
     """
 
-    #: Whether an inner product over all processes is the sum of theirs (gradients of different samples), or that of
-    #: gradients averaged over the processes first (gradients of the same parameters).
+    #: True: inner products are summed over the processes (gradients of different samples). False: gradients are
+    #: averaged over the processes first (gradients of the same parameters).
     sums_over_ranks: ClassVar[bool]
 
     @abstractmethod
     def tensors(
         self, names: Sequence[str], parameters: Sequence[nn.Parameter], embeddings_EBD: Tensor | None
     ) -> list[Tensor]:
-        """The tensors to compare gradients at.
+        """Return the tensors at which gradients are compared.
 
         Args:
-            names: of the trained parameters.
-            parameters: the same parameters.
-            embeddings_EBD: what the classifiers see, as the encoder handed it out.
+            names: Names of the trained parameters.
+            parameters: The trained parameters.
+            embeddings_EBD: Inputs of the classifiers, as the encoder returned them.
 
         Raises:
-            UserError: there is none.
+            UserError: There is no such tensor.
         """
 
 
 class TopLayers(Proxy):
-    """The parameters of the deepest layers of the backbone.
+    """Parameters of the deepest trained layers of the backbone.
 
     Args:
-        count: how many layers.
+        count: Number of layers.
 
     Raises:
-        UserError: fewer than one; before the first step, if none of those layers is trained.
+        UserError: Fewer than 1 layer. In `check` and `tensors`: no layer of the backbone is trained.
     """
 
     sums_over_ranks = False
 
     def __init__(self, count: int = 1) -> None:
         if count < 1:
-            raise UserError("at least one layer for the scope TopLayers", f"{count}", "Set its count to 1 or more.")
+            raise UserError(
+                "at least one layer for the scope TopLayers", f"{count}", "Set model.gradient_scope.count to 1 or more."
+            )
         self.count = count
 
     def tensors(
         self, names: Sequence[str], parameters: Sequence[nn.Parameter], embeddings_EBD: Tensor | None
     ) -> list[Tensor]:
-        """Parameters of the `count` layers with the highest numbers."""
-        return [parameters[index] for index in self._chosen(names)]
+        """Return the parameters of the `count` layers with the highest numbers."""
+        return [parameters[index] for index in self._selected(names)]
 
     def check(self, names: Sequence[str]) -> None:
         """Raise `UserError` if no layer of the backbone is trained."""
-        self._chosen(names)
+        self._selected(names)
 
-    def _chosen(self, names: Sequence[str]) -> list[int]:
+    def _selected(self, names: Sequence[str]) -> list[int]:
         layers = [re.match(r"backbone\..*?\.(\d+)\.", name) for name in names]
         numbers = sorted({int(layer[1]) for layer in layers if layer})
         if not numbers:
             raise UserError(
-                "trained layers of the backbone for the scope TopLayers", "none", "Unfreeze the backbone, or take "
-                "the scope AllParameters.",
+                "trained layers of the backbone for the scope TopLayers", "none",
+                "Unfreeze the backbone, or set model.gradient_scope to AllParameters.",
             )  # fmt: skip
-        chosen = numbers[-self.count :]
-        return [index for index, layer in enumerate(layers) if layer and int(layer[1]) in chosen]
+        selected = numbers[-self.count :]
+        return [index for index, layer in enumerate(layers) if layer and int(layer[1]) in selected]
 
 
 class Representation(Proxy):
-    """What the classifiers see. No pass through the encoder is spent on the decision; a weak proxy of `AllParameters`.
+    """Inputs of the classifiers: a decision without a backward pass through the encoder, but a weak proxy.
 
-    The inner product is that of the gradients with respect to `embeddings_EBD`, over all exits and samples.
+    The inner products are those of the gradients with respect to `embeddings_EBD`, over all exits and samples.
     """
 
     sums_over_ranks = True
@@ -135,10 +137,10 @@ class Representation(Proxy):
     def tensors(
         self, names: Sequence[str], parameters: Sequence[nn.Parameter], embeddings_EBD: Tensor | None
     ) -> list[Tensor]:
-        """The embeddings."""
+        """Return the embeddings."""
         if embeddings_EBD is None or not embeddings_EBD.requires_grad:
             raise UserError(
                 "embeddings with a graph for the scope Representation", "none",
-                "Hand the encoder's embeddings_EBD to the gradient step.",
+                "Pass the encoder's embeddings_EBD to GradientStep.add.",
             )  # fmt: skip
         return [embeddings_EBD]

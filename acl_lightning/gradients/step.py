@@ -1,4 +1,4 @@
-"""One step by hand: terms -> gradients per term -> rule -> `.grad`."""
+"""Manual gradient step: terms -> gradients per term -> rule -> `.grad`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from acl_lightning.distributed import mean_over_ranks
 from acl_lightning.errors import UserError
 from acl_lightning.gradients.base import GradientRule
-from acl_lightning.gradients.collect import AutogradRows, Collector, Row, mean_over_ranks
+from acl_lightning.gradients.collector import AutogradRows, Collector, Row
 from acl_lightning.gradients.interval import CheckInterval
 from acl_lightning.gradients.products import combine, products_by_parameter
 from acl_lightning.gradients.proxy import proxy_rows, weighted_total
@@ -20,17 +21,17 @@ from acl_lightning.gradients.scopes import AllParameters, Partition, Proxy, Scop
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one optimiser step decided.
+    """Decision of an optimiser step.
 
     Attributes:
-        products_K: `<g_0, g_k>` over the shared parameters, summed over the groups of a `Partition`; at a `Proxy`'s
-            tensors, the mean over the micro-batches of theirs, weighted by samples. At a step between two checks, those
-            of the last check.
-            A rule that needs no separate gradients has one: the squared norm of the whole gradient.
-        discarded: whether some auxiliary term was left out entirely, in some group or some micro-batch.
-        skipped: whether the protected gradient was not finite, so that nothing is learnt. Where the terms share one
-            backward pass (under a `Proxy`, between checks, or without separate gradients), the total's counts as well;
-            under a loss scaler, any.
+        products_K: Inner products `<g_0, g_k>` over the shared parameters, summed over the groups of a `Partition`. For
+            a `Proxy`: products at its tensors, averaged over the micro-batches with their numbers of samples as
+            weights. At a step between two checks: the products of the last check. For a rule that needs no separate
+            gradients: the squared norm of the total gradient alone.
+        discarded: Whether an auxiliary term was left out entirely, in any group or micro-batch.
+        skipped: Whether the protected gradient was not finite, so that the parameters must not change. Also true if the
+            total gradient is not finite where the terms share a backward pass (with a `Proxy`, between checks, or
+            without separate gradients), and if any gradient is not finite with a loss scaler.
     """
 
     products_K: Tensor
@@ -39,34 +40,36 @@ class StepReport:
 
 
 class GradientStep:
-    """Accumulates gradients over micro-batches; the rule decides once per check, and `.grad` is written once.
+    """Accumulation of gradients over micro-batches, a decision of the rule, and a single write of `.grad`.
 
-    The gradient of a term is the mean of its gradients at the micro-batches, weighted by their numbers of samples:
+    The gradient of a term is the mean of its gradients over the micro-batches, weighted by their numbers of samples:
     `sum_i n_i g_i / sum_i n_i`. For a term that is a mean over samples (cross-entropy without class weights, squared
-    error) this is the gradient of one batch with all samples, also where the last micro-batch is smaller. A contrastive
-    term compares the samples of its micro-batch only, so its weighted mean is not the loss of the whole batch.
+    error) this equals the gradient of a single batch with all samples, also if the last micro-batch is smaller. A
+    contrastive term compares only samples of the same micro-batch, so its weighted mean differs from the loss of the
+    whole batch.
 
-    Under a `Partition` every term has a backward pass of its own, and the rule decides at the end of the step, group by
-    group. Under a `Proxy`, between two checks, and for a rule that needs no separate gradients, the weights are known
-    before the backward pass, which then is one, of the weighted sum of the terms.
+    With a `Partition` every term has its own backward pass, and the rule decides at the end of the step, group by
+    group. With a `Proxy`, between two checks, and for a rule that needs no separate gradients, the weights are known
+    before the backward pass, which is then a single pass for the weighted sum of the terms.
 
     Args:
-        rule: combines the gradients.
-        named_parameters: what is trained; those that require no gradient are left out.
-        scope: over which gradients the rule decides. Default: all parameters as one vector.
-        collector: how gradients are obtained. Default: `AutogradRows`.
-        check_every_n_steps: the rule decides at every n-th step; its weights hold for those in between.
-        average_ranks: average over the processes before deciding, so that all of them decide alike.
-        scaled: a loss scaler is at work. It must see every overflow, so where there is one nothing is left out.
+        rule: Rule that combines the gradients.
+        named_parameters: Names and parameters to train; parameters that require no gradient are left out.
+        scope: Gradients over which the rule decides. Default: all parameters as one vector.
+        collector: Computation of the gradients. Default: `AutogradRows`.
+        check_every_n_steps: Interval between decisions of the rule, in steps; its weights are kept in between.
+        average_ranks: Whether to average gradients over the processes before the decision, which is then the same
+            everywhere.
+        scaled: Whether a loss scaler is used. It has to see every overflow, so no gradient is left out.
 
     Attributes:
-        observers: called at the end of every step with the rows that the rule compared, before they are combined: the
-            accumulated ones under a `Partition`, those of the last micro-batch under a `Proxy`. One row, the total's,
-            at a step that compared none.
+        observers: Functions called at the end of every step with the rows that the rule compared, before they are
+            combined: the accumulated rows with a `Partition`, the rows of the last micro-batch with a `Proxy`, and a
+            single row, the total gradient, at a step without a comparison.
 
     Raises:
-        UserError: nothing is trained, the scope selects nothing, or an interval that is less than one, or more than
-            one with a scope of several groups.
+        UserError: No parameter to train, a scope that selects nothing, an interval below 1, or an interval above 1 with
+            a scope of several groups.
     """
 
     def __init__(
@@ -97,16 +100,18 @@ class GradientStep:
 
     def _check(self, *, explicit_scope: bool) -> None:
         if not self.parameters:
-            raise UserError("parameters to train", "none that requires a gradient", "Unfreeze some.")
+            raise UserError(
+                "parameters to train", "none that requires a gradient", "Unfreeze the backbone or the heads."
+            )
         self.scope.check(self.names)
         every = self.interval.steps
         if every > 1 and len(self.groups) > 1:
             raise UserError(
-                f"a scope of one decision for check_every_n_steps = {every}",
-                f"{type(self.scope).__name__} with {len(self.groups)}",
-                "Set check_every_n_steps to 1, or the scope to AllParameters, TopLayers or Representation.",
+                f"a scope with a single group for check_every_n_steps = {every}",
+                f"{type(self.scope).__name__} with {len(self.groups)} groups",
+                "Set model.check_every_n_steps to 1, or model.gradient_scope to AllParameters or TopLayers.",
             )
-        ignored = [name for name, given in (("scope", explicit_scope), ("check_every_n_steps", every > 1)) if given]
+        ignored = [name for name, is_set in (("scope", explicit_scope), ("check_every_n_steps", every > 1)) if is_set]
         if ignored and not self.rule.needs_separate_gradients:
             rule = type(self.rule).__name__
             warnings.warn(f"the rule {rule} compares no gradients: {' and '.join(ignored)} ignored", stacklevel=3)
@@ -119,12 +124,12 @@ class GradientStep:
         self._proxy_products: list[Tensor] = []
 
     def add(self, terms: Sequence[Tensor], embeddings_EBD: Tensor | None = None, *, samples: int = 1) -> None:
-        """Add the gradients of one micro-batch; the graph is freed.
+        """Add the gradients of a micro-batch, and free its graph.
 
         Args:
-            terms: K scalars, the protected one first; weighted, and scaled where a loss scaler is at work.
-            embeddings_EBD: what the classifiers see, for the scope `Representation`.
-            samples: Number of samples behind the terms; the weight of this micro-batch in the mean.
+            terms: K scalar losses, the protected one first; weighted, and scaled if a loss scaler is used.
+            embeddings_EBD: Inputs of the classifiers, for the scope `Representation`.
+            samples: Number of samples in the terms: the weight of this micro-batch in the mean.
         """
         weights_K = self._weights_beforehand(terms, embeddings_EBD)
         if weights_K is not None:
@@ -132,16 +137,16 @@ class GradientStep:
         losses = list(terms) if weights_K is None else [weighted_total(terms, weights_K)]
         rows = self.collector.rows(losses, self.parameters)
         self._samples.append(samples)
-        # Relative to the first micro-batch: where all are equally large, nothing is multiplied.
+        # Relative to the first micro-batch: without multiplication if all have the same size.
         if samples != self._samples[0] and (gradients := _present(rows)):
             torch._foreach_mul_(gradients, samples / self._samples[0])
         self._rows = [_added(*pair) for pair in zip(self._rows, rows, strict=True)] if self._rows else rows
 
     def finish(self) -> StepReport:
-        """Average over micro-batches and ranks, let the rule decide where it has not yet, write `.grad`, start afresh.
+        """Average over micro-batches and processes, decide if that is still open, write `.grad`, and reset.
 
         Returns:
-            The report; where it says `skipped`, `.grad` is written only if `scaled`.
+            The report. If the step is skipped, `.grad` is written only with a loss scaler.
         """
         average = self.average_ranks and not self.collector.averages_ranks
         rows = [mean_over_ranks(row) if average else row for row in self._rows]
@@ -158,14 +163,14 @@ class GradientStep:
         return report
 
     def clear(self) -> None:
-        """Forget gradients that were written."""
+        """Set `.grad` of all parameters to `None`."""
         for parameter in self.parameters:
             parameter.grad = None
 
-    # -- the rule decides ------------------------------------------------------------------------------------------
+    # -- decision --------------------------------------------------------------------------------------------------
 
     def _weights_beforehand(self, terms: Sequence[Tensor], embeddings_EBD: Tensor | None) -> Tensor | None:
-        """The terms' weights, if they are known before the backward pass."""
+        """Return the weights of the terms if they are known before the backward pass."""
         if not self.rule.needs_separate_gradients or len(terms) == 1:
             return torch.ones(len(terms))
         if not self.interval.due:
@@ -184,7 +189,7 @@ class GradientStep:
         return torch.ones_like(products_K) if overflow else self.rule.weights(products_K)
 
     def _decide(self, rows: list[Row], products_KN: Tensor) -> StepReport:
-        """Let the rule decide group by group on rows of their own."""
+        """Let the rule decide group by group on separate rows."""
         products_GK = torch.stack([products_KN[:, group].sum(dim=1) for group in self.groups])
         finite = products_GK.isfinite()
         skipped = not bool((finite if self.scaled else finite[:, :1]).all())
@@ -199,7 +204,7 @@ class GradientStep:
         return StepReport(products_GK.sum(dim=0), discarded=self._discarded and not skipped, skipped=skipped)
 
     def _report(self, total: Row, square: Tensor) -> StepReport:
-        """Write a gradient whose terms were weighted before the backward pass, and report what was decided then."""
+        """Write a gradient whose terms were weighted before the backward pass, and report that decision."""
         for parameter, gradient in zip(self.parameters, total, strict=True):
             parameter.grad = gradient
         skipped = not bool(square.isfinite())
@@ -217,10 +222,10 @@ class GradientStep:
 
 
 def _present(rows: Sequence[Row]) -> list[Tensor]:
-    """Gradients of all rows, without what a term does not reach."""
+    """Return all gradients of all rows that are not `None`."""
     return [gradient for row in rows for gradient in row if gradient is not None]
 
 
 def _added(total: Row, row: Row) -> Row:
-    """Sum of two rows, where `None` counts as zero; written into the first."""
+    """Return the sum of two rows, written into the first; `None` counts as zero."""
     return [b if a is None else a if b is None else a.add_(b) for a, b in zip(total, row, strict=True)]

@@ -1,7 +1,11 @@
-"""What training minimises: terms per exit (one file each) and their weighted combination.
+"""Training objectives: loss terms, evaluated at every exit, and their weighted sums.
 
-Terms: `CrossEntropy`, `SquaredError`, `SupervisedContrastive` (SCL), `ACLEmbed` (ACL-Embed), `ACLCrossLayer` (ACL-CL),
-`ACF`, `SelfDistillation`, `GateCorrectness`. Plain torch; each is usable without Lightning, in three lines::
+Complete objectives: `CrossEntropyObjective`, `RegressionObjective`, `SCLObjective`, `ACFObjective`, `ACLObjective`,
+`ACLCrossLayerObjective`, `ACLGateObjective`, `SelfDistillationObjective`. Any other combination of terms is a
+`WeightedObjective`.
+
+Terms, one per file: `CrossEntropy`, `SquaredError`, `SupervisedContrastive` (SCL), `ACLEmbed` (ACL-Embed),
+`ACLCrossLayer` (ACL-CL), `ACF`, `SelfDistillation`, `GateCorrectness`. They need torch only, not Lightning::
 
     objective = WeightedObjective(ACLEmbed(temperature=0.3), weight=0.5)
     terms = objective(ExitOutputs(embeddings_EBD, logits_EBC, label_embeddings_ECD), labels_B)
@@ -9,33 +13,52 @@ Terms: `CrossEntropy`, `SquaredError`, `SupervisedContrastive` (SCL), `ACLEmbed`
 """
 
 from acl_lightning.objectives.acf import ACF, correlation_penalty
+from acl_lightning.objectives.acl_cross_layer import ACLCrossLayer, acl_cross_layer
 from acl_lightning.objectives.acl_embed import ACLEmbed, acl_embed
 from acl_lightning.objectives.base import Objective, Term
-from acl_lightning.objectives.cross_entropy import CrossEntropy, SquaredError
-from acl_lightning.objectives.cross_layer import ACLCrossLayer, acl_cross_layer
-from acl_lightning.objectives.exit_weights import Ascending, ExitWeights, Given, Uniform
-from acl_lightning.objectives.gate import GateCorrectness
+from acl_lightning.objectives.cross_entropy import CrossEntropy
+from acl_lightning.objectives.exit_weights import Ascending, ExitWeights, Listed, Uniform
+from acl_lightning.objectives.gate_correctness import GateCorrectness
+from acl_lightning.objectives.presets import (
+    ACFObjective,
+    ACLCrossLayerObjective,
+    ACLGateObjective,
+    ACLObjective,
+    CrossEntropyObjective,
+    RegressionObjective,
+    SCLObjective,
+    SelfDistillationObjective,
+)
 from acl_lightning.objectives.self_distillation import SelfDistillation, distillation
 from acl_lightning.objectives.similarity import contrastive_loss
+from acl_lightning.objectives.squared_error import SquaredError
 from acl_lightning.objectives.supervised_contrastive import SupervisedContrastive, supervised_contrastive
-from acl_lightning.objectives.teachers import BestExit, GivenExit, LastExit, NextExit, Teacher
+from acl_lightning.objectives.teachers import BestExit, FixedExit, LastExit, NextExit, Teacher
 from acl_lightning.objectives.weighted_objective import WeightedObjective
 
 __all__ = [
     "ACF",
+    "ACFObjective",
     "ACLCrossLayer",
+    "ACLCrossLayerObjective",
     "ACLEmbed",
+    "ACLGateObjective",
+    "ACLObjective",
     "Ascending",
     "BestExit",
     "CrossEntropy",
+    "CrossEntropyObjective",
     "ExitWeights",
+    "FixedExit",
     "GateCorrectness",
-    "Given",
-    "GivenExit",
     "LastExit",
+    "Listed",
     "NextExit",
     "Objective",
+    "RegressionObjective",
+    "SCLObjective",
     "SelfDistillation",
+    "SelfDistillationObjective",
     "SquaredError",
     "SupervisedContrastive",
     "Teacher",

@@ -10,43 +10,43 @@ from torch import Tensor
 from acl_lightning.errors import UserError
 from acl_lightning.objectives.acl_embed import acl_embed
 from acl_lightning.objectives.base import Term
-from acl_lightning.objectives.similarity import SHORTEST, check_temperature
+from acl_lightning.objectives.similarity import MIN_LENGTH, check_temperature
 from acl_lightning.outputs import ExitOutputs
 
 
 def correlation_penalty(embeddings_EBD: Tensor) -> Tensor:
-    r"""Mean squared correlation of two different features over the batch, at every exit.
+    r"""Return the mean squared correlation between different features over the batch, for every exit.
 
     .. math:: \frac{1}{d (d - 1)} \sum_{i \ne j} R_{ij}^2, \qquad R = Z^\top Z
 
-    Column i of Z is feature i, centred over the batch and divided by its length, so R is the correlation matrix. Our
-    reading: the paper names a correlation-based regulariser, and gives no formula in what we could read.
+    Column i of Z is feature i, centred over the batch and divided by its length, so R is the correlation matrix. The
+    formula is our reading: the text of the paper available to us names a correlation-based regulariser without formula.
 
-    R is D x D; where the batch is smaller than the width it is never formed, because the Frobenius norms of `Z^T Z` and
-    `Z Z^T` are equal.
+    R has shape D x D. If the batch is smaller than the width it is not computed, because the Frobenius norms of `Z^T Z`
+    and `Z Z^T` are equal.
 
-    A feature that is constant over the batch has no correlation and is left out; d counts the others. The result is
-    unchanged when a feature is shifted or scaled, but not when the representation is rotated. Two samples correlate any
-    two features by 1 or -1, so a batch says something from three samples on.
+    A feature that is constant over the batch has no correlation and is left out; d counts the others. The result does
+    not change when a feature is shifted or scaled, but it does when the representation is rotated. With two samples the
+    correlation of any two features is 1 or -1, so the penalty is informative for three samples or more.
 
     Args:
-        embeddings_EBD: representations of every exit.
+        embeddings_EBD: Representations at every exit.
 
     Returns:
-        (E,) in [0, 1]; where fewer than two features vary (as with one sample), a zero that still carries a graph.
+        Penalties (E,) in [0, 1]; a zero with a graph if fewer than two features vary, as with a single sample.
     """
     centred_EBD = embeddings_EBD - embeddings_EBD.mean(dim=1, keepdim=True)
     length_E1D = torch.linalg.vector_norm(centred_EBD, dim=1, keepdim=True)
-    # What the mean's rounding leaves of a constant feature is no variation.
+    # A constant feature differs from its mean by rounding only, which is no variation.
     rounding_E1D = (
         10 * torch.finfo(length_E1D.dtype).eps * torch.linalg.vector_norm(embeddings_EBD, dim=1, keepdim=True)
     )
-    varies_E1D = (length_E1D > rounding_E1D) & (length_E1D > SHORTEST)
+    varies_E1D = (length_E1D > rounding_E1D) & (length_E1D > MIN_LENGTH)
     zero = centred_EBD.new_zeros(())
     z_EBD = torch.where(varies_E1D, centred_EBD / torch.where(varies_E1D, length_E1D, 1.0), zero)
     tall = z_EBD.shape[1] >= z_EBD.shape[2]
     gram = z_EBD.transpose(1, 2) @ z_EBD if tall else z_EBD @ z_EBD.transpose(1, 2)
-    # The diagonal is 1 up to rounding; subtracting what it really is cancels the rounding, in the gradient too.
+    # The diagonal is 1 up to rounding; subtracting the computed values cancels the rounding, also in the gradient.
     diagonal_ED = z_EBD.square().sum(dim=1)
     off_diagonal_E = (gram.square().sum(dim=(1, 2)) - diagonal_ED.square().sum(dim=1)).clamp(min=0)
     num_varying_E = varies_E1D.sum(dim=(1, 2))
@@ -57,15 +57,15 @@ def correlation_penalty(embeddings_EBD: Tensor) -> Tensor:
 class ACF(Term):
     r"""`InfoNCE + rho * correlation_penalty` at every exit.
 
-    The InfoNCE part has every sample as an anchor, and its label embedding and the samples of its class as positives in
-    one pool: this is `acl_embed` with samples as the only anchors. Our reading of both parts and of their sum.
+    In the InfoNCE loss every sample is an anchor, and its label embedding and the samples of its class are positives in
+    a shared pool: this is `acl_embed` with samples as the only anchors. Both parts and their sum are our reading.
 
     Args:
-        temperature: tau > 0.
-        correlation_weight: rho >= 0. Zero leaves the regulariser out.
+        temperature: Temperature tau > 0.
+        correlation_weight: Weight rho >= 0 of the correlation penalty; 0 switches it off.
 
     Raises:
-        UserError: the temperature is not positive, or rho is negative or not finite.
+        UserError: The temperature is not positive, or rho is negative or not finite.
     """
 
     name = "acf"
@@ -74,14 +74,16 @@ class ACF(Term):
         super().__init__()
         if not (math.isfinite(correlation_weight) and correlation_weight >= 0):
             raise UserError(
-                "a correlation_weight (rho) >= 0", f"{correlation_weight}", "Zero leaves the regulariser out."
+                "a correlation_weight (rho) >= 0",
+                f"{correlation_weight}",
+                "Set correlation_weight to 0.1 (the default), or to 0 to switch the penalty off.",
             )
         self.temperature = check_temperature(temperature)
         self.correlation_weight = correlation_weight
         self.min_samples = 2 if correlation_weight > 0 else 1
 
     def per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> Tensor:
-        """(E,): nats, and rho times a number in [0, 1]."""
+        """Return the loss of every exit, (E,): nats plus rho times a number in [0, 1]."""
         embeddings_EBD = outputs.embeddings_EBD
         contrast_E = acl_embed(
             embeddings_EBD, labels_B, outputs.label_embeddings_ECD, self.temperature, label_anchors=False

@@ -1,4 +1,4 @@
-"""ACL-Embed: label embeddings as extra samples of a supervised contrastive loss (Li & Zhu, arXiv 2602.03563)."""
+"""ACL-Embed: label embeddings as additional samples of a supervised contrastive loss (Li & Zhu, arXiv 2602.03563)."""
 
 from __future__ import annotations
 
@@ -16,20 +16,17 @@ from acl_lightning.outputs import ExitOutputs
 def acl_embed(
     embeddings_EBD: Tensor, labels_B: Tensor, label_embeddings_ECD: Tensor, temperature: float, *, label_anchors: bool
 ) -> Tensor:
-    """The supervised contrastive loss over the union of B samples and C label embeddings.
+    """Return the supervised contrastive loss over the union of B samples and C label embeddings: (E,), in nats.
 
-    The label of label embedding c is c, so every sample has at least one positive: the embedding of its own label.
-    Our reading: the paper states the idea in words and gives no formula in what we could read.
+    The class of label embedding c is c, so every sample has a positive: the embedding of its label. The formula is our
+    reading: the text of the paper available to us describes the idea in words.
 
     Args:
-        embeddings_EBD: samples of every exit.
-        labels_B: their classes, 0 <= label < C.
-        label_embeddings_ECD: one vector per class and exit.
-        temperature: tau > 0.
-        label_anchors: whether the label embeddings are anchors too, or only compared with.
-
-    Returns:
-        (E,) in nats.
+        embeddings_EBD: Representations at every exit.
+        labels_B: Class of every sample, 0 <= label < C.
+        label_embeddings_ECD: A vector per class and exit.
+        temperature: Temperature tau > 0.
+        label_anchors: Whether label embeddings are anchors too; otherwise samples are only compared with them.
     """
     num_samples, num_classes = len(labels_B), label_embeddings_ECD.shape[1]
     union_EUD = torch.cat([embeddings_EBD, label_embeddings_ECD.to(embeddings_EBD.dtype)], dim=1)
@@ -43,16 +40,16 @@ def acl_embed(
 class ACLEmbed(Term):
     """ACL-Embed at every exit; see `acl_embed` for the formula.
 
-    Whether the label embeddings are the classifier's weight rows ("tied") or a table of their own ("separate") is a
-    property of the encoder, which hands them over in `ExitOutputs`.
+    The encoder decides whether the label embeddings are the weight rows of the classifier ("tied") or a separate table
+    ("separate"), and returns them in `ExitOutputs`.
 
     Args:
-        temperature: tau > 0.
-        anchors: "all": samples and label embeddings; "samples": samples only. The paper does not say; our default is
-            "all", the loss over the whole union.
+        temperature: Temperature tau > 0.
+        anchors: Anchors of the contrastive loss. "all": samples and label embeddings; "samples": samples only. The
+            paper leaves this open; our default is "all", the loss over the whole union.
 
     Raises:
-        UserError: the temperature is not positive, or the anchors are something else.
+        UserError: The temperature is not positive, or `anchors` has another value.
     """
 
     name = "acl_embed"
@@ -61,11 +58,11 @@ class ACLEmbed(Term):
         super().__init__()
         self.temperature = check_temperature(temperature)
         if anchors not in ("all", "samples"):
-            raise UserError('anchors "all" or "samples"', f"{anchors!r}", "The default is all.")
+            raise UserError('anchors "all" or "samples"', f"{anchors!r}", "Set anchors to all (the default).")
         self.label_anchors = anchors == "all"
 
     def per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> Tensor:
-        """(E,) in nats."""
+        """Return the loss of every exit, (E,), in nats."""
         return acl_embed(
             outputs.embeddings_EBD,
             labels_B,

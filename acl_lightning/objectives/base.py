@@ -1,4 +1,4 @@
-"""The contracts of a loss term and of an objective."""
+"""Base classes of loss terms and objectives."""
 
 from __future__ import annotations
 
@@ -12,101 +12,101 @@ from acl_lightning.outputs import ExitOutputs
 
 
 class Term(nn.Module, ABC):
-    """One loss, evaluated at every exit.
+    """Loss that is evaluated at every exit.
 
-    Degenerate batches (one sample, one class, all labels distinct, zero vectors) give a finite value and finite
-    gradients: what has no meaning is masked out, never divided by zero.
+    Degenerate batches (a single sample, a single class, all labels distinct, zero vectors) give a finite value and
+    finite gradients: undefined parts are masked out instead of divided by zero.
     """
 
-    #: Key under which the term is logged and telemetered.
+    #: Key of the term in logs and records.
     name: str
-    #: Whether labels must be classes; False for terms that also serve regression.
+    #: Whether labels must be classes; False for terms that also support regression.
     needs_classes: bool = True
-    #: Whether labels must be values.
+    #: Whether labels must be numbers.
     needs_values: bool = False
-    #: Exits that the model must have for the term to mean something: 2 where one exit teaches another.
+    #: Smallest number of exits for which the term is defined: 2 if an exit is the teacher of another.
     min_exits: int = 1
     #: Batch size below which the term, or a part of it, is always zero. A smaller last batch of an epoch is no error.
     min_samples: int = 1
-    #: Whether it is the term that teaches the learnt gate.
+    #: Whether the term trains the learnt gate.
     trains_gate: bool = False
 
     @abstractmethod
     def per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> Tensor:
-        """Loss of every exit, shape (E,), float32 or float64 as the outputs are."""
+        """Return the loss of every exit, (E,), with the dtype of the outputs (float32 or float64)."""
 
     def check_exits(self, num_exits: int) -> None:
-        """Raise `UserError` when the term has no meaning in a model of `num_exits` exits."""
+        """Raise `UserError` if the term is not defined for a model with `num_exits` exits."""
         if num_exits < self.min_exits:
             raise UserError(
                 f"at least {self.min_exits} exits for {self.name}",
                 f"{num_exits}",
-                "Set model.encoder.exits to several layers, or null for one at every layer.",
+                "Set model.encoder.exits to several layers, or to null for an exit at every layer.",
             )
 
     def prepare(self, class_counts_C: Tensor) -> None:
-        """Take note, before training, of how many training samples every class has. Most terms have no use for it."""
+        """Receive the number of training samples of every class, before training. Most terms ignore it."""
 
     def after_validation(self, quality_E: Tensor) -> None:
-        """Take note of every exit's quality on the selection half of the validation set. Most terms do not."""
+        """Receive the quality of every exit on the selection split of the validation set. Most terms ignore it."""
 
 
 class Objective(nn.Module, ABC):
-    """What training minimises, as named scalar terms. The first term is the protected one.
+    """Training loss as named scalar terms, the first of which is protected.
 
-    Called as `objective(outputs, labels_B) -> {name: scalar}`. The terms are weighted already, so their plain sum is
-    the total loss, and their gradients are the rows that a `GradientRule` receives.
+    Called as `objective(outputs, labels_B) -> {name: scalar}`. The terms include their weights: their plain sum is the
+    total loss, and their gradients are the rows that a `GradientRule` receives.
 
-    Autocast is switched off inside and half-precision outputs are promoted to float32: similarities divided by a small
-    temperature lose their ranking in bfloat16.
+    The terms are evaluated without autocast, and half-precision outputs are promoted to float32: similarities divided
+    by a small temperature lose their ranking in bfloat16.
     """
 
     def forward(self, outputs: ExitOutputs, labels_B: Tensor) -> dict[str, Tensor]:
-        """Evaluate the weighted terms."""
+        """Return the weighted terms."""
         with torch.autocast(device_type=labels_B.device.type, enabled=False):
             return self.terms(outputs.at_least_float32(), labels_B)
 
     @abstractmethod
     def terms(self, outputs: ExitOutputs, labels_B: Tensor) -> dict[str, Tensor]:
-        """Weighted scalar terms; the protected one first."""
+        """Return the weighted scalar terms, the protected one first."""
 
     @abstractmethod
     def losses_per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> dict[str, Tensor]:
-        """Unweighted loss of every term at every exit, each (E,): for telemetry. Promote half precision beforehand."""
+        """Return the unweighted loss of every term at every exit, (E,) each, for telemetry. No half precision."""
 
     def all_terms(self) -> list[Term]:
-        """Every term in it, however deep."""
+        """Return all terms of the objective, including nested ones."""
         return [module for module in self.modules() if isinstance(module, Term)]
 
     def check(self, *, classes: bool, num_exits: int) -> None:
-        """Compare the terms with the task and the model.
+        """Check that the terms fit the task and the model.
 
         Args:
-            classes: whether the labels are classes; else they are values.
-            num_exits: E.
+            classes: Whether the labels are classes; otherwise they are numbers.
+            num_exits: Number of exits E.
 
         Raises:
-            UserError: a term for classes on a regression, one for values on a classification, or one that has no
-                meaning with these exits.
+            UserError: A term for classes on a regression task, a term for numbers on a classification task, or a term
+                that is not defined for so few exits.
         """
         terms = self.all_terms()
         if classes and any(term.needs_values for term in terms):
             raise UserError(
-                "an objective for classes (this task has them)",
-                "an objective that compares values",
-                "Take the cross-entropy: set model.objective.init_args.protected to null.",
+                "an objective for classes (the labels of this task)",
+                "an objective that compares numbers",
+                "Set model.objective to CrossEntropyObjective: --config conf/objective/ce.yaml.",
             )
         if not classes and any(term.needs_classes for term in terms):
             raise UserError(
-                "an objective for regression (this task has values, not classes)",
+                "an objective for regression (the labels of this task are numbers, not classes)",
                 "an objective that compares classes",
-                "Take the squared error alone: --config conf/objective/regression.yaml.",
+                "Set model.objective to RegressionObjective: --config conf/objective/regression.yaml.",
             )
         for term in terms:
             term.check_exits(num_exits)
 
     def check_gate(self, *, learnt_gate: bool) -> None:
-        """Raise `UserError` when a learnt gate would never be trained, or is to be trained where there is none."""
+        """Raise `UserError` if a learnt gate would not be trained, or if a term trains a gate that does not exist."""
         trains = any(term.trains_gate for term in self.all_terms())
         if learnt_gate and not trains:
             raise UserError(
@@ -118,15 +118,16 @@ class Objective(nn.Module, ABC):
         if trains and not learnt_gate:
             raise UserError(
                 "a model with a learnt gate for gate_correctness",
-                "one without",
+                "a model without",
                 "Set model.encoder.learnt_gate to true.",
             )
 
     def check_batch_size(self, batch_size: int) -> None:
-        """Raise `UserError` when every batch is too small for some term; see `Term.min_samples`."""
+        """Raise `UserError` if every batch is too small for a term; see `Term.min_samples`."""
         for term in self.all_terms():
             if batch_size < term.min_samples:
-                found = f"{batch_size}"
                 raise UserError(
-                    f"a batch of at least {term.min_samples} samples for {term.name}", found, "Raise data.batch_size."
+                    f"a batch of at least {term.min_samples} samples for {term.name}",
+                    f"{batch_size}",
+                    f"Set data.batch_size to {term.min_samples} or more.",
                 )

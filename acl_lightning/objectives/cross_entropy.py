@@ -1,4 +1,4 @@
-"""Cross-entropy, and its counterpart for regression: the protected terms."""
+"""Cross-entropy with label smoothing and class weights: the protected term of a classification."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from acl_lightning.errors import UserError
 from acl_lightning.objectives.base import Term
 from acl_lightning.outputs import ExitOutputs
 
+#: A weight per class, weights computed from the class counts, or no weights.
+ClassWeights = list[float] | Literal["balanced"] | None
+
 
 class CrossEntropy(Term):
-    r"""Mean over the batch of `-log softmax(logits)[label]`, at every exit.
+    r"""Mean of `-log softmax(logits)[label]` over the batch, at every exit.
 
     With smoothed labels and weighted classes:
 
@@ -23,47 +26,51 @@ class CrossEntropy(Term):
               \qquad \ell_{b, c} = -\log \mathrm{softmax}(\mathrm{logits}_b)_c
 
     This is `torch.nn.functional.cross_entropy` with `weight` and `label_smoothing`. A batch in which every label has
-    weight 0 gives 0 with a zero gradient. The mean is that of one batch: with weights, the average over micro-batches
-    or processes is not the weighted mean over all of their samples, unless they have equal sums of weights.
+    weight 0 gives 0 with a zero gradient. The mean is taken over a single batch: with class weights, the average over
+    micro-batches or processes equals the weighted mean over all their samples only if their sums of weights are equal.
 
     Args:
-        label_smoothing: s in [0, 1).
-        class_weights: w, one number >= 0 per class in the order of the label names, not all zero; or "balanced":
-            `n / (C n_c)` from the counts of the training data, so that every class counts alike. A class that has no
-            training sample gets 0. None: all 1.
+        label_smoothing: Smoothing s in [0, 1). Default: no smoothing.
+        class_weights: Weights w, a number >= 0 per class in the order of the label names, not all zero. "balanced":
+            `n / (C n_c)` from the class counts of the training data, so that every class has the same total weight; a
+            class without training samples gets 0. Default (None): all weights are 1.
 
     Raises:
-        UserError: a value out of range; when the number of classes is known, another number of weights; "balanced" in
-            a loss that was not told the counts.
+        UserError: A value is out of range. In `prepare` and `per_exit`: the number of weights differs from the number
+            of classes. In `per_exit`: "balanced" before `prepare` was called.
     """
 
     name = "cross_entropy"
 
-    def __init__(
-        self, label_smoothing: float = 0.0, class_weights: list[float] | Literal["balanced"] | None = None
-    ) -> None:
+    def __init__(self, label_smoothing: float = 0.0, class_weights: ClassWeights = None) -> None:
         super().__init__()
         if not 0 <= label_smoothing < 1:
-            raise UserError("a label_smoothing in [0, 1)", f"{label_smoothing}", "Usual values are 0 and 0.1.")
+            raise UserError(
+                "a label_smoothing in [0, 1)", f"{label_smoothing}", "Set label_smoothing to 0 (none) or 0.1."
+            )
         if isinstance(class_weights, str) and class_weights != "balanced":
-            raise UserError('a list of class weights, "balanced" or null', f"{class_weights!r}", "Choose one of them.")
+            raise UserError(
+                'a list of class weights, "balanced" or null', f"{class_weights!r}", "Set class_weights to balanced."
+            )
         self.label_smoothing = label_smoothing
         self.balanced = class_weights == "balanced"
         self.weights_C: Tensor | None
-        # Not in checkpoints: given by the configuration, or by the data.
+        # Not in checkpoints: the configuration or the training data determine the weights.
         self.register_buffer("weights_C", None, persistent=False)
         if isinstance(class_weights, list):
             if any(not math.isfinite(w) or w < 0 for w in class_weights) or sum(class_weights) <= 0:
                 raise UserError(
-                    "class weights >= 0, at least one positive", f"{class_weights}", "Give one number per class."
+                    "class weights >= 0, at least one positive",
+                    f"{class_weights}",
+                    "Set class_weights to a number per class, or to balanced.",
                 )
             self.weights_C = torch.tensor(class_weights)
 
     def prepare(self, class_counts_C: Tensor) -> None:
-        """Balance the classes, or check that there is a weight for each.
+        """Compute balanced weights, or check that there is a weight for every class.
 
         Raises:
-            UserError: another number of weights than of classes.
+            UserError: The number of weights differs from the number of classes.
         """
         if not self.balanced:
             return self._check_number(len(class_counts_C))
@@ -72,7 +79,7 @@ class CrossEntropy(Term):
         return None
 
     def per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> Tensor:
-        """(E,) in nats."""
+        """Return the loss of every exit, (E,), in nats."""
         logits_EBC = outputs.logits_EBC
         labels_EB = labels_B.expand(logits_EBC.shape[0], -1)
         self._check_number(logits_EBC.shape[-1])
@@ -88,27 +95,19 @@ class CrossEntropy(Term):
         if weights_C is None:
             return losses_EB.mean(dim=1)
         total = weights_C[labels_B].sum()
-        # Not 0 / 0: smoothing leaves something in the numerator even where the labels count nothing.
+        # With smoothing the numerator is positive even where all labels have weight 0: avoid a division by zero.
         return losses_EB.sum(dim=1) * torch.where(total > 0, 1 / torch.where(total > 0, total, 1.0), 0.0)
 
     def _check_number(self, num_classes: int) -> None:
         if self.balanced and self.weights_C is None:
             raise UserError(
-                "the counts of the training data for balanced class weights", "none", "Call prepare(class_counts)."
+                "the class counts of the training data for balanced class weights",
+                "none",
+                "Call prepare(class_counts) before the first batch.",
             )
         if self.weights_C is not None and len(self.weights_C) != num_classes:
             raise UserError(
-                f"{num_classes} class weights, one per class", f"{len(self.weights_C)}", "Give one number per class."
+                f"{num_classes} class weights, one per class",
+                f"{len(self.weights_C)}",
+                "Set class_weights to a number per class, or to balanced.",
             )
-
-
-class SquaredError(Term):
-    """Mean over the batch of `(output - label)^2`, at every exit: the protected term of a regression (STS-B)."""
-
-    name = "squared_error"
-    needs_classes = False
-    needs_values = True
-
-    def per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> Tensor:
-        """(E,) in squared label units."""
-        return (outputs.logits_EBC.squeeze(-1) - labels_B).square().mean(dim=1)

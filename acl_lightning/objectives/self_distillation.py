@@ -1,4 +1,4 @@
-"""Self-distillation from the last exit: the multi-exit baseline of RomeBERT (Geng et al., 2021)."""
+"""Self-distillation from the last exit (RomeBERT, Geng et al., 2021)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from acl_lightning.outputs import ExitOutputs
 
 
 def distillation(logits_EBC: Tensor, teacher_BC: Tensor, temperature: float) -> Tensor:
-    """`T^2 KL(softmax(teacher / T) || softmax(logits / T))`, mean over the batch, at every exit.
+    """Return `T^2 KL(softmax(teacher / T) || softmax(logits / T))`, averaged over the batch, for every exit: (E,).
 
-    The factor keeps the size of the gradient independent of T (Hinton et al., 2015).
+    The factor T^2 makes the size of the gradient independent of T (Hinton et al., 2015).
 
-    Returns:
-        (E,) in nats times T^2.
+    Args:
+        logits_EBC: Logits of the students.
+        teacher_BC: Logits of the teacher.
+        temperature: Temperature T > 0.
     """
     log_student_EBC = (logits_EBC / temperature).log_softmax(dim=-1)
     log_teacher_EBC = (teacher_BC / temperature).log_softmax(dim=-1).expand_as(log_student_EBC)
@@ -26,18 +28,18 @@ def distillation(logits_EBC: Tensor, teacher_BC: Tensor, temperature: float) -> 
 
 
 class SelfDistillation(Term):
-    """Every exit learns the answers of the last exit, which learns the labels.
+    """Distillation from the last exit, which is trained on the labels, into all other exits.
 
-    Exits 1 to E - 1: `distillation` from the last exit, whose logits are detached. The last exit has no teacher but the
-    labels, so its loss is the cross-entropy: in the convex total `(1 - g) CE + g term` the students then have
-    `(1 - g) CE + g T^2 KL` and the last exit plain CE. The form and g = 0.9, T = 3 are RomeBERT's; the last exit's loss
-    is our reading.
+    Exits 1 to E - 1 have the loss `distillation` with the detached logits of the last exit as the teacher. The last
+    exit has no teacher and is trained with cross-entropy. In the convex total `(1 - g) CE + g term` the students
+    therefore have `(1 - g) CE + g T^2 KL` and the last exit plain CE. The form and g = 0.9, T = 3 are RomeBERT's; the
+    loss of the last exit is our reading.
 
     Args:
-        temperature: T > 0.
+        temperature: Temperature T > 0.
 
     Raises:
-        UserError: the temperature is not positive.
+        UserError: The temperature is not positive.
     """
 
     name = "self_distillation"
@@ -45,10 +47,10 @@ class SelfDistillation(Term):
 
     def __init__(self, temperature: float = 3.0) -> None:
         super().__init__()
-        self.temperature = check_temperature(temperature, usual="The usual value is 3.")
+        self.temperature = check_temperature(temperature, usual=3.0)
 
     def per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> Tensor:
-        """(E,) in nats, times T^2 for all but the last."""
+        """Return the loss of every exit, (E,), in nats, times T^2 for all but the last exit."""
         last_BC = outputs.logits_EBC[-1]
         students_E = distillation(outputs.logits_EBC[:-1], last_BC.detach(), self.temperature)
         return torch.cat([students_E, F.cross_entropy(last_BC, labels_B).unsqueeze(0)])

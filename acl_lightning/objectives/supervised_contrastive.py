@@ -11,22 +11,28 @@ from acl_lightning.outputs import ExitOutputs
 
 
 def supervised_contrastive(embeddings_EBD: Tensor, labels_B: Tensor, temperature: float) -> Tensor:
-    """`contrastive_loss` with the other samples as candidates and those of the same class as positives. -> (E,)."""
+    """Return `contrastive_loss` with all other samples as candidates and those of the same class as positives: (E,).
+
+    Args:
+        embeddings_EBD: Representations at every exit.
+        labels_B: Class of every sample.
+        temperature: Temperature tau > 0.
+    """
     others_BB = ~torch.eye(len(labels_B), dtype=torch.bool, device=labels_B.device)
     same_BB = labels_B.unsqueeze(0) == labels_B.unsqueeze(1)
     return contrastive_loss(embeddings_EBD, embeddings_EBD, same_BB & others_BB, others_BB, temperature)
 
 
 class SupervisedContrastive(Term):
-    """SCL over the vectors that the classifier of each exit sees. The embeddings are not detached.
+    """SCL over the inputs of the classifier of each exit, which are not detached.
 
-    A batch in which no two samples share a class gives 0 with a zero gradient.
+    A batch in which no two samples have the same class gives 0 with a zero gradient.
 
     Args:
-        temperature: tau > 0. The paper's widely used setting is 0.3, with a convex total and weight 0.9.
+        temperature: Temperature tau > 0. The paper's usual setting is 0.3, with a convex total and weight 0.9.
 
     Raises:
-        UserError: the temperature is not positive.
+        UserError: The temperature is not positive.
     """
 
     name = "supervised_contrastive"
@@ -37,5 +43,5 @@ class SupervisedContrastive(Term):
         self.temperature = check_temperature(temperature)
 
     def per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> Tensor:
-        """(E,) in nats."""
+        """Return the loss of every exit, (E,), in nats."""
         return supervised_contrastive(outputs.embeddings_EBD, labels_B, self.temperature)

@@ -1,4 +1,4 @@
-"""Which exit teaches which, in ACL-CL."""
+"""Assignments of teacher exits to student exits, for ACL-CL."""
 
 from __future__ import annotations
 
@@ -11,56 +11,56 @@ from acl_lightning.errors import UserError
 
 
 class Teacher(nn.Module, ABC):
-    """The teacher of every exit. The paper does not say which exit teaches; these are our switches."""
+    """Assignment of a teacher to every exit. The paper leaves the assignment open; the choices here are ours."""
 
     @abstractmethod
     def forward(self, exits_E: Tensor) -> Tensor:
-        """Teachers (E,) of the exits `exits_E` = 0 .. E - 1, counted alike.
+        """Return the index of the teacher of every exit, (E,), for `exits_E` = 0 .. E - 1.
 
-        An exit has a teacher only where its entry is deeper than itself.
+        An exit whose entry is not deeper than itself has no teacher.
         """
 
     def after_validation(self, quality_E: Tensor) -> None:
-        """Take note of every exit's quality. Only a teacher that is chosen by it does."""
+        """Receive the quality of every exit. Only `BestExit` uses it."""
 
     def check_exits(self, num_exits: int) -> None:
-        """Raise `UserError` when a model of `num_exits` exits cannot have this teacher."""
+        """Raise `UserError` if a model with `num_exits` exits cannot have this teacher."""
 
 
 class LastExit(Teacher):
-    """The deepest exit teaches all others: the default."""
+    """The deepest exit is the teacher of all others. The default."""
 
     def forward(self, exits_E: Tensor) -> Tensor:
-        """E - 1 for all."""
+        """Return E - 1 for all exits."""
         return torch.full_like(exits_E, len(exits_E) - 1)
 
 
 class NextExit(Teacher):
-    """Every exit is taught by the next deeper one."""
+    """The teacher of every exit is the next deeper exit."""
 
     def forward(self, exits_E: Tensor) -> Tensor:
-        """E + 1; the deepest exit has none."""
+        """Return the next exit; the deepest exit has no teacher."""
         return (exits_E + 1).clamp(max=len(exits_E) - 1)
 
 
-class GivenExit(Teacher):
-    """One exit teaches those below it; the deeper ones have no teacher.
+class FixedExit(Teacher):
+    """A fixed exit is the teacher of all shallower exits; deeper exits have no teacher.
 
     Args:
-        exit: number of the exit, the shallowest is 1.
+        exit: Number of the exit, counted from 1, the shallowest.
 
     Raises:
-        UserError: the number is not positive; in `check_exits`, it is beyond the last exit or has no exit below it.
+        UserError: The number is not positive. In `check_exits`: there is no such exit, or no shallower exit.
     """
 
     def __init__(self, exit: int) -> None:
         super().__init__()
         if exit < 1:
-            raise UserError("a teacher exit >= 1", f"{exit}", "Exits are counted from 1, the shallowest.")
+            raise UserError("a teacher exit >= 1", f"{exit}", "Set exit to 2 or more; the shallowest exit is 1.")
         self.exit = exit
 
     def forward(self, exits_E: Tensor) -> Tensor:
-        """The given exit for all."""
+        """Return the fixed exit for all exits."""
         return torch.full_like(exits_E, self.exit - 1)
 
     def check_exits(self, num_exits: int) -> None:
@@ -69,15 +69,16 @@ class GivenExit(Teacher):
             raise UserError(
                 f"a teacher exit from 2 to {num_exits}, above at least one student",
                 f"{self.exit}",
-                "Exits are counted from 1, the shallowest.",
+                f"Set exit to {num_exits}; the shallowest exit is 1.",
             )
 
 
 class BestExit(Teacher):
-    """The exit that was best on the selection half of the last validation teaches those below it.
+    """The exit with the best quality on the selection split of the last validation; the teacher of all shallower exits.
 
-    Before the first validation: the last exit. Of equally good exits the deepest. Where the first exit is best nobody
-    is taught until the next validation. The choice is a buffer, so a resumed run goes on with the same teacher.
+    Before the first validation it is the last exit. Among equally good exits it is the deepest. If the first exit is
+    the best, no exit has a teacher until the next validation. The choice is a buffer, so a resumed run continues with
+    the same teacher.
     """
 
     def __init__(self) -> None:
@@ -86,10 +87,10 @@ class BestExit(Teacher):
         self.register_buffer("best", torch.tensor(-1))
 
     def forward(self, exits_E: Tensor) -> Tensor:
-        """The best exit for all."""
+        """Return the best exit for all exits."""
         best = self.best.to(exits_E.device)
         return torch.where(best < 0, len(exits_E) - 1, best).expand_as(exits_E)
 
     def after_validation(self, quality_E: Tensor) -> None:
-        """Choose."""
+        """Set the teacher to the exit with the best quality."""
         self.best.copy_(len(quality_E) - 1 - quality_E.flip(0).argmax())

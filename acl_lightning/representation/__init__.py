@@ -1,8 +1,8 @@
-"""What the geometry of a representation is like: how close a class lies together, how much of the space is used.
+"""Measures of the geometry of a representation: compactness of classes, use of the space, position of label embeddings.
 
-Plain torch: every measure takes the embeddings of one exit, (n, D), and gives a float; `measure_exits` applies all of
-them to all exits. All are computed in float64 and unchanged by a rotation or a common positive scale of the embeddings.
-Where a measure is not defined (no pair, no class, no spread of its kind) it is NaN, never a number that flatters.
+Plain torch: every measure maps the embeddings of an exit, (n, D), to a float; `measure_exits` applies all of them to
+all exits. They are computed in float64 and do not change under a rotation or a common positive scale of the embeddings.
+A measure that is not defined (no pair, no class, no spread) is NaN.
 """
 
 from acl_lightning.representation.alignment import alignment, class_separation

@@ -1,4 +1,4 @@
-"""How many directions the representation really uses."""
+"""Effective rank: number of directions that a representation uses."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from torch import Tensor
 
 
 def effective_rank(embeddings_nD: Tensor) -> float:
-    r"""Exponential of the entropy of the singular values of the centred embeddings.
+    r"""Return the exponential of the entropy of the singular values of the centred embeddings.
 
     .. math:: \exp\Bigl(-\sum_k p_k \ln p_k\Bigr), \quad p_k = \sigma_k / \sum_l \sigma_l
 
-    Source: Roy & Vetterli 2007; that the mean is taken away first is our reading: else the common direction that
-    `anisotropy` measures would hide the others. Lengths count, unlike in the other measures.
+    Source: Roy & Vetterli 2007. Centring is our reading: otherwise the common direction that `anisotropy` measures
+    would dominate the others. Unlike the other measures this depends on the lengths of the vectors.
+
+    Args:
+        embeddings_nD: Embeddings at an exit.
 
     Returns:
-        From 1 (all on a line) to min(n - 1, D) (equal spread in every direction); 0 where all are equal. NaN without a
-        sample.
+        A value from 1 (all samples on a line) to min(n - 1, D) (equal spread in every direction); 0 if all samples are
+        equal. NaN without samples.
     """
     if len(embeddings_nD) == 0:
         return math.nan

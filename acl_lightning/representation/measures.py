@@ -1,4 +1,4 @@
-"""Every measure at every exit."""
+"""All measures at all exits."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ MEASURES = (
 def measure_exits(
     embeddings_EnD: Tensor, labels_n: Tensor | None, label_embeddings_ECD: Tensor
 ) -> list[dict[str, float]]:
-    """Apply all measures to each exit.
+    """Apply all measures to every exit.
 
     Args:
-        embeddings_EnD: of n samples at E exits.
-        labels_n: classes; None for a regression, whose measures of classes are NaN.
-        label_embeddings_ECD: as in `ExitOutputs`.
+        embeddings_EnD: Embeddings of n samples at E exits.
+        labels_n: Class of every sample; None for regression, for which the measures of classes are NaN.
+        label_embeddings_ECD: Label embeddings, see `ExitOutputs`.
 
     Returns:
-        For each exit, measure -> value, in the order of `MEASURES`. All NaN where an exit's embeddings are not finite.
+        A dictionary measure -> value per exit, in the order of `MEASURES`. All values are NaN for an exit whose
+        embeddings are not finite.
     """
     return [
         _measure(embeddings_nD, labels_n, label_embeddings_CD)
@@ -44,17 +45,17 @@ def measure_exits(
 
 
 def _measure(embeddings_nD: Tensor, labels_n: Tensor | None, label_embeddings_CD: Tensor) -> dict[str, float]:
-    found = dict.fromkeys(MEASURES, math.nan)
+    values = dict.fromkeys(MEASURES, math.nan)
     if not embeddings_nD.isfinite().all():
-        return found
-    found |= {
+        return values
+    values |= {
         "uniformity": uniformity(embeddings_nD),
         "anisotropy": anisotropy(embeddings_nD),
         "effective_rank": effective_rank(embeddings_nD),
     }
     if labels_n is None:
-        return found
-    return found | {
+        return values
+    return values | {
         "alignment": alignment(embeddings_nD, labels_n),
         "class_separation": class_separation(embeddings_nD, labels_n),
         "label_distance": label_distance(embeddings_nD, labels_n, label_embeddings_CD),

@@ -1,4 +1,4 @@
-"""How evenly the embeddings cover the sphere."""
+"""Uniformity: how evenly embeddings are distributed on the sphere."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from acl_lightning.representation.directions import unit_vectors
 
 
 def uniformity(embeddings_nD: Tensor, t: float = 2.0, *, chunk: int = 1024) -> float:
-    r"""Logarithm of the mean Gaussian potential of two different samples, over all pairs.
+    r"""Return the logarithm of the mean Gaussian potential between different samples, over all pairs.
 
     .. math:: \log \frac{2}{n (n - 1)} \sum_{i < j} \exp(-t \lVert z_i - z_j \rVert^2)
 
     Source: Wang & Isola 2020 (arXiv 2005.10242), t = 2. Time grows with n squared, memory with n.
 
     Args:
-        embeddings_nD: of one exit.
-        t: how steeply the potential falls, > 0.
-        chunk: rows compared with all others at a time; two matrices of chunk times n float64 numbers are held, 330 MB
-            each at n = 40,000.
+        embeddings_nD: Embeddings at an exit.
+        t: Decay > 0 of the potential.
+        chunk: Number of rows that are compared with all others at a time. Two matrices of chunk times n float64 numbers
+            are in memory, 330 MB each for n = 40,000.
 
     Returns:
-        0 where all point the same way, more negative the more evenly they are spread; never below -4 t. NaN below two
+        A value from -4 t to 0 (all directions are equal); smaller for a more even distribution. NaN for fewer than two
         samples.
     """
     assert t > 0

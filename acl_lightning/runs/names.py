@@ -27,8 +27,11 @@ EXIT_LOGITS = "exit_logits.npz"
 EXIT_SWEEP = "exit_sweep.csv"
 
 #: Comparisons of gradients by `GradientProbe`, and their figure.
-GRADIENTS = "gradient_watch.csv"
+GRADIENTS = "gradient_probe.csv"
 GRADIENT_FIGURE = "gradient_angles.png"
+
+#: Name of `GRADIENTS` in runs of version 0.1.
+EARLIER_GRADIENTS = "gradient_watch.csv"
 
 #: Measures of the embeddings of every exit, the embeddings, and their figure.
 REPRESENTATION = "representation.csv"

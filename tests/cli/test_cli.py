@@ -12,6 +12,7 @@ import yaml
 
 CONF = Path(__file__).parents[2] / "conf"
 ACL = f"--config={CONF / 'objective/acl.yaml'}"
+WEIGHTED = ("--model.objective=WeightedObjective", "--model.objective.init_args.auxiliary=ACLEmbed")
 
 
 def newest_run(parent: Path) -> Path:
@@ -205,7 +206,7 @@ MISTAKES = {
     "threshold out of range": (["--exit.criterion=Confidence", "--exit.threshold=1.5"], r"1\.5"),
     "criterion without threshold": (["--exit.criterion=Confidence"], r"a criterion and a threshold together"),
     "negative temperature": (
-        ["--model.objective.init_args.auxiliary.init_args.temperature=-1"],
+        ["--model.objective.init_args.temperature=-1"],
         r"a temperature > 0; found -1",
     ),
     "wrong key": (["--model.tempature=3"], r"model\.tempature"),
@@ -215,10 +216,10 @@ MISTAKES = {
     ),
     "a fraction for an integer": (["--data.batch_size=2.5"], r"an integer for data\.batch_size; found 2\.5"),
     "wrong class": (["--model.gradient_rule=Average"], r"GradientRule.* for model\.gradient_rule; found Average"),
-    "misspelt class": (["--model.gradient_rule=Discrad"], r"Did you mean ACLGrad\?"),
+    "misspelt class": (["--model.gradient_rule=ACLGard"], r"Did you mean ACLGrad\?"),
     "misspelt path of a class": (
-        ["--model.gradient_rule=acl_lightning.gradients.Discrad"],
-        r"module 'acl_lightning\.gradients' has no attribute 'Discrad'.* Did you mean ACLGrad\?",
+        ["--model.gradient_rule=acl_lightning.gradients.ACLGard"],
+        r"module 'acl_lightning\.gradients' has no attribute 'ACLGard'.* Did you mean ACLGrad\?",
     ),
     "class of another kind": (["--model.gradient_rule=acl_lightning.exits.Entropy"], r"not correspond to a subclass"),
     "package that is not installed": (
@@ -226,7 +227,7 @@ MISTAKES = {
         r"\(No module named 'no_such_package'\)",
     ),
     "inner class": (
-        ["--model.objective.init_args.auxiliary=ACLEmbedd"],
+        ["--model.objective=WeightedObjective", "--model.objective.init_args.auxiliary=ACLEmbedd"],
         r"for model\.objective\.init_args\.auxiliary; found ACLEmbedd\. Did you mean ACLEmbed\?",
     ),
     "inner key": (
@@ -234,11 +235,11 @@ MISTAKES = {
         r"found model\.objective\.init_args\.weigth\. Did you mean model\.objective\.init_args\.weight\?",
     ),
     "innermost key": (
-        ["--model.objective.init_args.auxiliary.init_args.temprature=0.3"],
+        [*WEIGHTED, "--model.objective.init_args.auxiliary.init_args.temprature=0.3"],
         r"Did you mean model\.objective\.init_args\.auxiliary\.init_args\.temperature\?",
     ),
     "inner value": (
-        ["--model.objective.init_args.auxiliary.init_args.temperature=warm"],
+        [*WEIGHTED, "--model.objective.init_args.auxiliary.init_args.temperature=warm"],
         r"a number for model\.objective\.init_args\.auxiliary\.init_args\.temperature; found warm",
     ),
     "key in the wrong section": (["--batch_size=3"], r"Did you mean data\.batch_size\?"),
@@ -278,7 +279,7 @@ MISTAKES = {
     "Lightning's accumulation": (["--trainer.accumulate_grad_batches=4"], r"--model.optimization.accumulate=4"),
     "values for classes": (
         [f"--config={CONF / 'objective/regression.yaml'}"],
-        r"an objective for classes \(this task has them\); found an objective that compares values",
+        r"an objective for classes \(the labels of this task\); found an objective that compares numbers",
     ),
 }
 

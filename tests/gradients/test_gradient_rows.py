@@ -92,7 +92,7 @@ def test_backward_rows_are_refused_under_ddp(alone):
     wrapped = DistributedDataParallel(nn.Linear(2, 1))
     for collector in (AutogradRows(), BatchedRows()):
         collector.check(wrapped)
-    message = r"DDP, whose reducer would average the first of several backward passes only\. Set .* to AutogradRows"
+    message = r"DDP, whose reducer would average only the first of several backward passes\. Set .* to AutogradRows"
     with pytest.raises(UserError, match=message):
         BackwardRows().check(wrapped)
 
@@ -103,7 +103,7 @@ def test_batched_rows_refuse_what_they_cannot_vectorise():
     dropped = torch.utils.checkpoint.checkpoint(
         lambda w: nn.functional.dropout(w.sin(), 0.5).square(), weight, use_reentrant=False
     )
-    with pytest.raises(UserError, match=r"a pool of its own in every process for BatchedRows; found a global pool"):
+    with pytest.raises(UserError, match=r"samples of a single process for BatchedRows; found model.global_pool = true"):
         BatchedRows().check(nn.Linear(2, 2), gathers=True)
     with pytest.raises(UserError, match=r"a graph that BatchedRows can vectorise; found .*random.* to AutogradRows"):
         BatchedRows().rows([dropped.sum(), dropped.square().sum()], [weight])

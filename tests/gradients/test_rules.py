@@ -1,4 +1,4 @@
-"""Rules on matrices: contract, hostile families, first-order promise, an independent PCGrad."""
+"""Rules on matrices: contract, hostile families, first-order guarantee, an independent PCGrad."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def matrix(seed, K=2, N=6, scales=None):
 
 @given(seed=SEEDS, K=st.integers(1, 4), exponents=EXPONENTS)
 @settings(max_examples=100, deadline=None)
-def test_discard_keeps_exactly_the_rows_that_agree(seed, K, exponents):
+def test_acl_grad_keeps_exactly_the_rows_that_agree(seed, K, exponents):
     rows = matrix(seed, K, scales=[10.0**x for x in exponents[:K]])
     expected = rows[0].clone()
     for row in rows[1:]:
@@ -37,7 +37,7 @@ def test_discard_keeps_exactly_the_rows_that_agree(seed, K, exponents):
 
 @given(seed=SEEDS, K=st.integers(1, 4), exponents=EXPONENTS)
 @settings(max_examples=100, deadline=None)
-def test_project_takes_from_every_row_its_part_against_the_protected_one(seed, K, exponents):
+def test_protected_pcgrad_removes_the_component_along_the_protected_row(seed, K, exponents):
     rows = matrix(seed, K, scales=[10.0**x for x in exponents[:K]])
     expected = rows[0].clone()
     for row in rows[1:]:
@@ -57,7 +57,7 @@ def test_a_step_never_raises_the_protected_term(rule, seed, exponents, dtype, K)
     assert update @ protected >= protected @ protected - rounding
 
 
-#: Hand-placed auxiliary rows against (2, 0): what `discard` and `project` make of them.
+#: Hand-placed auxiliary rows against (2, 0): the results of dropping and of projecting.
 FAMILIES = {
     "parallel": ([1.0, 0.0], [3.0, 0.0], [3.0, 0.0]),
     "opposite": ([-1.0, 0.0], [2.0, 0.0], [2.0, 0.0]),
@@ -105,7 +105,7 @@ def test_a_protected_row_that_is_not_finite_yields_no_finite_update(rule):
 
 @given(seed=SEEDS, scale=st.sampled_from([1e-3, 1.0, 1e3]))
 @settings(max_examples=50, deadline=None)
-def test_project_agrees_with_pcgrad_where_they_coincide(seed, scale):
+def test_protected_pcgrad_equals_pcgrad_where_the_two_coincide(seed, scale):
     """Of two gradients PCGrad projects each against the other, so it is the sum of both ways to protect one."""
     rows = matrix(seed, scales=[1.0, scale])
     both_ways = ProtectedPCGrad()(rows) + ProtectedPCGrad()(rows.flip(0)) - rows.sum(dim=0)

@@ -46,15 +46,15 @@ def gradients(named):
 # At (a, b, c) = (1, 2, 3) the protected a^2 + b has the gradient (2, 1, none), the auxiliary a - 3b + c (1, -3, 1).
 # Products: a 2, b -3, together -1; c is reached by one alone. |g_0|^2 = 5 over a, b.
 ON_PAPER = {
-    "discard, all": (ACLGrad(), AllParameters(), [2, 1, 0], [5, -1], True),
+    "drop, all": (ACLGrad(), AllParameters(), [2, 1, 0], [5, -1], True),
     "project, all": (ProtectedPCGrad(), AllParameters(), [1.2 * 2 + 1, 1.2 - 3, 1], [5, -1], False),
-    "discard, per layer": (ACLGrad(), PerLayer(), [3, 1, 1], [5, -1], True),
+    "drop, per layer": (ACLGrad(), PerLayer(), [3, 1, 1], [5, -1], True),
     "project, per layer": (ProtectedPCGrad(), PerLayer(), [3, 1, 1], [5, -1], False),
-    "discard, per tensor": (ACLGrad(), PerTensor(), [3, 1, 1], [5, -1], True),
-    "discard, top layer": (ACLGrad(), TopLayers(1), [2, 1, None], [1, -3], True),
+    "drop, per tensor": (ACLGrad(), PerTensor(), [3, 1, 1], [5, -1], True),
+    "drop, top layer": (ACLGrad(), TopLayers(1), [2, 1, None], [1, -3], True),
     "project, top layer": (ProtectedPCGrad(), TopLayers(1), [4 * 2 + 1, 4 - 3, 1], [1, -3], False),
-    "discard, top two layers": (ACLGrad(), TopLayers(2), [2, 1, None], [5, -1], True),
-    "discard, more layers than there are": (ACLGrad(), TopLayers(9), [2, 1, None], [5, -1], True),
+    "drop, top two layers": (ACLGrad(), TopLayers(2), [2, 1, None], [5, -1], True),
+    "drop, more layers than there are": (ACLGrad(), TopLayers(9), [2, 1, None], [5, -1], True),
 }
 
 
@@ -331,7 +331,9 @@ def test_observers_see_the_rows_that_were_compared(scope, rows):
 
 @pytest.mark.parametrize("scope", [PerLayer(), PerTensor()], ids=kind)
 def test_an_interval_needs_a_scope_of_one_decision(scope):
-    with pytest.raises(UserError, match=r"one decision for check_every_n_steps = 2; found Per\w+ with 3\. Set check"):
+    with pytest.raises(
+        UserError, match=r"a single group for check_every_n_steps = 2; found Per\w+ with 3 groups\. Set"
+    ):
         GradientStep(ACLGrad(), three(), scope, check_every_n_steps=2)
 
 

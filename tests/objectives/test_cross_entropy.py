@@ -82,5 +82,5 @@ def test_class_weights_of_the_wrong_number_are_refused_before_training_and_in_it
 
 
 def test_balanced_weights_need_counts():
-    with pytest.raises(UserError, match=r"the counts of the training data .* Call prepare\(class_counts\)"):
+    with pytest.raises(UserError, match=r"the class counts of the training data .* Call prepare\(class_counts\)"):
         WeightedObjective(protected=CrossEntropy(class_weights="balanced"))(*outputs())

@@ -5,27 +5,26 @@ from pathlib import Path
 import pytest
 
 CONF = Path(__file__).parents[2] / "conf/objective"
-TERM = "--model.objective.init_args.auxiliary"
-PROTECTED = "--model.objective.init_args.protected"
+SETTING = "--model.objective"
 
 MISTAKES = {
     "ACF with batches of one": ("acf", ["--data.batch_size=1"], "a batch of at least 2 samples for acf; found 1"),
-    "rho": ("acf", [f"{TERM}.correlation_weight=-1"], "a correlation_weight (rho) >= 0; found -1"),
+    "rho": ("acf", [f"{SETTING}.correlation_weight=-1"], "a correlation_weight (rho) >= 0; found -1"),
     "lambda": ("scl", ["--model.objective.init_args.weight=1.5"], "a convex total with lambda in [0, 1); found 1.5"),
     "one exit": ("self_distillation", ["--model.encoder.exits=[3]"], "at least 2 exits for self_distillation; found 1"),
     "teacher below": (
-        "acl",
-        [f"{TERM}=ACLCrossLayer", f"{TERM}.teacher=GivenExit", f"{TERM}.teacher.exit=2", f"{TERM}.students=[2]"],
+        "acl_cl",
+        [f"{SETTING}.teacher=FixedExit", f"{SETTING}.teacher.exit=2", f"{SETTING}.students=[2]"],
         "a teacher above the student exit 2; found exit 2",
     ),
     "class weights": (
         "ce",
-        [f"{PROTECTED}=CrossEntropy", f"{PROTECTED}.class_weights=[1,2,3]"],
+        [f"{SETTING}.class_weights=[1,2,3]"],
         "2 class weights, one per class; found 3",
     ),
     "exit weights": (
         "ce",
-        ["--model.objective.init_args.exit_weights=Given", "--model.objective.init_args.exit_weights.weights=[1,2]"],
+        ["--model.objective.init_args.exit_weights=Listed", "--model.objective.init_args.exit_weights.weights=[1,2]"],
         "3 exit weights, one per exit; found 2",
     ),
 }
@@ -43,5 +42,5 @@ def test_a_mistake_gets_one_line_and_exit_code_2(mistake, command):
 
 def test_a_last_batch_of_one_trains_on(command, tmp_path):
     settings = ("--data.synthetic_rows=25", "--data.batch_size=8")
-    balanced = (f"{PROTECTED}=CrossEntropy", f"{PROTECTED}.class_weights=balanced", f"{PROTECTED}.label_smoothing=0.1")
+    balanced = (f"{SETTING}.class_weights=balanced", f"{SETTING}.label_smoothing=0.1")
     assert command("fit", f"--config={CONF / 'acf.yaml'}", *settings, *balanced, f"--run_dir={tmp_path}/run") == (0, "")

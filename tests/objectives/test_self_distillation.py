@@ -67,7 +67,7 @@ def test_the_gradient_keeps_its_size_at_high_temperature():
 
 
 def test_bad_input():
-    with pytest.raises(UserError, match=r"a temperature > 0; found 0\.0\. The usual value is 3\."):
+    with pytest.raises(UserError, match=r"a temperature > 0; found 0\.0\. Set temperature to 3 \(the default\)\."):
         SelfDistillation(0.0)
     with pytest.raises(UserError, match="at least 2 exits for self_distillation; found 1"):
         WeightedObjective(SelfDistillation()).check(classes=True, num_exits=1)

@@ -11,7 +11,7 @@ from acl_lightning.objectives import (
     ACLEmbed,
     Ascending,
     CrossEntropy,
-    Given,
+    Listed,
     SelfDistillation,
     SquaredError,
     SupervisedContrastive,
@@ -52,7 +52,7 @@ def test_every_term_beside_every_other(convex):
     """Five auxiliary terms, each with its lambda; weights of their own for the exits; one without weight."""
     out, labels = outputs()
     terms = [SupervisedContrastive(), ACLEmbed(), ACLCrossLayer(), ACF(), SelfDistillation()]
-    lambdas, aside = [0.1, 0.2, 0.3, 0.0, 0.05], Given([3, 1, 0])
+    lambdas, aside = [0.1, 0.2, 0.3, 0.0, 0.05], Listed([3, 1, 0])
     found = WeightedObjective(terms, lambdas, convex, exit_weights=Uniform(), auxiliary_exit_weights=aside)(out, labels)
     assert list(found) == ["cross_entropy", *(term.name for term in terms)]
     protected = (1 - sum(lambdas)) if convex else 1.0
@@ -71,14 +71,14 @@ def test_exits_that_no_teacher_reaches_learn_from_the_labels_alone():
     assert out.logits_EBC.grad is None
 
 
-@pytest.mark.parametrize("weights", [Ascending(), Uniform(), Given([1, 2, 0])])
+@pytest.mark.parametrize("weights", [Ascending(), Uniform(), Listed([1, 2, 0])])
 def test_exit_weights_sum_to_one(weights):
     assert weights(3).sum().item() == pytest.approx(1)
 
 
 def test_pabees_weights_ascend_with_the_exit():
     torch.testing.assert_close(Ascending()(3), torch.tensor([1, 2, 3]) / 6)
-    torch.testing.assert_close(Given([1, 1, 2])(3), torch.tensor([0.25, 0.25, 0.5]))
+    torch.testing.assert_close(Listed([1, 1, 2])(3), torch.tensor([0.25, 0.25, 0.5]))
 
 
 def test_autocast_does_not_reach_the_similarities():
@@ -117,19 +117,19 @@ def test_bad_weights_are_refused(arguments, message):
 
 
 def test_a_repeated_term_is_refused():
-    with pytest.raises(UserError, match="each auxiliary term once"):
+    with pytest.raises(UserError, match="each term once"):
         WeightedObjective([ACLEmbed(), ACLEmbed()])
 
 
 @pytest.mark.parametrize("weights", [[], [-1.0, 2.0], [0.0, 0.0], [float("inf")]])
 def test_bad_exit_weights_are_refused(weights):
     with pytest.raises(UserError, match="exit weights >= 0"):
-        Given(weights)
+        Listed(weights)
 
 
 def test_exit_weights_of_the_wrong_number_are_refused():
     with pytest.raises(UserError, match="3 exit weights, one per exit; found 2"):
-        Given([1, 2])(3)
+        Listed([1, 2])(3)
     for name in ("exit_weights", "auxiliary_exit_weights"):  # before training
         with pytest.raises(UserError, match="3 exit weights, one per exit; found 2"):
-            WeightedObjective(**{name: Given([1, 2])}).check(classes=True, num_exits=3)
+            WeightedObjective(**{name: Listed([1, 2])}).check(classes=True, num_exits=3)

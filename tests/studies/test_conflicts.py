@@ -31,7 +31,7 @@ def line(step, term, scope, group, cosine):
 def watched(directory, seed=0, cosines=COSINES, **settings) -> Path:
     """A run in which `layer.0` always agrees, `layer.1` is as the whole is, and `Representation` always conflicts."""
     run = fabricate(directory, seed, **settings)
-    with (run / "gradient_watch.csv").open("w", newline="") as file:
+    with (run / "gradient_probe.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["step", "term", "scope", "group", "cosine", "angle", "norm_protected", "norm_term"])
         for term, series in cosines.items():
@@ -131,19 +131,19 @@ def test_a_gradient_that_is_not_finite_counts_as_a_conflict_without_an_angle(tmp
 def test_runs_that_are_of_no_use_are_named(tmp_path, out, capsys):
     unwatched = fabricate(tmp_path / "unwatched")
     damaged = watched(tmp_path / "damaged")
-    (damaged / "gradient_watch.csv").write_text("step,term\n1,2\n")
+    (damaged / "gradient_probe.csv").write_text("step,term\n1,2\n")
     partial = watched(tmp_path / "partial")
-    (partial / "gradient_watch.csv").write_text(
+    (partial / "gradient_probe.csv").write_text(
         "step,term,scope,group,cosine,angle,norm_protected,norm_term\n0,a,PerLayer,x,0.5,60,1,1\n"
     )
     (tmp_path / "going-on").mkdir()
     assert conflicts(out, watched(tmp_path / "good"), unwatched, damaged, partial, tmp_path / "going-on") == 0
     unfinished = json.loads((out / "provenance.json").read_text())["unfinished"]
-    assert unfinished["unwatched"] == "missing: no gradient_watch.csv"
-    assert unfinished["damaged"].startswith("missing: gradient_watch.csv: a damaged file")
-    assert unfinished["partial"] == "missing: gradient_watch.csv has no comparison over AllParameters"
+    assert unfinished["unwatched"] == "missing: no gradient_probe.csv"
+    assert unfinished["damaged"].startswith("missing: gradient_probe.csv: a damaged file")
+    assert unfinished["partial"] == "missing: gradient_probe.csv has no comparison over AllParameters"
     assert unfinished["going-on"] == "missing: no result.json"
-    assert "No result from unwatched (missing): no gradient_watch.csv." in capsys.readouterr().out
+    assert "No result from unwatched (missing): no gradient_probe.csv." in capsys.readouterr().out
 
 
 def test_a_mistake_gets_one_line_code_2_and_nothing_written(tmp_path, out, capsys):
@@ -174,7 +174,7 @@ def test_the_command_needs_neither_torch_nor_lightning(tmp_path, out):
 
 
 def test_real_runs_are_read(command, tmp_path, out):
-    config = f"--config={ROOT / 'conf/callbacks/gradient_watch.yaml'}"
+    config = f"--config={ROOT / 'conf/callbacks/gradient_probe.yaml'}"
     run = tmp_path / "real"
     assert command("fit", config, f"--run_dir={run}", "--data.batch_size=16") == (0, "")
     assert conflicts(out, run) == 0

@@ -22,7 +22,7 @@ from acl_lightning.objectives import (
     ACLEmbed,
     BestExit,
     CrossEntropy,
-    Given,
+    Listed,
     SelfDistillation,
     Term,
     WeightedObjective,
@@ -127,7 +127,7 @@ def test_the_second_stage_trains_heads_on_a_backbone_frozen_by_hand(backbone, tm
         for name, parameter in module.encoder.named_parameters():
             parameter.requires_grad_(not name.startswith(DEEPEST))
 
-    by_hand = WeightedObjective(exit_weights=Given([1, 2, 0]))
+    by_hand = WeightedObjective(exit_weights=Listed([1, 2, 0]))
     _, expected = fit(backbone, tmp_path, objective=by_hand, prepare=freeze, trainer={"max_epochs": EPOCHS - FIRST})
     assert furthest(watch.weights[-1], expected.weights[-1]) < 1e-6
     assert watch.losses[FIRST:] == pytest.approx(expected.losses)
@@ -302,6 +302,7 @@ def test_the_best_exit_hears_of_every_validation_of_a_training_and_of_no_other(b
 
 TWO_STAGES = ["--model.first_stage_epochs=1"]
 BEST_TEACHER = [
+    "--model.objective=WeightedObjective",
     "--model.objective.init_args.auxiliary=ACLCrossLayer",
     "--model.objective.init_args.auxiliary.init_args.teacher=BestExit",
 ]
@@ -363,7 +364,7 @@ def test_two_processes_equal_one(backbone, tmp_path):
         ),
         ({"objective": WeightedObjective(SelfDistillation())}, "found self_distillation, which needs 2"),
         (
-            {"objective": WeightedObjective(exit_weights=Given([1, 1, 1]))},
+            {"objective": WeightedObjective(exit_weights=Listed([1, 1, 1]))},
             "the deepest exit alone, .* Take exit weights",
         ),
     ],

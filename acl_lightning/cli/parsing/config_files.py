@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from acl_lightning.errors import UserError
+from acl_lightning.legacy import FILES
 
 _PACKAGE = Path(__file__).parents[2]
 
@@ -50,6 +51,7 @@ def find_configuration(text: str) -> tuple[str, Any]:
 def _shipped(text: str) -> Path:
     names = sorted(path.relative_to(shipped_directory()).as_posix() for path in shipped_directory().rglob("*.yaml"))
     name = Path(text).as_posix().removeprefix("./").removeprefix("conf/")
+    name = FILES.get(name, name)
     if name in names:
         return shipped_directory() / name
     close = difflib.get_close_matches(name, names, n=1)

@@ -1,4 +1,4 @@
-"""`gradient_watch.csv`: comparisons of the gradients of two terms, step by step and scope by scope."""
+"""`gradient_probe.csv`: comparisons of the gradients of two terms, step by step and scope by scope."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from acl_lightning.files import write_text_atomically
-from acl_lightning.runs.names import GRADIENTS
+from acl_lightning.runs.names import EARLIER_GRADIENTS, GRADIENTS
 from acl_lightning.runs.records.reading import reading
 from acl_lightning.runs.records.tables import csv_rows, csv_text, number
 
@@ -68,7 +68,7 @@ def comparisons_text(comparisons: Iterable[GradientComparison]) -> str:
 
 
 def write_comparisons(directory: Path, comparisons: Iterable[GradientComparison]) -> None:
-    """Write `gradient_watch.csv`, atomically.
+    """Write `gradient_probe.csv`, atomically.
 
     Raises:
         UserError: The file system refuses; an earlier file is unchanged.
@@ -77,13 +77,17 @@ def write_comparisons(directory: Path, comparisons: Iterable[GradientComparison]
 
 
 def read_comparisons(directory: str | os.PathLike[str]) -> list[GradientComparison]:
-    """Return the comparisons in `gradient_watch.csv`, in the order of the file.
+    """Return the comparisons in `gradient_probe.csv`, in the order of the file.
+
+    Where there is no such file, `gradient_watch.csv` of an earlier version is read.
 
     Raises:
         MissingFile: There is no such file.
         UserError: It cannot be read, or is damaged.
     """
-    path = Path(directory) / GRADIENTS
+    path, earlier = Path(directory) / GRADIENTS, Path(directory) / EARLIER_GRADIENTS
+    if earlier.exists() and not path.exists():
+        path = earlier
     with reading(path, "the comparisons of GradientProbe", "Move the file away."):
         return [_comparison(row) for row in csv_rows(path)]
 

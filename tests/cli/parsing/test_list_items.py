@@ -1,12 +1,18 @@
 """Overrides of one item of a list."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-CONF = Path(__file__).parents[3] / "conf"
-TWO_TERMS = f"--config={CONF / 'objective/acl_cl.yaml'}"
+
+def configuration(auxiliary, **settings):
+    arguments = {"auxiliary": auxiliary, **settings}
+    objective = {"class_path": "acl_lightning.objectives.WeightedObjective", "init_args": arguments}
+    return f"--config={json.dumps({'model': {'objective': objective}})}"
+
+
+EMBED, CROSS_LAYER = "acl_lightning.objectives.ACLEmbed", "acl_lightning.objectives.ACLCrossLayer"
+TWO_TERMS, ONE_TERM = configuration([EMBED, CROSS_LAYER]), configuration(EMBED)
 TWO_BUDGETS = "[{class_path: MaxDrop, init_args: {points: 1}}, {class_path: MinSpeedup, init_args: {times: 2}}]"
 TERMS = "model.objective.init_args.auxiliary"
 
@@ -37,31 +43,31 @@ def test_without_an_index_a_list_of_several_items_is_refused(parse):
 def test_without_an_index_a_single_item_is_changed(parse):
     one = "--model.objective.init_args.auxiliary=[acl_lightning.objectives.ACLEmbed]"
     assert temperatures(parse(TWO_TERMS, one, f"--{TERMS}.init_args.temperature=0.5")) == [0.5]
-    single = f"--config={CONF / 'objective/acl.yaml'}"
-    settings = parse(single, f"--{TERMS}.init_args.temperature=0.5")
+    settings = parse(ONE_TERM, f"--{TERMS}.init_args.temperature=0.5")
     assert settings[TERMS].init_args.temperature == 0.5
 
 
 @pytest.mark.parametrize(
-    ("config", "option", "expected"),
+    ("auxiliary", "option", "expected"),
     [
-        ("acl_cl", f"{TERMS}.2.init_args.temperature=1", "expected an index from 0 to 1"),
-        ("acl", f"{TERMS}.0.init_args.temperature=1", f"expected a list at {TERMS}; found a single value"),
-        ("ce", f"{TERMS}.0.init_args.temperature=1", f"expected a list at {TERMS}; found null"),
-        ("acl_cl", f"{TERMS}.1.init_args.temprature=1", f"Did you mean {TERMS}.1.init_args.temperature?"),
+        ([EMBED, CROSS_LAYER], f"{TERMS}.2.init_args.temperature=1", "expected an index from 0 to 1"),
+        (EMBED, f"{TERMS}.0.init_args.temperature=1", f"expected a list at {TERMS}; found a single value"),
+        (None, f"{TERMS}.0.init_args.temperature=1", f"expected a list at {TERMS}; found null"),
+        ([EMBED, CROSS_LAYER], f"{TERMS}.1.init_args.temprature=1", f"Did you mean {TERMS}.1.init_args.temperature?"),
         (
-            "acl_cl",
+            [EMBED, CROSS_LAYER],
             f"{TERMS}.0.init_args.temperature=warm",
             f"a number for {TERMS}.0.init_args.temperature; found warm",
         ),
     ],
 )
-def test_a_mistake_names_the_right_form(parse, config, option, expected):
-    assert expected in parse(f"--config={CONF / 'objective'}/{config}.yaml", f"--{option}")
+def test_a_mistake_names_the_right_form(parse, auxiliary, option, expected):
+    assert expected in parse(configuration(auxiliary), f"--{option}")
 
 
 def test_an_item_can_be_replaced_and_so_can_a_number(parse):
-    settings = parse(TWO_TERMS, f"--{TERMS}.1=SupervisedContrastive", "--model.objective.init_args.weight.0=0.25")
+    weighted = configuration([EMBED, CROSS_LAYER], weight=[0.5, 0.5])
+    settings = parse(weighted, f"--{TERMS}.1=SupervisedContrastive", "--model.objective.init_args.weight.0=0.25")
     assert [term.class_path.rpartition(".")[2] for term in settings[TERMS]] == ["ACLEmbed", "SupervisedContrastive"]
     assert settings.model.objective.init_args.weight == [0.25, 0.5]
 

@@ -109,7 +109,7 @@ SWEEP = {
     "data.source": ("None", None, None),
     "model.optimization.accumulate": ("2.0", 2.0, 2),
     "model.gradient_rule": ("None", None, None),
-    "model.objective.init_args.auxiliary": ("None", None, None),
+    "model.objective.init_args.class_weights": ("None", None, None),
     "model.optimization.max_grad_norm": ("None", None, None),
     "model.encoder.learnt_gate": ("True", True, True),
     "model.encoder.exits": ("[2.0, 3]", [2.0, 3], [2, 3]),

@@ -79,7 +79,9 @@ def test_the_gate_learns_who_is_right(tiny_backbone):
 
 
 def test_without_a_gate_there_is_nothing_to_teach():
-    with pytest.raises(UserError, match=r"a learnt gate for gate_correctness; found one without.*learnt_gate to true"):
+    with pytest.raises(
+        UserError, match=r"a learnt gate for gate_correctness; found a model without.*learnt_gate to true"
+    ):
         GateCorrectness().per_exit(outputs(None, torch.zeros(2, 3, 2)), torch.zeros(3).long())
     with pytest.raises(UserError, match="an objective for regression"):
         WeightedObjective(GateCorrectness()).check(classes=False, num_exits=2)
@@ -88,7 +90,7 @@ def test_without_a_gate_there_is_nothing_to_teach():
 def test_a_gate_and_its_teacher_come_together():
     with pytest.raises(UserError, match=r"a term that trains the learnt gate; found none.*learnt_gate\.yaml"):
         WeightedObjective().check_gate(learnt_gate=True)
-    with pytest.raises(UserError, match=r"a learnt gate for gate_correctness; found one without"):
+    with pytest.raises(UserError, match=r"a learnt gate for gate_correctness; found a model without"):
         WeightedObjective(GateCorrectness()).check_gate(learnt_gate=False)
     WeightedObjective(GateCorrectness()).check_gate(learnt_gate=True)
     WeightedObjective().check_gate(learnt_gate=False)

@@ -8,7 +8,7 @@ from oracles import acl_cross_layer_oracle
 from test_terms import outputs
 
 from acl_lightning.errors import UserError
-from acl_lightning.objectives import ACLCrossLayer, BestExit, GivenExit, LastExit, NextExit, WeightedObjective
+from acl_lightning.objectives import ACLCrossLayer, BestExit, FixedExit, LastExit, NextExit, WeightedObjective
 from acl_lightning.outputs import ExitOutputs
 
 EXITS = 4
@@ -25,7 +25,7 @@ def best(exit_):
 TEACHERS = {
     "last": (LastExit(), [3, 3, 3, None]),
     "next": (NextExit(), [1, 2, 3, None]),
-    "given": (GivenExit(3), [2, 2, None, None]),
+    "fixed": (FixedExit(3), [2, 2, None, None]),
     "best, before a validation": (BestExit(), [3, 3, 3, None]),
     "best": (best(1), [1, None, None, None]),
     "best is the first": (best(0), [None] * 4),
@@ -136,7 +136,7 @@ def test_the_best_exit_is_in_the_checkpoint():
 
 
 def test_other_teachers_do_not_listen():
-    for teacher in (LastExit(), NextExit(), GivenExit(2)):
+    for teacher in (LastExit(), NextExit(), FixedExit(2)):
         before = teacher(torch.arange(3)).tolist()
         teacher.after_validation(torch.tensor([1.0, 0.0, 0.0]))
         assert teacher(torch.arange(3)).tolist() == before
@@ -150,10 +150,10 @@ def test_other_teachers_do_not_listen():
     ("settings_", "num_exits", "message"),
     [
         ({}, 1, "at least 2 exits for acl_cl; found 1"),
-        ({"teacher": GivenExit(4)}, 3, "a teacher exit from 2 to 3, above at least one student; found 4"),
-        ({"teacher": GivenExit(1)}, 3, "a teacher exit from 2 to 3, above at least one student; found 1"),
-        ({"teacher": GivenExit(2), "students": [2]}, 3, "a teacher above the student exit 2; found exit 2"),
-        ({"teacher": GivenExit(2), "students": [1, 3]}, 3, "a teacher above the student exit 3; found exit 2"),
+        ({"teacher": FixedExit(4)}, 3, "a teacher exit from 2 to 3, above at least one student; found 4"),
+        ({"teacher": FixedExit(1)}, 3, "a teacher exit from 2 to 3, above at least one student; found 1"),
+        ({"teacher": FixedExit(2), "students": [2]}, 3, "a teacher above the student exit 2; found exit 2"),
+        ({"teacher": FixedExit(2), "students": [1, 3]}, 3, "a teacher above the student exit 3; found exit 2"),
         ({"students": [3]}, 3, "a teacher above the student exit 3; found exit 3 as its teacher"),
         ({"teacher": NextExit(), "students": [3]}, 3, "a teacher above the student exit 3"),
         ({"teacher": BestExit(), "students": [3]}, 3, "a teacher above the student exit 3"),
@@ -168,10 +168,10 @@ def test_teachers_and_students_that_cannot_be_are_refused_before_training(settin
 
 def test_what_no_model_could_have_is_refused_at_once():
     with pytest.raises(UserError, match="a teacher exit >= 1; found 0"):
-        GivenExit(0)
+        FixedExit(0)
     with pytest.raises(UserError, match="at least one student exit; found an empty list"):
         ACLCrossLayer(students=[])
 
 
 def test_listed_students_below_their_teacher_pass():
-    WeightedObjective(ACLCrossLayer(teacher=GivenExit(3), students=[1, 2])).check(classes=True, num_exits=3)
+    WeightedObjective(ACLCrossLayer(teacher=FixedExit(3), students=[1, 2])).check(classes=True, num_exits=3)

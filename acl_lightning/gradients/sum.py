@@ -1,4 +1,4 @@
-"""No rule: the plain sum, which is ordinary training on the total loss."""
+"""Plain sum of the gradients: ordinary training on the total loss."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from acl_lightning.gradients.base import GradientRule
 
 
 class Sum(GradientRule):
-    """`g = sum_k g_k`, at the price of one backward pass."""
+    """Sum `g = sum_k g_k` of all gradients. Needs a single backward pass."""
 
     needs_separate_gradients: ClassVar[bool] = False
 
     def weights(self, products_K: Tensor) -> Tensor:
-        """All ones."""
+        """Return all ones."""
         return torch.ones_like(products_K)
