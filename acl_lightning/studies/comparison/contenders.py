@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits import elue_score
+from acl_lightning.exits import CurvePoint, elue_score
 from acl_lightning.figures.seed_curves import SeedCurve
 from acl_lightning.studies.comparison.stored_curve import StoredCurve
 from acl_lightning.studies.curves import seed_curve, static_exits
@@ -15,19 +15,6 @@ from acl_lightning.studies.spread import Spread, spread
 
 #: Settings in which the runs of one cut baseline differ by nature.
 _LAYERS = {"model.encoder.exits", "measured.exits"}
-
-
-@dataclass(frozen=True)
-class ReferencePoint:
-    """A point of the curve that scores refer to.
-
-    Attributes:
-        quality: a fraction.
-        flops_speedup: FLOPs of full depth / mean FLOPs.
-    """
-
-    quality: float
-    flops_speedup: float
 
 
 @dataclass(frozen=True)
@@ -101,7 +88,11 @@ def compare(
     if not plain:
         baseline, reference = list(members[0]), f"the static exits of {_label(groups, groups[0])}"
     at_flops = static_exits([one.run for one in baseline], "flops_speedup")
-    points = [ReferencePoint(quality, flops) for flops, quality in at_flops.values()]
+    at_layers = static_exits([one.run for one in baseline], "layer_speedup")
+    points = [
+        CurvePoint(quality=quality, mean_exit_layer=layer, layer_speedup=at_layers[layer][0], flops_speedup=flops)
+        for layer, (flops, quality) in at_flops.items()
+    ]
     contenders = tuple(
         Contender(
             label=_label(groups, group),

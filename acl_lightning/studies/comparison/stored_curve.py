@@ -18,7 +18,6 @@ from acl_lightning.exits import (
     OperatingPoint,
     OraclePoint,
     Patience,
-    Static,
     area_under_curve,
     as_curve,
     band,
@@ -28,7 +27,6 @@ from acl_lightning.exits import (
     sweep,
 )
 from acl_lightning.exits.evaluation.record import FILE_NAME
-from acl_lightning.exits.evaluation.sweep import variant_of
 from acl_lightning.metrics import quality
 from acl_lightning.outputs import predictions
 from acl_lightning.studies.run_record import Run, SweepPoint
@@ -67,19 +65,16 @@ class StoredCurve:
 
     def interval(self, speeds: Sequence[float], speed: str) -> list[tuple[float, float]]:
         """The 95 % band over the samples at the given speed-ups: percentile bootstrap of the report half."""
-        exits_PB = torch.stack([self.record.leaving(self._variant(point), point.threshold) for point in self.points])
+        exits_PB = torch.stack([self.record.leaving(point.criterion, point.threshold) for point in self.points])
         resampled = bootstrap(
             exits_PB,
             predictions(self.record.logits_EBC),
             self.record.labels_B,
             metric=str(self.run.result["metric"]),
             costs=self.record.costs,
-            static_P=[point.criterion == Static.name for point in self.points],
+            static_P=[point.is_static for point in self.points],
         )
         return [(one.low, one.high) for one in band(resampled, speeds, speed=speed)]
-
-    def _variant(self, point: OperatingPoint) -> Criterion:
-        return variant_of(point, [self.criterion], self.record.logits_EBC.shape[-1])
 
 
 def named_criterion(name: str) -> Criterion:
@@ -124,9 +119,9 @@ def read_curve(directory: str | os.PathLike[str], run: Run, criterion_name: str)
         gates_EB=record.gates_EB,
     )
     static = tuple(points[: len(record.costs.layers_E)])
-    mine = [point for point in points if point.criterion == criterion.name]
+    mine = [point for point in points if point.criterion_name == criterion.name]
     curve = tuple(as_curve(mine))
-    report = record.half(selection=False)
+    report = record.split(selection=False)
     oracle = () if report.is_regression else oracle_curve(
         predictions(report.logits_EBC), report.labels_B, quality=measure, costs=report.costs
     )  # fmt: skip
@@ -143,7 +138,7 @@ def read_curve(directory: str | os.PathLike[str], run: Run, criterion_name: str)
 
 def _sweep_point(point: OperatingPoint) -> SweepPoint:
     return SweepPoint(
-        point.criterion,
+        point.criterion_name,
         point.threshold,
         point.quality,
         point.mean_exit_layer,
