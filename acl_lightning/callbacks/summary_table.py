@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from acl_lightning.callbacks.exit_sweep import ExitSweep
-from acl_lightning.callbacks.points_table import new_table, point_notes, points_table, quality_text
 from acl_lightning.exits import SweepReport
+from acl_lightning.tables import new_table, point_notes, points_table, quality_text
 
 
 class SummaryTable(Callback):

@@ -7,12 +7,12 @@ from typing import TypeVar
 
 from matplotlib.figure import Figure
 
-from acl_lightning.callbacks.points_table import point_text
 from acl_lightning.exits import SweepReport, figure_points
 from acl_lightning.exits.evaluation.report_parts import Bin, ExitCalibration
 from acl_lightning.figures import exit_histogram_figure, per_exit_figure, reliability_figure, speed_quality_figure
 from acl_lightning.figures.speed_quality import Point
 from acl_lightning.figures.style import CALIBRATED
+from acl_lightning.tables import point_text
 
 T = TypeVar("T")
 

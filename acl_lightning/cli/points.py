@@ -10,7 +10,6 @@ from typing import Any
 
 from rich.console import Console
 
-from acl_lightning.callbacks.points_table import point_notes, points_table
 from acl_lightning.cli.arguments import Parser, path
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
@@ -30,6 +29,7 @@ from acl_lightning.exits.evaluation.recommended_point import point_to_json
 from acl_lightning.exits.evaluation.selection import check_names
 from acl_lightning.runs.names import LATENCY, POINTS, RESULT
 from acl_lightning.runs.records import add_points, read_exit_logits, read_result
+from acl_lightning.tables import point_notes, points_table
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -86,9 +86,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("run", type=path, help="directory of a finished run")
     numbers: dict[str, Any] = {"type": float, "nargs": "+", "default": []}
-    parser.add_argument(
-        "--max-drop", **numbers, metavar="POINTS", help="drop against full depth: drop0.5"
-    )
+    parser.add_argument("--max-drop", **numbers, metavar="POINTS", help="drop against full depth: drop0.5")
     parser.add_argument("--speed", **numbers, metavar="TIMES", help="layer speed-up of at least TIMES: speed3")
     parser.add_argument("--flops-speed", **numbers, metavar="TIMES", help="FLOPs speed-up of at least TIMES: flops3")
     parser.add_argument("--max-latency", **numbers, metavar="MS", help="mean time per sample of at most MS: ms5")

@@ -13,7 +13,7 @@ import pytest
 
 from acl_lightning.demo import build_page, open_page
 from acl_lightning.errors import UserError
-from acl_lightning.exits import recipe
+from acl_lightning.exits import to_config
 from acl_lightning.export import MultiExitForSequenceClassification, exported_config
 from acl_lightning.export.directory import write_directory
 
@@ -74,7 +74,7 @@ def wait(condition, what: str, seconds: float = 60):
 def address(served, tmp_path):
     """The command, serving an export from a process of its own for the length of a test."""
     pytest.importorskip("gradio", reason="the extra `demo` is not installed")
-    recommended = {name: {"exit": recipe(one), "threshold": at} for name, (one, at) in served.points.items()}
+    recommended = {name: {"exit": to_config(one), "threshold": at} for name, (one, at) in served.points.items()}
     result = {"recommended": recommended, "highlighted": "drop1"}
     config = exported_config(served.encoder, served.label_names, served.text_columns, "sst2", result)
     model = MultiExitForSequenceClassification(config)

@@ -12,7 +12,7 @@ from fabricated_runs import fabricate
 from stored_runs import SAMPLES, stored_run
 
 from acl_lightning.cli import main
-from acl_lightning.exits import LearntGate, area_under_curve, elue_score, without_arguments
+from acl_lightning.exits import LearntGate, area_under_curve, default_criteria, elue_score
 from acl_lightning.studies import read_run
 from acl_lightning.studies.comparison.contenders import ReferencePoint, compare
 from acl_lightning.studies.comparison.report import comparison_figure
@@ -111,7 +111,7 @@ def test_the_figure_shows_line_band_static_exits_oracle_and_cut_models(tmp_path)
     assert flops.axes[0].get_xlabel().startswith("FLOPs speed-up")
 
 
-@pytest.mark.parametrize("criterion", [kind.name for kind in without_arguments() if kind is not LearntGate])
+@pytest.mark.parametrize("criterion", [kind.name for kind in default_criteria() if kind.name != LearntGate.name])
 def test_any_criterion_can_be_asked_for_afterwards(tmp_path, criterion):
     curve = curve_of(stored_run(tmp_path / "run"), criterion)
     assert curve.points

@@ -49,7 +49,7 @@ def fit_temperatures(logits_EBC: Tensor, labels_B: Tensor) -> tuple[float, ...]:
     if not logits_EBC.isfinite().all():
         raise UserError(
             "finite exit logits to calibrate",
-            "infinity or NaN",
+            "inf or NaN",
             "The training diverged: train again with a lower model.optimization.learning_rate.",
         )
     return tuple(_fit(logits_BC, labels_B) for logits_BC in logits_EBC)

@@ -1,4 +1,4 @@
-"""Table of recommended operating points for a terminal of 80 columns."""
+"""Tables for a terminal of 80 columns: the recommended operating points of a report."""
 
 from __future__ import annotations
 
