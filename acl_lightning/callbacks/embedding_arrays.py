@@ -40,7 +40,7 @@ def embedding_arrays(
     """Content of `embeddings.npz` but for the task: the K exits at `layers`, as unit vectors in half precision.
 
     Args:
-        columns: `embeddings_BED`, `labels` and `index` of the samples.
+        columns: `embeddings_EBD`, `labels` and `index` of the samples.
         layers: exits to keep.
         exit_layers: layer of each exit.
         label_embeddings_ECD: as in `ExitOutputs`.
@@ -50,7 +50,7 @@ def embedding_arrays(
     label_vectors = unit_vectors(label_embeddings_ECD[exits]).numpy().astype(np.float16)
     labels_n = columns["labels"] if label_names else torch.zeros(len(columns["labels"]), dtype=torch.long)
     return {
-        "vectors_KnD": unit_vectors(columns["embeddings_BED"].transpose(0, 1)[exits]).numpy().astype(np.float16),
+        "vectors_KnD": unit_vectors(columns["embeddings_EBD"][exits]).numpy().astype(np.float16),
         "layers_K": np.array(layers),
         "labels_n": labels_n.numpy(),
         "index_n": columns["index"].numpy(),

@@ -1,71 +1,50 @@
-"""After a run's validation: every criterion at every threshold, as a table, figures and recommended points."""
+"""Exit sweep after the validation of a run: collects exit logits, evaluates them and writes the results."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from matplotlib.figure import Figure
 
-from acl_lightning.callbacks.exit_record import record_of
 from acl_lightning.callbacks.logger_media import show_figure, show_table
-from acl_lightning.callbacks.sweep_figures import exits_figure, majority_quality, sweep_figure
-from acl_lightning.callbacks.sweep_summary import (
-    SweptModule,
-    csv_text,
-    difficulty_summary,
-    summarise,
-    sweep_scalars,
-    table_rows,
-)
-from acl_lightning.callbacks.sweep_trust import (
-    calibration_summary,
-    group_counts,
-    histograms,
-    trust_figures,
-)
-from acl_lightning.callbacks.validation_record import Columns, columns_of, gathered, joined
+from acl_lightning.callbacks.sweep_figures import report_figures
+from acl_lightning.callbacks.validation_record import Columns, columns_of, gathered, joined, record_of
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     Budget,
     Criterion,
-    ExitRecord,
     MaxDrop,
     MinSpeedup,
-    OperatingPoint,
+    SweepReport,
     check_grids,
-    cross_fit,
-    describe_recommended,
+    default_criteria,
     drop_name,
-    recommend,
-    sweep,
-    variant_of,
+    evaluate,
 )
 from acl_lightning.exits.criteria.learnt_gate import check_gate
-from acl_lightning.exits.evaluation.description import RESAMPLES
+from acl_lightning.exits.evaluation.operating_point import table_rows
 from acl_lightning.exits.evaluation.record import FILE_NAME
 from acl_lightning.exits.evaluation.selection import check_names
-from acl_lightning.exits.evaluation.sweep import Quality
-from acl_lightning.exits.evaluation.swept_criteria import every_criterion, readable_criteria
-from acl_lightning.files import replaced_atomically, write_text_atomically
+from acl_lightning.files import csv_text, replaced_atomically, write_text_atomically
+
+if TYPE_CHECKING:
+    from acl_lightning.training.evaluation_module import EvaluationModule
 
 
 class ExitSweep(Callback):
-    """Collects the exit logits of the first validation set and measures all exit criteria on them.
+    """Collects the exit logits of the first validation set and evaluates all exit criteria on them.
 
     Runs in `validate` only (the command line validates the best checkpoint after `fit`), not in the validations during
     training. Rank zero writes into the run directory (`trainer.default_root_dir`): `exit_sweep.csv` (a row per
     criterion, setting and threshold), `exit_logits.npz` (from which any curve can be computed again, see `ExitRecord`),
-    `speed_quality.png` and `.svg`, `per_exit.png`, `exit_histogram.png`, `reliability.png`; loggers that can show
-    tables and figures get them too. FLOPs are those of a sample of the mean number of tokens, rounded.
+    `speed_quality.png` and `.svg`, `per_exit.png`, `exit_histogram.png`, `reliability.png`. Loggers that can show
+    tables and figures receive them too.
 
     Attributes:
-        summary: Everything that was measured, in plain JSON types (see `summarise`, and `describe_recommended` for
-            `recommended` and `baseline`); empty before a sweep, and on other ranks than zero.
+        report: Results of the sweep; None before a sweep, and on other ranks than zero.
     """
 
     def __init__(
@@ -78,39 +57,40 @@ class ExitSweep(Callback):
         calibrate: bool = False,
         cross_fit: bool = False,
     ) -> None:
-        """Set what is swept and what is recommended.
+        """Set which criteria are swept and which operating points are recommended.
 
         Args:
-            criteria: criteria with different names; default: confidence, entropy, margin, patience, PCEE, F-PABEE, and
-                the learnt gate where the model has one. Static exits are always measured. For a regression, those that
-                cannot read one are left out.
-            max_drops: acceptable losses against full depth, in points; each gives a recommended operating point.
-            thresholds: ascending thresholds to try in place of a criterion's full grid, by the criterion's name.
-            min_speedups: layer speed-ups to be reached; each gives the best point that is so fast (`speed2`).
-            budgets: further budgets, with names of their own if you like: `MaxDrop`, `MinSpeedup`, `MaxLatency`.
-            calibrate: divide each exit's logits by a temperature of its own, fitted on the selection half, before the
-                criteria see them. `predict` does the same at the recommended points.
-            cross_fit: also report what the budgets give when both halves take turns (`cross_fitted` in the summary).
+            criteria: Criteria with different names. None: confidence, entropy, margin, patience, PCEE, F-PABEE, and
+                the learnt gate where the model has a gate. Static exits are always measured. For a regression, criteria
+                that cannot read a regression are left out.
+            max_drops: Acceptable drops in quality against full depth, in points; each gives an operating point.
+            thresholds: Ascending thresholds to use instead of a criterion's full grid, by the criterion's name.
+            min_speedups: Layer speed-ups to reach; each gives the best point of at least that speed (`speed2`).
+            budgets: Further budgets: `MaxDrop`, `MinSpeedup`, `MaxLatency`, `MinMeasuredSpeedup`.
+            calibrate: Divide each exit's logits by a temperature, fitted on the selection split, before the criteria
+                read them. `predict` does the same at the recommended points.
+            cross_fit: Also report the budgets with both splits taking turns (`cross_fitted` in the report).
 
         Raises:
-            UserError: no loss, a loss below 0, two criteria or budgets of one name, or thresholds that are empty, do
-                not ascend, are out of the criterion's range or of no criterion.
+            UserError: No drop, a negative drop, two criteria or budgets of the same name, or thresholds that are empty,
+                do not ascend, are out of range or belong to no criterion.
         """
-        self.criteria = criteria if criteria is not None else every_criterion()
+        self.criteria = criteria
         self.max_drops = tuple(max_drops)
         self.thresholds = thresholds or {}
-        self.summary: dict[str, Any] = {}
         self.calibrate, self.cross_fit = calibrate, cross_fit
+        self.report: SweepReport | None = None
         self._batches: list[Columns] = []
-        self._chosen_by_user = criteria is not None
-        names = [criterion.name for criterion in self.criteria]
+        names = [criterion.name for criterion in criteria or ()]
         if len(set(names)) < len(names):
-            raise UserError("exit criteria with different names", ", ".join(names), "Remove one from ExitSweep.")
-        check_grids(self.criteria, self.thresholds)
-        if not self.max_drops or not all(loss >= 0 for loss in self.max_drops):
-            raise UserError("max_drops of 0 points or more", f"{list(self.max_drops)}", "Give e.g. [0, 1, 2].")
+            raise UserError("exit criteria with different names", ", ".join(names), "Remove one of them.")
+        check_grids(default_criteria() if criteria is None else criteria, self.thresholds)
+        if not self.max_drops or not all(points >= 0 for points in self.max_drops):
+            raise UserError(
+                "max_drops of 0 points or more", f"{list(self.max_drops)}", "Set exit_sweep.max_drops=[0,1,2]."
+            )
         self.budgets: list[Budget] = [
-            *(MaxDrop(loss) for loss in self.max_drops),
+            *(MaxDrop(points) for points in self.max_drops),
             *(MinSpeedup(times) for times in min_speedups),
             *(budgets or []),
         ]
@@ -118,14 +98,14 @@ class ExitSweep(Callback):
 
     @property
     def highlighted(self) -> str:
-        """Name of the operating point that figures and tables show exit by exit: the loss nearest to 1 point."""
-        return drop_name(min(self.max_drops, key=lambda loss: abs(loss - 1)))
+        """Name of the operating point that figures and tables show exit by exit: the drop nearest to 1 point."""
+        return drop_name(min(self.max_drops, key=lambda points: abs(points - 1)))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse before the training what could only fail after it.
+        """Check before the training what would fail after it.
 
         Raises:
-            UserError: The task has no classes and `calibrate` is on; a table of measured times is about a model with
+            UserError: The task has no classes and `calibrate` is on; a table of measured times belongs to a model with
                 other exits; or `LearntGate` is to be swept and the model has no gate.
         """
         if self.calibrate and getattr(pl_module, "label_names", None) == []:
@@ -135,7 +115,7 @@ class ExitSweep(Callback):
             if layers is not None:
                 budget.check_exits(layers)
         encoder = getattr(pl_module, "encoder", None)
-        if encoder is not None and encoder.gate is None and self._chosen_by_user:
+        if encoder is not None and encoder.gate is None and self.criteria is not None:
             check_gate(self.criteria)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -151,86 +131,40 @@ class ExitSweep(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep what the exits said about a batch of the first validation set."""
+        """Keep the exit logits of a batch of the first validation set."""
         if trainer.state.fn == TrainerFn.VALIDATING and dataloader_idx == 0:
             self._batches.append(columns_of(outputs))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Sweep, write, show."""
+        """Evaluate the record, write the files and inform the loggers."""
         if trainer.state.fn != TrainerFn.VALIDATING or trainer.sanity_checking or not self._batches:
             return
         columns = gathered(joined(self._batches), trainer.world_size)
         self._batches = []
         if not trainer.is_global_zero:
             return
-        module = cast(SweptModule, pl_module)
+        module = cast("EvaluationModule", pl_module)
         record = record_of(columns, module)
-        criteria = readable_criteria(self.criteria, record, keep_gate=self._chosen_by_user, calibrate=self.calibrate)
-        points = self._swept(record, criteria, module)
-        recommended = recommend(points, self.budgets)
-        described, baseline = describe_recommended(
-            record, points, recommended, criteria, module.metric_names[0], self._quality(module)
+        self.report = evaluate(
+            record,
+            self.criteria,
+            self.budgets,
+            module.metric_names,
+            thresholds=self.thresholds,
+            calibrate=self.calibrate,
+            cross_fitted=self.cross_fit,
+            highlighted=self.highlighted,
+            label_names=getattr(module, "label_names", None) or (),
         )
-        chosen = recommended[self.highlighted]
-        criterion = variant_of(chosen, criteria, record.logits_EBC.shape[-1])
-        self.summary = {
-            **summarise(columns, points, module),
-            "recommended": described,
-            "baseline": baseline,
-            "highlighted": self.highlighted,
-            "difficulty": difficulty_summary(columns, criterion, chosen.threshold, module.exit_layers),
-            "unreachable": [budget.name for budget in self.budgets if budget.name not in recommended],
-            "calibration": calibration_summary(record),
-            "calibrated": self.calibrate,
-            "exit_histogram": histograms(record, criterion, chosen.threshold),
-            "group_counts": group_counts(record),
-            "label_names": list(getattr(module, "label_names", None) or []),
-            "majority_quality": majority_quality(record, module),
-            "resamples": RESAMPLES,
-        }
-        if self.cross_fit:
-            turned = self._swept(replace(record, selection_B=~record.selection_B), criteria, module)
-            self.summary["cross_fitted"] = {
-                name: asdict(found) for name, found in cross_fit(points, turned, self.budgets).items()
-            }
         record.save(Path(trainer.default_root_dir) / FILE_NAME)
-        pl_module.log_dict(sweep_scalars(self.summary), rank_zero_only=True)
-        self._publish(trainer, module, points, recommended, record.logits_EBC.shape[-1])
+        pl_module.log_dict(report_scalars(self.report), rank_zero_only=True)
+        self._publish(trainer, self.report, module.task_name)
 
-    def _swept(self, record: ExitRecord, criteria: Sequence[Criterion], module: SweptModule) -> list[OperatingPoint]:
-        grids = {f"calibrated_{name}" if self.calibrate else name: grid for name, grid in self.thresholds.items()}
-        return sweep(
-            record.logits_EBC,
-            record.labels_B,
-            criteria,
-            quality=self._quality(module),
-            selection_B=record.selection_B,
-            gates_EB=record.gates_EB,
-            thresholds={one.name: grids[one.name] for one in criteria if one.name in grids},
-            costs=record.costs,
-        )
-
-    @staticmethod
-    def _quality(module: SweptModule) -> Quality:
-        return lambda predictions_n, labels_n: module.quality(module.metric_names[0], predictions_n, labels_n)
-
-    def _publish(
-        self,
-        trainer: Trainer,
-        module: SweptModule,
-        points: list[OperatingPoint],
-        recommended: Mapping[str, OperatingPoint],
-        num_classes: int,
-    ) -> None:
+    def _publish(self, trainer: Trainer, report: SweepReport, task_name: str) -> None:
         directory = Path(trainer.default_root_dir)
-        header, rows = table_rows(points, module.exit_layers)
+        header, rows = table_rows(report.points, report.exit_layers)
         write_text_atomically(directory / "exit_sweep.csv", csv_text(header, rows))
-        title = f"{module.task_name}, report half of validation, n = {self.summary['samples']['report']}"
-        figures = {
-            "speed_quality": sweep_figure(points, recommended, self.summary, num_classes=num_classes, title=title),
-            "per_exit": exits_figure(self.summary, title),
-            **trust_figures(self.summary, title),
-        }
+        figures = report_figures(report, f"{task_name}, report split of validation, n = {report.samples.report}")
         _save(figures["speed_quality"], directory / "speed_quality.svg")
         for name, figure in figures.items():
             _save(figure, directory / f"{name}.png")
@@ -238,6 +172,25 @@ class ExitSweep(Callback):
             show_table(logger, "exit_sweep", header, rows)
             for name, figure in figures.items():
                 show_figure(logger, name, figure, directory / f"{name}.png", trainer.global_step)
+
+
+def report_scalars(report: SweepReport) -> dict[str, float]:
+    """Return the scalars of a report for loggers and callback metrics, so that a study can optimise them.
+
+    All are measured on the report split:
+
+    - `exit/area/CRITERION`: area under the quality-speed curve of each criterion;
+    - `exit/area`: the area of the criterion of the highlighted operating point, which the selection split chose;
+    - `exit/POINT/quality`, `exit/POINT/layer_speedup`, `exit/POINT/flops_speedup` of each operating point.
+    """
+    scalars = {f"exit/area/{name}": area for name, area in report.area_under_curve.items()}
+    if report.highlighted is not None:
+        scalars["exit/area"] = report.area_under_curve[report.recommended[report.highlighted].criterion_name]
+    for name, point in report.recommended.items():
+        scalars[f"exit/{name}/quality"] = point.quality
+        scalars[f"exit/{name}/layer_speedup"] = point.layer_speedup
+        scalars[f"exit/{name}/flops_speedup"] = point.flops_speedup
+    return scalars
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -14,10 +14,9 @@ from torch import Tensor
 
 from acl_lightning.callbacks.embedding_arrays import drawn, embedding_arrays, embedding_map, measure_rows
 from acl_lightning.callbacks.logger_media import show_figure, show_table
-from acl_lightning.callbacks.sweep_summary import csv_text
 from acl_lightning.callbacks.validation_record import Columns, gathered, joined
 from acl_lightning.errors import UserError
-from acl_lightning.files import replaced_atomically, write_text_atomically
+from acl_lightning.files import csv_text, replaced_atomically, write_text_atomically
 from acl_lightning.representation import measure_exits
 
 #: What a validation step must hand over.
@@ -99,11 +98,11 @@ class RepresentationDiagnostics(Callback):
             self._chosen = drawn(_rows_of_first_set(trainer), self.max_rows, self.seed)
         index_B = found["index"].cpu()
         here = self._chosen[index_B]
-        embeddings_BED = found["embeddings_EBD"].detach().transpose(0, 1)
-        kept = here.to(embeddings_BED.device)
+        embeddings_EBD = found["embeddings_EBD"].detach()
+        kept = here.to(embeddings_EBD.device)
         self._batches.append(
             {
-                "embeddings_BED": embeddings_BED[kept].float().cpu(),
+                "embeddings_EBD": embeddings_EBD[:, kept].float().cpu(),
                 "labels": found["labels"].cpu()[here],
                 "index": index_B[here],
             }
@@ -120,9 +119,7 @@ class RepresentationDiagnostics(Callback):
         module: Any = pl_module
         names = list(module.label_names)
         label_embeddings_ECD = module.encoder.label_embeddings_ECD().detach().float().cpu()
-        found = measure_exits(
-            columns["embeddings_BED"].transpose(0, 1), columns["labels"] if names else None, label_embeddings_ECD
-        )
+        found = measure_exits(columns["embeddings_EBD"], columns["labels"] if names else None, label_embeddings_ECD)
         self.measures = dict(zip(module.exit_layers, found, strict=True))
         pl_module.log_dict(
             {

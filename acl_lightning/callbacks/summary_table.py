@@ -1,10 +1,8 @@
-"""The end of a run in the terminal: exit by exit, and what the operating points buy."""
+"""Summary of a run in the terminal: every exit and every recommended operating point."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
@@ -13,90 +11,99 @@ from rich.table import Table
 from rich.text import Text
 
 from acl_lightning.callbacks.exit_sweep import ExitSweep
-from acl_lightning.callbacks.points_table import NOT_BETTER, new_table, point_notes, points_table
+from acl_lightning.exits import SweepReport
+from acl_lightning.tables import new_table, point_notes, points_table, quality_text
 
 
 class SummaryTable(Callback):
-    """Prints, at the end of `validate`, what `ExitSweep` found. Must stand in the Trainer beside it.
+    """Prints the results of `ExitSweep` at the end of `validate`. The Trainer must have both callbacks.
 
     Attributes:
-        console: where to print; None: the terminal, as it is when the table is due.
+        console: Console to print to; None: the terminal at the time of printing.
     """
 
     console: Console | None = None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print on rank zero, after a `validate` in which a sweep took place."""
+        """Print on rank zero, after a `validate` with a sweep."""
         if trainer.state.fn != TrainerFn.VALIDATING or not trainer.is_global_zero:
             return
-        sweep = next((one for one in trainer.callbacks if isinstance(one, ExitSweep)), None)  # type: ignore[attr-defined]
-        if sweep and sweep.summary:
+        sweeps = [callback for callback in trainer.callbacks if isinstance(callback, ExitSweep)]  # type: ignore[attr-defined]
+        if sweeps and sweeps[0].report is not None:
             task = str(getattr(pl_module, "task_name", "task"))
-            (self.console or Console()).print(closing_tables(sweep.summary, task, Path(trainer.default_root_dir)))
+            (self.console or Console()).print(summary_tables(sweeps[0].report, task, Path(trainer.default_root_dir)))
 
 
-def closing_tables(summary: Mapping[str, Any], task: str, directory: Path) -> RenderableType:
-    """The tables for a summary of `ExitSweep`: every exit, every recommended point, and where the files are."""
-    samples = summary["samples"]
+def summary_tables(report: SweepReport, task: str, directory: Path) -> RenderableType:
+    """Return the tables of a report: every exit, every recommended point, and the run directory.
+
+    Args:
+        report: Results of the sweep.
+        task: Name of the task.
+        directory: The run directory.
+    """
     heading = (
-        f"{task}: report half of the validation data, n = {samples['report']}; "
-        f"thresholds were chosen on the other half, n = {samples['selection']}"
+        f"{task}: report split of the validation data, n = {report.samples.report}; "
+        f"thresholds were chosen on the selection split, n = {report.samples.selection}"
     )
-    parts: list[RenderableType] = [Text(heading, style="bold"), _exits(summary), points_table(summary)]
-    parts += [*point_notes(summary), *_unreachable(summary), *_silence(summary)]
-    parts += _difficulty(summary)
+    parts: list[RenderableType] = [Text(heading, style="bold"), _exits(report), points_table(report)]
+    parts += [*point_notes(report), *_unreachable(report), *_no_early_exit(report), *_difficulty(report)]
     spaced = [line for part in parts for line in (part, "")]
     return Group("", *spaced, f"Files: {directory}")
 
 
-def _exits(summary: Mapping[str, Any]) -> Table:
-    table = new_table("Quality of each exit, if all leave there")
+def _exits(report: SweepReport) -> Table:
+    table = new_table("Quality of each exit if all samples leave there")
     table.add_column("exit layer")
-    for metric in summary["metric_names"]:
+    for metric in report.metric_names:
         table.add_column(f"{metric} %", justify="right")
-    table.add_column(f"leave at {summary['highlighted']} %", justify="right")
-    shares = summary["recommended"][summary["highlighted"]]["shares"]
-    weak = summary["baseline"]["exits_not_better"]
-    for row, share in zip(summary["per_exit"], shares, strict=True):
-        first, *others = (f"{100 * row[metric]:.1f}" for metric in summary["metric_names"])
-        marked = f"{first}{NOT_BETTER if row['layer'] in weak else ' '}"
-        table.add_row(str(row["layer"]), marked, *others, f"{100 * share:.1f}")
+    shares: tuple[float, ...] = ()
+    if report.highlighted is not None:
+        table.add_column(f"leave at {report.highlighted} %", justify="right")
+        shares = report.recommended[report.highlighted].shares
+    weak = report.baseline.exits_not_better if report.baseline is not None else ()
+    for number, exit_ in enumerate(report.per_exit):
+        first, *others = (exit_.metrics[metric] for metric in report.metric_names)
+        cells = [quality_text(first, weak=exit_.layer in weak), *(quality_text(value).strip() for value in others)]
+        table.add_row(str(exit_.layer), *cells, *(f"{100 * share:.1f}" for share in shares[number : number + 1]))
     return table
 
 
-def _difficulty(summary: Mapping[str, Any]) -> list[Text]:
-    """Whether harder samples go deeper, where the data know how hard a sample is."""
-    found = summary["difficulty"]
-    if not found:
+def _difficulty(report: SweepReport) -> list[Text]:
+    """Return how difficulty and exit layer relate, where the difficulty of the samples is known."""
+    difficulty = report.difficulty
+    if difficulty is None:
         return []
-    layers = ", ".join(f"{grade}: {layer:.1f}" for grade, layer in found["mean_exit_layer"].items())
-    rank = "undefined, all equal" if found["spearman"] is None else f"{found['spearman']:.2f}"
+    layers = ", ".join(f"{grade}: {layer:.1f}" for grade, layer in difficulty.mean_exit_layer.items())
+    rank = "undefined, all equal" if difficulty.spearman is None else f"{difficulty.spearman:.2f}"
     return [
-        Text(f"Rank correlation of exit layer and difficulty at {summary['highlighted']}: {rank}"),
+        Text(f"Rank correlation of exit layer and difficulty at {report.highlighted}: {rank}"),
         Text(f"Mean exit layer by difficulty grade: {layers}"),
     ]
 
 
-def _unreachable(summary: Mapping[str, Any]) -> list[Text]:
-    """Which budgets no operating point keeps; without it their rows would just be missing."""
-    names = summary["unreachable"]
-    return [Text(f"No operating point keeps {', '.join(names)} on the selection half.", style="yellow")] * bool(names)
-
-
-def _silence(summary: Mapping[str, Any]) -> list[Text]:
-    """A plain sentence where no recommended point is any faster than full depth."""
-    if len(summary["exit_layers"]) == 1:
-        return [Text("The model has one exit: there is nothing to leave early.")]
-    if any(point["leaves_early"] for point in summary["recommended"].values()):
+def _unreachable(report: SweepReport) -> list[Text]:
+    """Return the budgets that no operating point keeps; without this note their rows would just be missing."""
+    if not report.unreachable:
         return []
-    if not summary["leaves_early"]:
+    names = ", ".join(report.unreachable)
+    return [Text(f"No operating point keeps {names} on the selection split.", style="yellow")]
+
+
+def _no_early_exit(report: SweepReport) -> list[Text]:
+    """Return a note where no recommended point is faster than full depth."""
+    if len(report.exit_layers) == 1:
+        return [Text("The model has one exit: no sample can leave early.")]
+    if any(point.leaves_early for point in report.recommended.values()):
+        return []
+    if not report.leaves_early:
         sentence = (
-            "No sample leaves early at any threshold of any criterion: nothing here is an early exit. Train longer, "
-            "or sweep lower thresholds (exit_sweep.thresholds)."
+            "No sample leaves early at any threshold of any criterion: the model has no early exit in effect. Train "
+            "longer, or sweep lower thresholds (exit_sweep.thresholds)."
         )
-        return [Text(sentence, style="yellow")]
-    sentence = (
-        "No sample leaves early at any recommended point: within these losses early exit gains nothing here. "
-        "Train longer, or accept a larger loss (max_drops)."
-    )
+    else:
+        sentence = (
+            "No sample leaves early at any recommended point: within these drops early exit gains nothing here. "
+            "Train longer, or accept a larger drop (exit_sweep.max_drops)."
+        )
     return [Text(sentence, style="yellow")]

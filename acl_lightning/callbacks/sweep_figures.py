@@ -1,69 +1,68 @@
-"""Figures of an exit sweep: quality over speed, and the exits one by one."""
+"""Figures of a sweep report: quality over speed, single exits, exit layers by group, and calibration."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 
 from matplotlib.figure import Figure
 
-from acl_lightning.callbacks.points_table import point_text
-from acl_lightning.callbacks.sweep_summary import SweptModule
-from acl_lightning.exits import ExitRecord, OperatingPoint, Static, as_curve
-from acl_lightning.figures import per_exit_figure, speed_quality_figure
+from acl_lightning.exits import SweepReport, figure_points
+from acl_lightning.exits.evaluation.report_parts import Bin, ExitCalibration
+from acl_lightning.figures import exit_histogram_figure, per_exit_figure, reliability_figure, speed_quality_figure
 from acl_lightning.figures.speed_quality import Point
 from acl_lightning.figures.style import CALIBRATED
+from acl_lightning.tables import point_text
 
-#: Criteria that are monotone functions of each other where there are two classes: they trace one curve.
+T = TypeVar("T")
+
+#: Criteria that are monotone functions of each other for two classes, so that they trace the same curve.
 EQUAL_FOR_TWO_CLASSES = frozenset({"confidence", "entropy", "margin"})
 
 
-def majority_quality(record: ExitRecord, module: SweptModule) -> float | None:
-    """Return the primary metric on the report split of always predicting its most frequent class.
+def report_figures(report: SweepReport, title: str) -> dict[str, Figure]:
+    """Return the figures of a report by name.
 
-    None for a regression, which has no classes. Of classes that are equally frequent the first is predicted.
+    `speed_quality` always; `per_exit` and `exit_histogram` where an operating point is highlighted; `reliability` where
+    the exits were calibrated.
+
+    Args:
+        report: A report with its points.
+        title: Task, split and number of samples.
     """
-    if record.is_regression:
-        return None
-    labels_B = record.half(selection=False).labels_B.long()
-    majority = int(labels_B.bincount().argmax())
-    return module.quality(module.metric_names[0], labels_B.new_full(labels_B.shape, majority), labels_B)
+    figures = {"speed_quality": sweep_figure(report, title)}
+    if report.highlighted is not None:
+        figures["per_exit"] = exits_figure(report, report.highlighted, title)
+        if report.exit_histogram:
+            figures["exit_histogram"] = groups_figure(report, report.highlighted, title)
+    if report.calibration:
+        figures["reliability"] = calibration_figure(report.calibration, title)
+    return figures
 
 
-def sweep_figure(
-    points: Sequence[OperatingPoint],
-    recommended: Mapping[str, OperatingPoint],
-    summary: Mapping[str, Any],
-    *,
-    num_classes: int,
-    title: str,
-) -> Figure:
+def sweep_figure(report: SweepReport, title: str) -> Figure:
     """Return the figure of quality over speed.
 
     Args:
-        points: All points of the sweep.
-        recommended: Name -> recommended point.
-        summary: Summary of the sweep: `exit_layers`, `metric`, `majority_quality`, and the intervals in `recommended`.
-        num_classes: Number of classes; for two, criteria that trace the same curve are drawn as one.
+        report: A report with its points.
         title: Task, split and number of samples.
     """
-    by_criterion: dict[str, list[OperatingPoint]] = {}
-    for point in points:
-        by_criterion.setdefault(point.criterion, []).append(point)
-    static = dict(zip(summary["exit_layers"], _places(by_criterion.pop(Static.name)), strict=True))
-    curves = {name: _places(as_curve(members)) for name, members in by_criterion.items()}
+    places = figure_points(report.points)
+    curves = places["curves"]
+    baseline = report.baseline
     return speed_quality_figure(
-        united(curves) if num_classes == 2 else curves,
-        static,
-        dict(zip(recommended, _places(recommended.values()), strict=True)),
-        metric=summary["metric"],
+        united(curves) if report.num_classes == 2 else curves,
+        places["static"],
+        {name: (point.layer_speedup, point.quality) for name, point in report.recommended.items()},
+        metric=report.metric,
         title=title,
         intervals={
-            name: tuple(point["intervals"]["quality"])
-            for name, point in summary["recommended"].items()
-            if "intervals" in point
+            name: (point.intervals.quality.low, point.intervals.quality.high)
+            for name, point in report.recommended.items()
+            if point.intervals is not None
         },
-        majority=summary["majority_quality"],
+        baseline=None if baseline is None else baseline.quality,
+        baseline_name="majority class" if baseline is not None and baseline.is_majority else "best constant answer",
     )
 
 
@@ -74,26 +73,69 @@ def united(curves: Mapping[str, Sequence[Point]]) -> dict[str, list[Point]]:
     return {name: together if name in members else list(points) for name, points in curves.items()}
 
 
-def exits_figure(summary: Mapping[str, Any], title: str) -> Figure:
+def exits_figure(report: SweepReport, highlighted: str, title: str) -> Figure:
     """Return the figure of the exits: quality of each, share of samples leaving there, mean exit layer by difficulty.
 
     Args:
-        summary: Summary of the sweep.
+        report: A report.
+        highlighted: Name of the operating point at which the samples leave.
         title: Task, split and number of samples.
     """
-    point = summary["recommended"][summary["highlighted"]]
-    difficulty = summary["difficulty"]
-    counts = summary["group_counts"].get("difficulty", {})
+    point, difficulty = report.recommended[highlighted], report.difficulty
+    counts = report.group_counts.get("difficulty", {})
     return per_exit_figure(
-        summary["exit_layers"],
-        {name: [row[name] for row in summary["per_exit"]] for name in summary["metric_names"]},
-        point["shares"],
-        {int(grade): layer for grade, layer in difficulty["mean_exit_layer"].items()} if difficulty else None,
-        operating_point=f"{summary['highlighted']} ({point['criterion']} {point_text(point)})",
+        report.exit_layers,
+        {name: [exit_.metrics[name] for exit_ in report.per_exit] for name in report.metric_names},
+        point.shares,
+        None if difficulty is None else difficulty.mean_exit_layer,
+        operating_point=f"{highlighted} ({point.criterion_name} {point_text(point)})",
         title=title,
         counts_by_grade={int(grade): count for grade, count in counts.items()},
     )
 
 
-def _places(points: Iterable[OperatingPoint]) -> list[Point]:
-    return [(point.layer_speedup, point.quality) for point in points]
+def groups_figure(report: SweepReport, highlighted: str, title: str) -> Figure:
+    """Return the figure of the exit layers by class and by difficulty, with the names of the classes.
+
+    Args:
+        report: A report with an exit histogram.
+        highlighted: Name of the operating point at which the samples leave.
+        title: Task, split and number of samples.
+    """
+    return exit_histogram_figure(
+        report.exit_layers,
+        _with_label_names(report.exit_histogram, report.label_names),
+        operating_point=highlighted,
+        title=title,
+        counts=_with_label_names(report.group_counts, report.label_names),
+    )
+
+
+def calibration_figure(exits: Sequence[ExitCalibration], title: str) -> Figure:
+    """Return the reliability diagrams of the exits, before and after calibration.
+
+    Args:
+        exits: Calibration of each exit.
+        title: Task, split and number of samples.
+    """
+    return reliability_figure(
+        {exit_.layer: _bins(exit_.bins) for exit_ in exits},
+        {exit_.layer: _bins(exit_.bins_calibrated) for exit_ in exits},
+        {exit_.layer: (exit_.error, exit_.error_calibrated) for exit_ in exits},
+        title=title,
+    )
+
+
+def _bins(bins: Iterable[Bin]) -> list[tuple[float, float, int]]:
+    return [(bin_.confidence, bin_.accuracy, bin_.count) for bin_ in bins]
+
+
+def _with_label_names(groups: Mapping[str, Mapping[str, T]], names: Sequence[str]) -> dict[str, dict[str, T]]:
+    """Replace the numbers of the classes by their names, where they have names."""
+    return {
+        kind: {
+            names[int(group)] if kind == "class" and int(group) < len(names) else group: value
+            for group, value in members.items()
+        }
+        for kind, members in groups.items()
+    }

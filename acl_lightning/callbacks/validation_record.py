@@ -1,54 +1,60 @@
-"""What one validation pass said about every sample: collected batch by batch, the same on any number of processes."""
+"""Columns of a validation pass, collected batch by batch: the same samples on any number of processes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from acl_lightning.errors import UserError
+from acl_lightning.exits import ExitCosts, ExitRecord
 
-#: Column name -> values, the samples along the first dimension. `logits_BEC` holds all exits of a sample, and where the
-#: model has a learnt gate `gates_BE` its logits.
+if TYPE_CHECKING:
+    from acl_lightning.training.evaluation_module import EvaluationModule
+
+#: Column name -> values of all samples.
 Columns = dict[str, Tensor]
 
-REQUIRED = ("labels", "index", "selection", "num_tokens")
-OPTIONAL = ("difficulty",)
+#: Dimension of the samples in the columns that have another dimension first; in all others it is 0.
+SAMPLE_DIMENSION = {"logits_EBC": 1, "gates_EB": 1, "embeddings_EBD": 1}
+
+REQUIRED = ("logits_EBC", "labels", "index", "selection", "num_tokens")
+OPTIONAL = ("gates_EB", "difficulty")
 
 
 def columns_of(outputs: Mapping[str, Tensor] | Tensor | None) -> Columns:
-    """The columns of one batch, still on its device, so that collecting costs no synchronisation.
+    """Return the columns of one batch, still on its device, so that collecting costs no synchronisation.
 
     Args:
-        outputs: what `validation_step` returned: `logits_EBC`, `labels`, `index` (row number in the split), `selection`
-            (bool, the half that chooses thresholds), `num_tokens` and maybe `difficulty`, all with B entries.
+        outputs: Return value of `validation_step`: `logits_EBC`, `labels`, `index` (row number in the data split),
+            `selection` (bool, the selection split), `num_tokens`, and where they are known `gates_EB` and `difficulty`.
 
     Raises:
-        UserError: one of them is missing.
+        UserError: One of the required columns is missing.
     """
-    found = outputs if isinstance(outputs, Mapping) else {}
-    missing = [name for name in ("logits_EBC", *REQUIRED) if name not in found]
+    batch = outputs if isinstance(outputs, Mapping) else {}
+    missing = [name for name in REQUIRED if name not in batch]
     if missing:
         raise UserError(
-            "validation data with labels and halves for the exit sweep",
+            "validation data with labels and a selection split for the exit sweep",
             f"no {', '.join(missing)}",
             "Validate on a labelled split of the task, or remove the callback ExitSweep.",
         )
-    columns = {name: found[name].detach() for name in (*REQUIRED, *OPTIONAL) if name in found}
-    for name in ("logits_EBC", "gates_EB"):
-        if name in found:
-            columns[name.replace("EB", "BE")] = found[name].detach().float().transpose(0, 1)
-    return columns
+    columns = {name: batch[name].detach() for name in (*REQUIRED, *OPTIONAL) if name in batch}
+    return {name: values.float() if name in SAMPLE_DIMENSION else values for name, values in columns.items()}
 
 
 def joined(parts: Sequence[Columns]) -> Columns:
-    """All parts one after the other, on the CPU."""
-    return {name: torch.cat([part[name] for part in parts]).cpu() for name in parts[0]}
+    """Return all parts one after the other, on the CPU."""
+    return {
+        name: torch.cat([part[name] for part in parts], dim=SAMPLE_DIMENSION.get(name, 0)).cpu() for name in parts[0]
+    }
 
 
 def distinct(columns: Columns) -> Columns:
-    """Every sample once, in the order of the split.
+    """Return every sample once, in the order of the data split.
 
     A distributed sampler repeats samples so that every process has as many; counted twice they would weigh double.
     """
@@ -56,13 +62,40 @@ def distinct(columns: Columns) -> Columns:
     for position, index in enumerate(columns["index"].tolist()):
         first_at.setdefault(index, position)
     order = torch.tensor([first_at[index] for index in sorted(first_at)], dtype=torch.long)
-    return {name: values[order] for name, values in columns.items()}
+    return {name: values.index_select(SAMPLE_DIMENSION.get(name, 0), order) for name, values in columns.items()}
 
 
 def gathered(columns: Columns, world_size: int) -> Columns:
-    """The distinct samples of all processes; every process gets all of them."""
+    """Return the distinct samples of all processes, on every process."""
     if world_size > 1:
         parts: list[Columns] = [{} for _ in range(world_size)]
         torch.distributed.all_gather_object(parts, columns)
         columns = joined([part for part in parts if part])
     return distinct(columns)
+
+
+def record_of(columns: Columns, module: EvaluationModule) -> ExitRecord:
+    """Return the exit record of a validation pass; FLOPs are those of a sample of the mean number of tokens, rounded.
+
+    Args:
+        columns: Columns of the first validation set.
+        module: The module that was validated.
+    """
+    num_tokens = round(columns["num_tokens"].double().mean().item())
+    costs = ExitCosts(
+        layers_E=tuple(module.exit_layers),
+        depth=module.depth,
+        flops_E=tuple(module.exit_flops(num_tokens)),
+        full_flops=module.full_depth_flops(num_tokens),
+        static_flops_E=tuple(module.static_exit_flops(num_tokens)),
+    )
+    return ExitRecord(
+        logits_EBC=columns["logits_EBC"],
+        labels_B=columns["labels"],
+        index_B=columns["index"],
+        selection_B=columns["selection"].bool(),
+        num_tokens_B=columns["num_tokens"],
+        costs=costs,
+        gates_EB=columns.get("gates_EB"),
+        difficulty_B=columns.get("difficulty"),
+    )

@@ -1,15 +1,15 @@
-"""`python -m acl_lightning points RUN`."""
+"""The command `points`: operating points of a finished run, chosen again from its stored exit logits."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from acl_lightning.callbacks.points_table import point_notes, points_table
 from acl_lightning.cli.arguments import Parser, path
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
@@ -19,13 +19,17 @@ from acl_lightning.exits import (
     MaxLatency,
     MinMeasuredSpeedup,
     MinSpeedup,
-    from_recipe,
-    recipe,
+    RecommendedPoint,
+    SweepReport,
+    evaluate,
+    from_config,
+    to_config,
 )
-from acl_lightning.exits.evaluation.choose import ChosenPoints, choose_points
+from acl_lightning.exits.evaluation.recommended_point import point_to_json
 from acl_lightning.exits.evaluation.selection import check_names
 from acl_lightning.runs.names import LATENCY, POINTS, RESULT
 from acl_lightning.runs.records import add_points, read_exit_logits, read_result
+from acl_lightning.tables import point_notes, points_table
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,31 +41,39 @@ def main(arguments: Sequence[str]) -> int:
         UserError: There is no finished run or no stored logits, a budget is out of range or kept by no point, or the
             name of a new point belongs to another point of the result.
     """
-    given = _parsed(arguments)
-    result = read_result(given.run).report
+    options = _parsed(arguments)
+    result = read_result(options.run).report
     if "metric" not in result:
         raise UserError(
-            f"a run with an exit sweep in {given.run}", "none", "Run `validate` with the callback ExitSweep."
+            f"a run with an exit sweep in {options.run}", "none", "Run `validate` with the callback ExitSweep."
         )
-    budgets, table = _budgets(given)
+    budgets, table = _budgets(options)
     if not budgets:
-        _print(result)
+        _print(SweepReport.from_json(result))
         return 0
-    times = None if table is None else LatencyTable.read(table)
-    suffix = given.suffix if given.suffix is not None else "_calibrated" if given.calibrate else ""
-    record = read_exit_logits(given.run)
-    chosen = choose_points(
-        record, str(result["metric"]), budgets, calibrate=given.calibrate, suffix=suffix, times=times
+    suffix = options.suffix if options.suffix is not None else "_calibrated" if options.calibrate else ""
+    report = evaluate(
+        read_exit_logits(options.run),
+        None,
+        budgets,
+        str(result["metric"]),
+        calibrate=options.calibrate,
+        times=None if table is None else LatencyTable.read(table),
     )
-    if not chosen.points:
+    unreachable = [budget.text for budget in budgets if budget.name in report.unreachable]
+    if not report.recommended:
         raise UserError(
-            f"an operating point with: {'; '.join(chosen.unreachable)}",
-            "none on the selection half",
-            "Ask for less speed or accept a larger loss.",
+            f"an operating point with: {'; '.join(unreachable)}",
+            "none on the selection split",
+            "Ask for less speed or accept a larger drop.",
         )
-    _check_free(given.run, result, chosen.points)
-    add_points(given.run, chosen.points)
-    _print(_shown(result, chosen), chosen)
+    report = replace(report, recommended=_named(report.recommended, budgets, suffix))
+    _check_free(options.run, result, report.recommended)
+    add_points(options.run, {name: point_to_json(point) for name, point in report.recommended.items()})
+    _print(report)
+    for text in unreachable:
+        Console(highlight=False).print(f"No operating point keeps on the selection split: {text}.")
+    Console(highlight=False).print(f"Added to {POINTS}: {', '.join(report.recommended)}")
     return 0
 
 
@@ -74,7 +86,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("run", type=path, help="directory of a finished run")
     numbers: dict[str, Any] = {"type": float, "nargs": "+", "default": []}
-    parser.add_argument("--max-drop", **numbers, metavar="POINTS", help="loss against full depth: drop0.5")
+    parser.add_argument("--max-drop", **numbers, metavar="POINTS", help="drop against full depth: drop0.5")
     parser.add_argument("--speed", **numbers, metavar="TIMES", help="layer speed-up of at least TIMES: speed3")
     parser.add_argument("--flops-speed", **numbers, metavar="TIMES", help="FLOPs speed-up of at least TIMES: flops3")
     parser.add_argument("--max-latency", **numbers, metavar="MS", help="mean time per sample of at most MS: ms5")
@@ -92,30 +104,43 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(list(arguments))
 
 
-def _budgets(given: argparse.Namespace) -> tuple[list[Budget], str | None]:
+def _budgets(options: argparse.Namespace) -> tuple[list[Budget], str | None]:
     """Return the budgets and the table of measured times that they are about."""
-    table = given.table
-    if table is None and (given.max_latency or given.measured_speed):
-        table = str(given.run / LATENCY)
+    table = options.table
+    if table is None and (options.max_latency or options.measured_speed):
+        table = str(options.run / LATENCY)
     budgets: list[Budget] = [
-        *(MaxDrop(points, table=table) for points in given.max_drop),
-        *(MinSpeedup(times) for times in given.speed),
-        *(MinSpeedup(times, "flops_speedup") for times in given.flops_speed),
-        *(MaxLatency(milliseconds, table) for milliseconds in given.max_latency if table is not None),
-        *(MinMeasuredSpeedup(times, table) for times in given.measured_speed if table is not None),
+        *(MaxDrop(points, table=table) for points in options.max_drop),
+        *(MinSpeedup(times) for times in options.speed),
+        *(MinSpeedup(times, "flops_speedup") for times in options.flops_speed),
+        *(MaxLatency(milliseconds, table) for milliseconds in options.max_latency if table is not None),
+        *(MinMeasuredSpeedup(times, table) for times in options.measured_speed if table is not None),
     ]
     check_names(budgets)
     return budgets, table
 
 
-def _check_free(run: Path, result: Mapping[str, Any], points: dict[str, Any]) -> None:
+def _named(
+    points: Mapping[str, RecommendedPoint], budgets: Sequence[Budget], suffix: str
+) -> dict[str, RecommendedPoint]:
+    """Return the points under the names of their budgets and the suffix, with the budget in words."""
+    texts = {budget.name: budget.text for budget in budgets}
+    return {
+        f"{name}{suffix}": replace(
+            point, budget=texts[name], beaten_by=tuple(f"{rival}{suffix}" for rival in point.beaten_by)
+        )
+        for name, point in points.items()
+    }
+
+
+def _check_free(run: Path, result: Mapping[str, Any], points: Mapping[str, RecommendedPoint]) -> None:
     """Refuse a name that means another point in the run's result; points of an earlier call are replaced."""
     for name, point in points.items():
         known = result["recommended"].get(name)
-        if known is None or "budget" in known:  # an entry with a budget was added by `points`
+        if known is None or "budget" in known:  # `points` adds entries with a budget
             continue
-        described = recipe(from_recipe(known["exit"])) if "exit" in known else None
-        if (described, known["threshold"]) != (point["exit"], point["threshold"]):
+        described = to_config(from_config(known["exit"])) if "exit" in known else None
+        if (described, known["threshold"]) != (point.exit, point.threshold):
             raise UserError(
                 f"names that {run / RESULT} does not use for another point",
                 f"{name!r} ({known['criterion']} at {known['threshold']:g})",
@@ -123,23 +148,13 @@ def _check_free(run: Path, result: Mapping[str, Any], points: dict[str, Any]) ->
             )
 
 
-def _shown(result: Mapping[str, Any], chosen: ChosenPoints) -> dict[str, Any]:
-    """Return what the table shows: the chosen points, as a result shows its own."""
-    full = {**(result.get("full_depth") or {}), result["metric"]: chosen.full_depth}
-    return {**result, "full_depth": full, "recommended": chosen.points, "baseline": chosen.baseline}
-
-
-def _print(summary: Mapping[str, Any], chosen: ChosenPoints | None = None) -> None:
+def _print(report: SweepReport) -> None:
     console = Console(highlight=False)
-    console.print(points_table(summary))
-    for note in point_notes(summary):
+    console.print(points_table(report))
+    for note in point_notes(report):
         console.print(note)
-    for name, point in summary["recommended"].items():
-        if "milliseconds" in point:
-            speedup = point.get("measured_speedup")
+    for name, point in report.recommended.items():
+        if point.milliseconds is not None:
+            speedup = point.measured_speedup
             times = "" if speedup is None else f", {speedup:.2f} times as fast as the plain model"
-            console.print(f"{name}: {point['milliseconds']:.2f} ms per sample by the measured times{times}")
-    if chosen is not None:
-        for text in chosen.unreachable:
-            console.print(f"No operating point keeps on the selection half: {text}.")
-        console.print(f"Added to {POINTS}: {', '.join(chosen.points)}")
+            console.print(f"{name}: {point.milliseconds:.2f} ms per sample by the measured times{times}")

@@ -15,11 +15,11 @@ from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     Calibrated,
     Criterion,
-    LearntGate,
     Static,
+    default_criteria,
     exit_probabilities,
+    readable_criteria,
     temperatures_of,
-    without_arguments,
 )
 from acl_lightning.exits.inference import AdaptiveRuntime
 
@@ -74,8 +74,10 @@ def criteria_for(served: ServedModel) -> dict[str, Criterion]:
 
     For a calibrated run they read calibrated probabilities, as its operating points do.
     """
-    kinds = [kind for kind in without_arguments() if kind is not LearntGate or served.encoder.gate is not None]
-    criteria = {kind.name: kind() for kind in kinds if served.label_names or kind.supports_regression}
+    readable = readable_criteria(
+        default_criteria(), is_regression=not served.label_names, has_gate=served.encoder.gate is not None
+    )
+    criteria = {criterion.name: criterion for criterion in readable}
     if served.temperatures_E is None:
         return criteria
     return {

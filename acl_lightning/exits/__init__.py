@@ -1,58 +1,83 @@
-"""When to stop computing: exit criteria, the sweep over their thresholds, and the choice of operating points.
+"""Exit criteria, the sweep over their thresholds, operating points, and the evaluation of exits.
 
-Everything here reads exit logits `[E, B, C]` and nothing else, in plain torch: one forward pass over a validation set
-serves every criterion and every threshold. The one rule is `Criterion`'s: leave at the first exit whose certainty
-reaches the threshold. Carrying it out on a running encoder is `acl_lightning.exits.inference`.
+Everything here reads exit logits `[E, B, C]`, in plain torch: one forward pass over a validation set serves every
+criterion and every threshold. A sample leaves at the first exit whose certainty reaches the threshold (`Criterion`).
+`acl_lightning.exits.inference` applies this rule to a running encoder.
+
+Names are imported when they are first used, so that the records of a `SweepReport` can be read without torch.
 """
 
-from acl_lightning.exits.criteria.base import Criterion
-from acl_lightning.exits.criteria.calibrated import Calibrated, temperatures_of
-from acl_lightning.exits.criteria.confidence import Confidence
-from acl_lightning.exits.criteria.entropy import Entropy
-from acl_lightning.exits.criteria.fpabee import FPABEE
-from acl_lightning.exits.criteria.learnt_gate import LearntGate
-from acl_lightning.exits.criteria.margin import Margin
-from acl_lightning.exits.criteria.patience import Patience
-from acl_lightning.exits.criteria.pcee import PCEE
-from acl_lightning.exits.criteria.recipe import from_recipe, recipe
-from acl_lightning.exits.criteria.registry import (
-    criterion_class,
-    criterion_names,
-    from_config,
-    register,
-    to_config,
-    without_arguments,
-)
-from acl_lightning.exits.criteria.static import Static
-from acl_lightning.exits.criteria.temperature import (
-    exit_probabilities,
-    fit_temperatures,
-    negative_log_likelihood,
-    stored_temperatures,
-)
-from acl_lightning.exits.evaluation.baseline import Baseline, constant_baseline, lead_intervals
-from acl_lightning.exits.evaluation.bootstrap import Interval, PointIntervals, Resampled, band, bootstrap
-from acl_lightning.exits.evaluation.budgets import (
-    Budget,
-    MaxDrop,
-    MaxLatency,
-    MinMeasuredSpeedup,
-    MinSpeedup,
-    full_depth,
-)
-from acl_lightning.exits.evaluation.costs import ExitCosts
-from acl_lightning.exits.evaluation.curve import area_under_curve, as_curve, figure_points, pareto_front
-from acl_lightning.exits.evaluation.description import describe, describe_recommended
-from acl_lightning.exits.evaluation.difficulty import mean_layer_by_grade, spearman
-from acl_lightning.exits.evaluation.elue import elue_score
-from acl_lightning.exits.evaluation.histogram import exit_histogram
-from acl_lightning.exits.evaluation.latency_table import LatencyTable
-from acl_lightning.exits.evaluation.operating_point import OperatingPoint
-from acl_lightning.exits.evaluation.oracle import OraclePoint, oracle_curve, oracle_exits
-from acl_lightning.exits.evaluation.record import ExitRecord
-from acl_lightning.exits.evaluation.reliability import Bin, calibration_error, reliability
-from acl_lightning.exits.evaluation.selection import CrossFitted, cross_fit, drop_name, recommend
-from acl_lightning.exits.evaluation.sweep import check_grids, exit_index, sweep, variant_of
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from acl_lightning.exits.criteria.base import Criterion, exit_index
+    from acl_lightning.exits.criteria.calibrated import Calibrated, temperatures_of
+    from acl_lightning.exits.criteria.confidence import Confidence
+    from acl_lightning.exits.criteria.entropy import Entropy
+    from acl_lightning.exits.criteria.fpabee import FPABEE
+    from acl_lightning.exits.criteria.learnt_gate import LearntGate
+    from acl_lightning.exits.criteria.margin import Margin
+    from acl_lightning.exits.criteria.patience import Patience
+    from acl_lightning.exits.criteria.pcee import PCEE
+    from acl_lightning.exits.criteria.registry import (
+        criterion_class,
+        criterion_names,
+        default_criteria,
+        from_config,
+        readable_criteria,
+        register,
+        to_config,
+    )
+    from acl_lightning.exits.criteria.static import Static
+    from acl_lightning.exits.evaluation.baseline import constant_baseline, lead_intervals
+    from acl_lightning.exits.evaluation.bootstrap import Resampled, band, bootstrap
+    from acl_lightning.exits.evaluation.budgets import (
+        Budget,
+        MaxDrop,
+        MaxLatency,
+        MinMeasuredSpeedup,
+        MinSpeedup,
+        full_depth,
+    )
+    from acl_lightning.exits.evaluation.calibration import (
+        calibration_error,
+        exit_probabilities,
+        fit_temperatures,
+        negative_log_likelihood,
+        reliability,
+        stored_temperatures,
+    )
+    from acl_lightning.exits.evaluation.curve import (
+        OraclePoint,
+        area_under_curve,
+        as_curve,
+        elue_score,
+        figure_points,
+        oracle_curve,
+        oracle_exits,
+        pareto_front,
+    )
+    from acl_lightning.exits.evaluation.evaluate import evaluate
+    from acl_lightning.exits.evaluation.groups import exit_histogram, mean_layer_by_grade, spearman
+    from acl_lightning.exits.evaluation.latency_table import LatencyTable
+    from acl_lightning.exits.evaluation.operating_point import CurvePoint, OperatingPoint
+    from acl_lightning.exits.evaluation.recommended_point import Interval, PointIntervals, RecommendedPoint
+    from acl_lightning.exits.evaluation.record import ExitCosts, ExitRecord
+    from acl_lightning.exits.evaluation.report import SweepReport
+    from acl_lightning.exits.evaluation.report_parts import (
+        Baseline,
+        Bin,
+        CrossFitted,
+        Difficulty,
+        ExitCalibration,
+        ExitQuality,
+        SplitSizes,
+    )
+    from acl_lightning.exits.evaluation.selection import cross_fit, drop_name, recommend
+    from acl_lightning.exits.evaluation.sweep import check_grids, sweep
 
 __all__ = [
     "FPABEE",
@@ -64,8 +89,12 @@ __all__ = [
     "Confidence",
     "Criterion",
     "CrossFitted",
+    "CurvePoint",
+    "Difficulty",
     "Entropy",
+    "ExitCalibration",
     "ExitCosts",
+    "ExitQuality",
     "ExitRecord",
     "Interval",
     "LatencyTable",
@@ -79,8 +108,11 @@ __all__ = [
     "OraclePoint",
     "Patience",
     "PointIntervals",
+    "RecommendedPoint",
     "Resampled",
+    "SplitSizes",
     "Static",
+    "SweepReport",
     "area_under_curve",
     "as_curve",
     "band",
@@ -91,17 +123,16 @@ __all__ = [
     "criterion_class",
     "criterion_names",
     "cross_fit",
-    "describe",
-    "describe_recommended",
+    "default_criteria",
     "drop_name",
     "elue_score",
+    "evaluate",
     "exit_histogram",
     "exit_index",
     "exit_probabilities",
     "figure_points",
     "fit_temperatures",
     "from_config",
-    "from_recipe",
     "full_depth",
     "lead_intervals",
     "mean_layer_by_grade",
@@ -109,7 +140,7 @@ __all__ = [
     "oracle_curve",
     "oracle_exits",
     "pareto_front",
-    "recipe",
+    "readable_criteria",
     "recommend",
     "register",
     "reliability",
@@ -118,6 +149,92 @@ __all__ = [
     "sweep",
     "temperatures_of",
     "to_config",
-    "variant_of",
-    "without_arguments",
 ]
+
+#: Module of each public name.
+_MODULES = {
+    "FPABEE": "criteria.fpabee",
+    "PCEE": "criteria.pcee",
+    "Baseline": "evaluation.report_parts",
+    "Bin": "evaluation.report_parts",
+    "Budget": "evaluation.budgets",
+    "Calibrated": "criteria.calibrated",
+    "Confidence": "criteria.confidence",
+    "Criterion": "criteria.base",
+    "CrossFitted": "evaluation.report_parts",
+    "CurvePoint": "evaluation.operating_point",
+    "Difficulty": "evaluation.report_parts",
+    "Entropy": "criteria.entropy",
+    "ExitCalibration": "evaluation.report_parts",
+    "ExitCosts": "evaluation.record",
+    "ExitQuality": "evaluation.report_parts",
+    "ExitRecord": "evaluation.record",
+    "Interval": "evaluation.recommended_point",
+    "LatencyTable": "evaluation.latency_table",
+    "LearntGate": "criteria.learnt_gate",
+    "Margin": "criteria.margin",
+    "MaxDrop": "evaluation.budgets",
+    "MaxLatency": "evaluation.budgets",
+    "MinMeasuredSpeedup": "evaluation.budgets",
+    "MinSpeedup": "evaluation.budgets",
+    "OperatingPoint": "evaluation.operating_point",
+    "OraclePoint": "evaluation.curve",
+    "Patience": "criteria.patience",
+    "PointIntervals": "evaluation.recommended_point",
+    "RecommendedPoint": "evaluation.recommended_point",
+    "Resampled": "evaluation.bootstrap",
+    "SplitSizes": "evaluation.report_parts",
+    "Static": "criteria.static",
+    "SweepReport": "evaluation.report",
+    "area_under_curve": "evaluation.curve",
+    "as_curve": "evaluation.curve",
+    "band": "evaluation.bootstrap",
+    "bootstrap": "evaluation.bootstrap",
+    "calibration_error": "evaluation.calibration",
+    "check_grids": "evaluation.sweep",
+    "constant_baseline": "evaluation.baseline",
+    "criterion_class": "criteria.registry",
+    "criterion_names": "criteria.registry",
+    "cross_fit": "evaluation.selection",
+    "default_criteria": "criteria.registry",
+    "drop_name": "evaluation.selection",
+    "elue_score": "evaluation.curve",
+    "evaluate": "evaluation.evaluate",
+    "exit_histogram": "evaluation.groups",
+    "exit_index": "criteria.base",
+    "exit_probabilities": "evaluation.calibration",
+    "figure_points": "evaluation.curve",
+    "fit_temperatures": "evaluation.calibration",
+    "from_config": "criteria.registry",
+    "full_depth": "evaluation.budgets",
+    "lead_intervals": "evaluation.baseline",
+    "mean_layer_by_grade": "evaluation.groups",
+    "negative_log_likelihood": "evaluation.calibration",
+    "oracle_curve": "evaluation.curve",
+    "oracle_exits": "evaluation.curve",
+    "pareto_front": "evaluation.curve",
+    "readable_criteria": "criteria.registry",
+    "recommend": "evaluation.selection",
+    "register": "criteria.registry",
+    "reliability": "evaluation.calibration",
+    "spearman": "evaluation.groups",
+    "stored_temperatures": "evaluation.calibration",
+    "sweep": "evaluation.sweep",
+    "temperatures_of": "criteria.calibrated",
+    "to_config": "criteria.registry",
+}
+
+if not TYPE_CHECKING:  # a type checker resolves the imports above, and reports names that do not exist
+
+    def __getattr__(name: str) -> object:
+        """Import a public name from its module."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value: object = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted({*globals(), *__all__})

@@ -20,7 +20,7 @@ Point = tuple[float, float]
 LEAST_QUALITY_RANGE = 5.0
 LEAST_SPEED_RANGE = 1.0
 
-#: Largest empty part of the axis; the majority class is drawn only if it does not exceed it.
+#: Largest empty part of the axis; the baseline is drawn only if it does not exceed it.
 MOST_EMPTY = 0.5
 
 
@@ -32,9 +32,10 @@ def speed_quality_figure(
     metric: str,
     title: str,
     intervals: Mapping[str, tuple[float, float]] | None = None,
-    majority: float | None = None,
+    baseline: float | None = None,
+    baseline_name: str = "majority class",
 ) -> Figure:
-    """Draw a curve per criterion, the static exits, full depth, the majority class and the recommended points.
+    """Draw a curve per criterion, the static exits, full depth, the baseline and the recommended points.
 
     Criteria with the same points share a curve. The recommended points are named beside their rings and described in
     the legend; the layers of the static exits are written on the upper edge.
@@ -46,7 +47,8 @@ def speed_quality_figure(
         metric: Name of the quality, for the axis.
         title: Task, split and number of samples.
         intervals: Name of a recommended point -> low and high bound (fractions) of its quality's 95 % interval.
-        majority: Quality (a fraction) of always predicting the most frequent class; None if it is not known.
+        baseline: Quality (a fraction) of the best constant answer; None where it is unknown.
+        baseline_name: Name of the constant answer.
 
     Returns:
         The figure, without a window.
@@ -68,8 +70,8 @@ def speed_quality_figure(
     _label(axes, metric, f"{title}; one exit: no sample can leave early" if len(static) == 1 else title)
     _widen(axes)
     name_layers(axes, {layer: speed for layer, (speed, _) in static.items()})
-    if majority is not None and math.isfinite(majority):
-        handles.insert(1, _draw_majority(axes, 100 * majority))
+    if baseline is not None and math.isfinite(baseline):
+        handles.insert(1, _draw_baseline(axes, 100 * baseline, baseline_name))
     legend_below(figure, handles)
     labels = [PointLabel(", ".join(names), *_percent(point)) for point, names in _by_point(recommended).items()]
     place_labels(axes, labels, map(_percent, shown))
@@ -137,10 +139,10 @@ def _draw_recommended(
     return handles + bars[:1]
 
 
-def _draw_majority(axes: Axes, quality: float) -> Artist:
-    """Draw the quality of the majority class, or only name it in the legend if it is far below the curves."""
+def _draw_baseline(axes: Axes, quality: float, name: str) -> Artist:
+    """Draw the quality of the constant answer, or only name it where drawing it would squeeze the curves."""
     low, high = axes.get_ylim()
-    text = f"majority class: {quality:.1f} %"
+    text = f"{name}: {quality:.1f} %"
     if low - quality > MOST_EMPTY * (high - low):
         (line,) = axes.plot([], [], color=FAINT, linestyle=(0, (1, 2)), label=f"{text} (below this range)")
         return line

@@ -9,6 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from acl_lightning.errors import UserError
+from acl_lightning.exits import CurvePoint
 from acl_lightning.figures.seed_curves import LAYER_SPEEDUP, SeedCurve, seed_curves_figure
 from acl_lightning.studies.grouping import (
     Group,
@@ -17,7 +18,7 @@ from acl_lightning.studies.grouping import (
     group_runs,
     named_with_size,
 )
-from acl_lightning.studies.reading import read_finished
+from acl_lightning.studies.reading import Run, read_finished
 from acl_lightning.studies.report import Report
 from acl_lightning.studies.seed_curves import mean_static_exits, seed_curve
 from acl_lightning.studies.statistics import Spread, spread
@@ -151,14 +152,14 @@ def compare(
     baseline, reference = plain, "the plain model cut to k layers"
     if not plain:
         baseline, reference = list(members[0]), f"the static exits of {named[0].label}"
-    at_flops = mean_static_exits([curve.run for curve in baseline], "flops_speedup")
+    reference_points = _reference_points([curve.run for curve in baseline])
     compared = tuple(
         GroupCurve(
             label=group.label,
             curves=alike,
             mean=_mean_curve(group, alike, criterion, speed),
             area=spread([curve.area for curve in alike]),
-            elue=spread([curve.elue(list(at_flops.values())) for curve in alike]),
+            elue=spread([curve.elue(reference_points) for curve in alike]),
             full_depth=spread([curve.static[-1].quality for curve in alike]),
         )
         for group, alike in zip(named, members, strict=True)
@@ -241,6 +242,16 @@ def _all_notes(comparison: CurveComparison) -> list[str]:
         cut = ", ".join(f"{layer}: {100 * quality:.1f}" for layer, (_, quality) in sorted(comparison.cut.items()))
         notes.append(f"Plain model cut to k layers: {cut}.")
     return [*notes, *comparison.notes]
+
+
+def _reference_points(runs: Sequence[Run]) -> list[CurvePoint]:
+    """Return the mean static exit at each layer: the points of the curve that scores refer to."""
+    at_flops = mean_static_exits(runs, "flops_speedup")
+    at_layers = mean_static_exits(runs, "layer_speedup")
+    return [
+        CurvePoint(quality=quality, mean_exit_layer=layer, layer_speedup=at_layers[layer][0], flops_speedup=flops)
+        for layer, (flops, quality) in at_flops.items()
+    ]
 
 
 def _mean_curve(group: Group, curves: Sequence[StoredCurve], criterion: str, speed: str) -> SeedCurve:

@@ -11,12 +11,12 @@ import torch
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     Criterion,
+    CurvePoint,
     Entropy,
     ExitRecord,
     OperatingPoint,
     OraclePoint,
     Patience,
-    Static,
     area_under_curve,
     as_curve,
     band,
@@ -27,26 +27,12 @@ from acl_lightning.exits import (
     sweep,
 )
 from acl_lightning.exits.evaluation.curve import SPEED_RANGE
-from acl_lightning.exits.evaluation.sweep import variant_of
 from acl_lightning.metrics import quality
 from acl_lightning.outputs import predictions
 from acl_lightning.runs.records import SweepRow, read_exit_logits
 from acl_lightning.studies.reading import Run
 
-__all__ = ["SPEED_RANGE", "ReferencePoint", "StoredCurve", "default_criterion", "named_criterion", "read_curve"]
-
-
-@dataclass(frozen=True)
-class ReferencePoint:
-    """Point of the curve that scores refer to.
-
-    Attributes:
-        flops_speedup: FLOPs of full depth / mean FLOPs.
-        quality: Primary metric as a fraction.
-    """
-
-    flops_speedup: float
-    quality: float
+__all__ = ["SPEED_RANGE", "StoredCurve", "default_criterion", "named_criterion", "read_curve"]
 
 
 @dataclass(frozen=True)
@@ -80,29 +66,22 @@ class StoredCurve:
         """Whether any threshold lets any sample leave before the last exit."""
         return any(point.leaves_early for point in self.points)
 
-    def elue(self, reference: Sequence[tuple[float, float]]) -> float:
-        """Return the ELUE-style score: the mean difference to a reference curve at the same FLOPs, in points.
-
-        Args:
-            reference: FLOPs speed-up and quality of each point of the reference.
-        """
-        return elue_score(self.points, [ReferencePoint(*point) for point in reference])
+    def elue(self, reference: Sequence[CurvePoint]) -> float:
+        """Return the ELUE-style score: the mean difference to a reference curve at the same FLOPs, in points."""
+        return elue_score(self.points, reference)
 
     def interval(self, speeds: Sequence[float], speed: str) -> list[tuple[float, float]]:
         """Return the 95 % percentile bootstrap interval over samples at each of the speed-ups."""
-        exits_PB = torch.stack([self.record.leaving(self._variant(point), point.threshold) for point in self.points])
+        exits_PB = torch.stack([self.record.leaving(point.criterion, point.threshold) for point in self.points])
         resampled = bootstrap(
             exits_PB,
             predictions(self.record.logits_EBC),
             self.record.labels_B,
             metric=self.run.metric,
             costs=self.record.costs,
-            static_P=[point.criterion == Static.name for point in self.points],
+            static_P=[point.is_static for point in self.points],
         )
         return [(interval.low, interval.high) for interval in band(resampled, speeds, speed=speed)]
-
-    def _variant(self, point: OperatingPoint) -> Criterion:
-        return variant_of(point, [self.criterion], self.record.logits_EBC.shape[-1])
 
 
 def named_criterion(name: str) -> Criterion:
@@ -147,8 +126,8 @@ def read_curve(run: Run, criterion_name: str) -> StoredCurve:
         gates_EB=record.gates_EB,
     )
     static = tuple(points[: len(record.costs.layers_E)])
-    curve = tuple(as_curve([point for point in points if point.criterion == criterion.name]))
-    report = record.half(selection=False)
+    curve = tuple(as_curve([point for point in points if point.criterion_name == criterion.name]))
+    report = record.split(selection=False)
     oracle = () if report.is_regression else oracle_curve(
         predictions(report.logits_EBC), report.labels_B, quality=measure, costs=report.costs
     )  # fmt: skip
@@ -165,7 +144,7 @@ def read_curve(run: Run, criterion_name: str) -> StoredCurve:
 
 def _sweep_point(point: OperatingPoint) -> SweepRow:
     return SweepRow(
-        point.criterion,
+        point.criterion_name,
         point.threshold,
         point.quality,
         point.mean_exit_layer,

@@ -16,7 +16,7 @@ import lightning.pytorch as pl
 import torch
 
 from acl_lightning.encoders import EncoderConfig
-from acl_lightning.exits import Confidence, Static, from_recipe
+from acl_lightning.exits import Confidence, Static, from_config
 from acl_lightning.gradients import ACLGrad, BatchedRows
 from acl_lightning.latency import plain_model
 from acl_lightning.latency.inputs import validation_batches
@@ -174,4 +174,4 @@ def _row(batch_size: int, point: PointTime) -> dict[str, Any]:
 
 def _recommended(run: Path) -> dict[str, Any]:
     points = read_result(run).points
-    return {name: (from_recipe(point["exit"]), point["threshold"]) for name, point in points.items()}
+    return {name: (from_config(point["exit"]), point["threshold"]) for name, point in points.items()}

@@ -75,12 +75,6 @@ class FakeModule(LightningModule):
     def full_depth_flops(self, num_tokens: int) -> float:
         return 540.0
 
-    def quality(self, name: str, predictions_n: Tensor, labels_n: Tensor) -> float:
-        if name == "pearson":
-            return 1 - (predictions_n - labels_n).abs().mean().item() / 5
-        hits = (predictions_n == labels_n).double().mean().item()
-        return hits if name == "accuracy" else hits / 2
-
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         if self.fail:
             raise self.fail

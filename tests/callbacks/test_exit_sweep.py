@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,12 +14,12 @@ from fake_module import EXITS, QUIET_TRAINER, SAMPLES, FakeModule, Rows, loader,
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 
 from acl_lightning.callbacks.exit_sweep import ExitSweep
-from acl_lightning.callbacks.sweep_figures import united
-from acl_lightning.callbacks.sweep_trust import trust_figures
-from acl_lightning.callbacks.validation_record import columns_of, distinct, gathered, joined
+from acl_lightning.callbacks.sweep_figures import groups_figure, united
+from acl_lightning.callbacks.validation_record import SAMPLE_DIMENSION, columns_of, distinct, gathered, joined
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     PCEE,
+    Baseline,
     Confidence,
     ExitRecord,
     LearntGate,
@@ -27,7 +28,7 @@ from acl_lightning.exits import (
     MinMeasuredSpeedup,
     Patience,
     Static,
-    from_recipe,
+    from_config,
 )
 from acl_lightning.exits.criteria import fpabee, pcee
 
@@ -78,7 +79,7 @@ def test_figures_are_readable_files(swept):
 
 def test_the_summary_is_what_the_samples_were_built_to_give(swept):
     _, callback, module = swept
-    summary = callback.summary
+    summary = callback.report.to_json()
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     assert summary["samples"] == {"selection": 24, "report": 16}
     assert summary["mean_num_tokens"] == pytest.approx(10 + sum(row % 3 for row in range(SAMPLES)) / SAMPLES)
@@ -86,8 +87,8 @@ def test_the_summary_is_what_the_samples_were_built_to_give(swept):
     # Grade g is answered rightly from exit g on: a quarter more of the samples at each exit.
     assert [row["layer"] for row in summary["per_exit"]] == [1, 2, 4, 6]
     assert [row["accuracy"] for row in summary["per_exit"]] == [0.25, 0.5, 0.75, 1.0]
-    assert [row["f1"] for row in summary["per_exit"]] == [0.125, 0.25, 0.375, 0.5]
-    assert summary["full_depth"] == {"accuracy": 1.0, "f1": 0.5}
+    assert [row["f1"] for row in summary["per_exit"]] == [0.25, 0.5, 0.75, 1.0]
+    assert summary["full_depth"] == {"accuracy": 1.0, "f1": 1.0}
     point = summary["recommended"]["drop0"]
     assert point["criterion"] == "confidence"
     assert point["quality"] == 1.0
@@ -104,12 +105,12 @@ def test_the_summary_is_what_the_samples_were_built_to_give(swept):
 def test_the_summary_has_the_majority_class_and_the_size_of_every_group(swept):
     _, callback, _ = swept
     # Rows 0 to 3, 8 to 11, ... are of class 0; the report split has the rows 8 to 15, 24 to 31.
-    assert callback.summary["group_counts"] == {
+    assert callback.report.to_json()["group_counts"] == {
         "class": {"0": 8, "1": 8},
         "difficulty": {"0": 4, "1": 4, "2": 4, "3": 4},
     }
-    assert callback.summary["majority_quality"] == 0.5
-    assert callback.summary["label_names"] == []
+    assert callback.report.baseline == Baseline(0, True, 0.5, (1, 2, 4))
+    assert callback.report.to_json()["label_names"] == []
 
 
 def test_criteria_that_agree_for_two_classes_are_drawn_as_one_curve():
@@ -123,46 +124,46 @@ def test_criteria_that_agree_for_two_classes_are_drawn_as_one_curve():
 
 def test_figures_name_the_classes(swept):
     _, callback, _ = swept
-    summary = {**callback.summary, "label_names": ["negative", "positive"]}
-    classes, _ = trust_figures(summary, "title")["exit_histogram"].axes
+    report = replace(callback.report, label_names=("negative", "positive"))
+    classes, _ = groups_figure(report, "drop1", "title").axes
     assert [tick.get_text() for tick in classes.get_yticklabels()] == ["negative (n = 8)", "positive (n = 8)"]
 
 
 def test_difficulty_is_followed_where_it_is_known(swept, tmp_path):
     _, callback, _ = swept
-    assert callback.summary["difficulty"]["mean_exit_layer"] == {"0": 1.0, "1": 2.0, "2": 4.0, "3": 6.0}
-    assert callback.summary["difficulty"]["spearman"] == pytest.approx(1.0)
+    assert callback.report.to_json()["difficulty"]["mean_exit_layer"] == {"0": 1.0, "1": 2.0, "2": 4.0, "3": 6.0}
+    assert callback.report.to_json()["difficulty"]["spearman"] == pytest.approx(1.0)
     unknown = ExitSweep()
     trainer_for(tmp_path, unknown).validate(FakeModule(), loader(without=("difficulty",)), verbose=False)
-    assert unknown.summary["difficulty"] is None
+    assert unknown.report.to_json()["difficulty"] is None
 
 
 def test_a_regression_is_swept_with_the_criteria_that_can(tmp_path):
     callback = ExitSweep([Confidence(), Patience(delta=0.3)], max_drops=(2, 4))
     trainer_for(tmp_path, callback).validate(FakeModule(("pearson",)), loader(regression=True), verbose=False)
     assert {row["criterion"] for row in rows_of(tmp_path)} == {"static", "patience"}
-    assert callback.summary["full_depth"]["pearson"] == pytest.approx(1.0)
+    assert callback.report.to_json()["full_depth"]["pearson"] == pytest.approx(1.0)
     assert callback.highlighted == "drop2"
 
 
 def test_only_validate_sweeps_and_only_the_first_set(tmp_path):
     callback = ExitSweep()
     trainer_for(tmp_path, callback, log_every_n_steps=1).fit(FakeModule(), loader(), loader())
-    assert callback.summary == {}
+    assert callback.report is None
     assert not (tmp_path / "exit_sweep.csv").exists()
     other = loader(without=("selection",))
     trainer_for(tmp_path, callback).validate(FakeModule(), [loader(), other], verbose=False)
-    assert callback.summary["samples"] == {"selection": 24, "report": 16}
+    assert callback.report.to_json()["samples"] == {"selection": 24, "report": 16}
 
 
 def test_a_family_is_recommended_with_the_setting_that_was_measured(tmp_path):
     callback = ExitSweep([PCEE()])
     trainer_for(tmp_path, callback).validate(FakeModule(), loader(), verbose=False)
-    point = callback.summary["recommended"]["drop0"]
+    point = callback.report.to_json()["recommended"]["drop0"]
     # Sure exits are right here: patience 1 is best, and of the bounds that do not tell the samples apart the first.
     assert (point["criterion"], point["threshold"], point["settings"]) == ("pcee", 1.0, {"bound": 0.01})
     assert point["exit"] == {"name": "pcee", "settings": {"bound": 0.01}}
-    assert callback.summary["difficulty"]["mean_exit_layer"] == {"0": 1.0, "1": 2.0, "2": 4.0, "3": 6.0}
+    assert callback.report.to_json()["difficulty"]["mean_exit_layer"] == {"0": 1.0, "1": 2.0, "2": 4.0, "3": 6.0}
 
 
 def test_the_learnt_gate_is_swept_where_there_is_one(tmp_path):
@@ -174,7 +175,7 @@ def test_the_learnt_gate_is_swept_where_there_is_one(tmp_path):
 
     callback = ExitSweep()
     trainer_for(tmp_path, callback).validate(Gated(), loader(), verbose=False)
-    area = callback.summary["area_under_curve"]
+    area = callback.report.to_json()["area_under_curve"]
     assert area["learnt_gate"] == max(area[name] for name in ("static", "confidence", "patience", "learnt_gate"))
     with pytest.raises(UserError, match=r"a model with a learnt gate; found one without.*learnt_gate\.yaml"):
         trainer_for(tmp_path, ExitSweep([LearntGate()])).validate(FakeModule(), loader(), verbose=False)
@@ -211,7 +212,7 @@ def test_thresholds_that_do_not_fit_are_refused(thresholds, message):
 
 @pytest.mark.parametrize("missing", ["labels", "selection"])
 def test_data_that_cannot_be_swept_say_what_is_missing(tmp_path, missing):
-    with pytest.raises(UserError, match=f"labels and halves for the exit sweep; found no {missing}"):
+    with pytest.raises(UserError, match=f"labels and a selection split for the exit sweep; found no {missing}"):
         trainer_for(tmp_path, ExitSweep()).validate(FakeModule(), loader(without=(missing,)), verbose=False)
     with pytest.raises(UserError, match="found no logits_EBC, labels"):
         columns_of(None)
@@ -225,14 +226,18 @@ def test_half_precision_and_saturated_logits_are_swept(tmp_path):
 
     callback = ExitSweep()
     trainer_for(tmp_path, callback).validate(Saturated(), loader(), verbose=False)
-    assert all(math.isfinite(point["quality"]) for point in callback.summary["recommended"].values())
+    assert all(math.isfinite(point["quality"]) for point in callback.report.to_json()["recommended"].values())
 
 
 def batches() -> list[dict[str, torch.Tensor]]:
     columns = Rows().columns
     outputs = {name: values for name, values in columns.items() if name != "logits"}
     whole = columns_of({"logits_EBC": columns["logits"].transpose(0, 1), **outputs})
-    return [{name: values[start : start + 8] for name, values in whole.items()} for start in range(0, SAMPLES, 8)]
+    rows = torch.arange(SAMPLES).split(8)
+    return [
+        {name: values.index_select(SAMPLE_DIMENSION.get(name, 0), row_B) for name, values in whole.items()}
+        for row_B in rows
+    ]
 
 
 def test_ranks_and_repeated_samples_leave_the_record_of_one_process(monkeypatch):
@@ -300,35 +305,35 @@ def test_the_stored_logits_are_what_the_exits_said(swept):
     assert torch.equal(record.labels_B, columns["labels"])
     assert torch.equal(record.difficulty_B, columns["difficulty"])
     assert (record.costs.layers_E, record.costs.full_flops) == ((1, 2, 4, 6), 540.0)
-    point = callback.summary["recommended"]["drop0"]
-    exits_B = record.half(selection=False).leaving(from_recipe(point["exit"]), point["threshold"])
+    point = callback.report.to_json()["recommended"]["drop0"]
+    exits_B = record.split(selection=False).leaving(from_config(point["exit"]), point["threshold"])
     shares = (exits_B.bincount(minlength=EXITS) / len(exits_B)).tolist()
     assert shares == pytest.approx(point["shares"])
 
 
 def test_numbers_come_with_intervals_calibration_and_histograms(swept):
     _, callback, _ = swept
-    point = callback.summary["recommended"]["drop0"]
+    point = callback.report.to_json()["recommended"]["drop0"]
     assert point["intervals"]["loss_points"] == [0.0, 0.0]  # right wherever it leaves, as full depth is
     low, high = point["intervals"]["layer_speedup"]
     assert low < point["layer_speedup"] < high
-    assert callback.summary["exit_histogram"]["difficulty"]["3"] == [0.0, 0.0, 0.0, 1.0]
-    assert sum(callback.summary["exit_histogram"]["class"]["0"]) == pytest.approx(1.0)
-    deepest = callback.summary["calibration"][-1]
+    assert callback.report.to_json()["exit_histogram"]["difficulty"]["3"] == [0.0, 0.0, 0.0, 1.0]
+    assert sum(callback.report.to_json()["exit_histogram"]["class"]["0"]) == pytest.approx(1.0)
+    deepest = callback.report.to_json()["calibration"][-1]
     assert deepest["error_calibrated"] <= deepest["error"]  # always right: the sharper, the better calibrated
-    assert callback.summary["unreachable"] == []
+    assert callback.report.to_json()["unreachable"] == []
 
 
 def test_budgets_of_speed_cross_fitting_and_calibration(tmp_path):
     callback = ExitSweep([Confidence()], min_speedups=(2, 7), calibrate=True, cross_fit=True)
     trainer_for(tmp_path, callback).validate(FakeModule(), loader(), verbose=False)
-    summary = callback.summary
+    summary = callback.report.to_json()
     assert json.loads(json.dumps(summary, allow_nan=False)).keys() == summary.keys()
     assert summary["recommended"]["speed2"]["layer_speedup"] >= 2
     assert summary["unreachable"] == ["speed7"]
     assert {row["criterion"] for row in rows_of(tmp_path)} == {"static", "calibrated_confidence"}
     point = summary["recommended"]["drop0"]
-    criterion = from_recipe(point["exit"])
+    criterion = from_config(point["exit"])
     assert list(criterion.temperatures_E) == [row["temperature"] for row in summary["calibration"]]
     assert set(summary["cross_fitted"]) == {"drop0", "drop1", "drop2", "speed2"}
     assert summary["cross_fitted"]["drop0"]["quality"] == 1.0
@@ -353,10 +358,10 @@ def test_the_area_of_a_family_is_that_of_its_front_on_the_selection_half(tmp_pat
 
     callback = ExitSweep([PCEE()])
     trainer_for(tmp_path, callback).validate(Lucky(), loader(), verbose=False)
-    assert callback.summary["per_exit"][1]["accuracy"] == 1.0
+    assert callback.report.to_json()["per_exit"][1]["accuracy"] == 1.0
     # Nobody who saw the selection half would leave at exit 2 (layer 2 of 6), so its luck does not count. Exit 3 (layer
     # 4 of 6) is right up to 1.5 times, and what is faster is always wrong.
-    assert callback.summary["area_under_curve"]["pcee"] == pytest.approx((1.5 - 1) / (3 - 1))
+    assert callback.report.to_json()["area_under_curve"]["pcee"] == pytest.approx((1.5 - 1) / (3 - 1))
 
 
 def test_a_regression_is_not_trained_before_its_calibration_is_refused(tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import pickle
 import re
+from dataclasses import replace
+from math import nan
 from pathlib import Path
 
 import torch
@@ -12,8 +14,8 @@ from fake_module import QUIET_TRAINER, FakeModule, loader, trainer_for
 from rich.console import Console
 
 from acl_lightning.callbacks.exit_sweep import ExitSweep
-from acl_lightning.callbacks.summary_table import SummaryTable, closing_tables
-from acl_lightning.exits import PCEE, Confidence
+from acl_lightning.callbacks.summary_table import SummaryTable, summary_tables
+from acl_lightning.exits import PCEE, Baseline, Confidence, Difficulty, ExitQuality, Interval
 
 pytestmark = QUIET_TRAINER
 
@@ -43,10 +45,10 @@ def cells(text: str, start: str) -> list[str]:
 
 def test_it_names_the_half_the_numbers_and_the_files(tmp_path):
     text = printed(tmp_path, FakeModule(), ExitSweep())
-    assert "fake: report half of the validation data, n = 16" in text
-    assert "chosen on the other half, n = 24" in text
+    assert "fake: report split of the validation data, n = 16" in text
+    assert "chosen on the selection split, n = 24" in text
     assert str(tmp_path) in text.replace("\n", "")
-    assert cells(text, "4") == ["4", "75.0*", "37.5", "25.0"]  # 12 of 16: chance is possible
+    assert cells(text, "4") == ["4", "75.0*", "75.0", "25.0"]  # 12 of 16: chance is possible
     assert cells(text, "full depth") == ["full depth", "100.0"]
     assert cells(text, "drop1")[0:2] == ["drop1", "confidence"]
     assert cells(text, "drop1")[3:] == ["100.0", "0.0", "1.85x", "1.66x"]
@@ -73,9 +75,9 @@ def test_the_setting_of_a_family_stands_beside_its_threshold(tmp_path):
     assert re.search(r"drop1 .*\n +bound 0\.25 ", text)
 
 
-def rendered(summary, width: int = 120) -> str:
+def rendered(report, width: int = 120) -> str:
     console = Console(record=True, width=width, file=io.StringIO())
-    console.print(closing_tables(summary, "fake", Path("runs/fake")))
+    console.print(summary_tables(report, "fake", Path("runs/fake")))
     return console.export_text()
 
 
@@ -92,22 +94,19 @@ def test_a_model_that_guesses_is_called_not_better_than_the_majority_class(tmp_p
     sweep = ExitSweep()
     text = printed(tmp_path, Chance(), sweep)
     assert "The model is not better than the majority class (50.0 % accuracy)" in text
-    assert sweep.summary["baseline"] == {
-        **{"label": 0, "is_majority": True, "quality": 0.5},
-        "exits_not_better": [1, 2, 4, 6],
-    }
-    assert not any(point["better_than_baseline"] for point in sweep.summary["recommended"].values())
+    assert sweep.report.baseline == Baseline(0, True, 0.5, (1, 2, 4, 6))
+    assert not any(point.better_than_baseline for point in sweep.report.recommended.values())
     assert re.search(r"drop0 +\S+ +\S+ +\d+\.\d\*", text)
 
 
 def test_points_and_exits_that_are_not_better_than_the_majority_class_are_marked(tmp_path):
     sweep = ExitSweep(max_drops=(0, 80))
     text = printed(tmp_path, FakeModule(), sweep)
-    points = sweep.summary["recommended"]
-    assert (points["drop0"]["better_than_baseline"], points["drop80"]["better_than_baseline"]) == (True, False)
+    points = sweep.report.recommended
+    assert (points["drop0"].better_than_baseline, points["drop80"].better_than_baseline) == (True, False)
     assert cells(text, "drop0")[3] == "100.0"
     assert cells(text, "drop80")[3] == "25.0*"
-    assert sweep.summary["baseline"]["exits_not_better"] == [1, 2, 4]
+    assert sweep.report.baseline.exits_not_better == (1, 2, 4)
     assert "* not better than the majority class beyond chance" in text
     assert re.search(r"majority +50\.0 *\nclass", text)
     assert "The model is not better" not in text
@@ -116,32 +115,35 @@ def test_points_and_exits_that_are_not_better_than_the_majority_class_are_marked
 def test_intervals_of_the_quality_stand_under_it(tmp_path):
     sweep = ExitSweep(max_drops=(0, 80))
     text = printed(tmp_path, FakeModule(), sweep)
-    low, high = sweep.summary["recommended"]["drop80"]["intervals"]["quality"]
-    assert f"{100 * low:.1f}-{100 * high:.1f}" in text
+    interval = sweep.report.recommended["drop80"].intervals.quality
+    assert f"{100 * interval.low:.1f}-{100 * interval.high:.1f}" in text
     assert "100-100" in text
 
 
 def test_a_point_that_another_beats_on_the_report_half_is_named(tmp_path):
     sweep = ExitSweep()
     printed(tmp_path, FakeModule(), sweep)
-    beaten = {**sweep.summary["recommended"]["drop0"], "beaten_by": ["drop1"]}
-    text = rendered({**sweep.summary, "recommended": {**sweep.summary["recommended"], "drop0": beaten}})
-    assert "drop0: drop1 did better and faster on the report half, which takes no part in the choice." in text
+    points = sweep.report.recommended
+    beaten = replace(points["drop0"], beaten_by=("drop1",))
+    text = rendered(replace(sweep.report, recommended={**points, "drop0": beaten}))
+    assert "drop0: drop1 did better and faster on the report split, which takes no part in the choice." in text
 
 
 def test_it_fits_a_terminal_of_80_columns(tmp_path):
     sweep = ExitSweep()
     printed(tmp_path, FakeModule(), sweep)
-    measured = {"intervals": {"quality": [0.9251, 0.9703]}, "quality": 0.9551, "loss_points": -12.3}
-    usual = {**sweep.summary["recommended"]["drop0"], **measured, "better_than_baseline": False}
+    point = sweep.report.recommended["drop0"]
+    intervals = replace(point.intervals, quality=Interval(0.9251, 0.9703))
+    usual = replace(point, intervals=intervals, quality=0.9551, drop_points=-12.3, better_than_baseline=False)
+    bound, wide = {"bound": 0.05}, {"bound": 0.25}
     points = {
-        **sweep.summary["recommended"],
-        "drop0.5": {**usual, "criterion": "learnt_gate", "threshold": 0.999602},
-        "speed2": {**usual, "criterion": "calibrated_confidence", "threshold": 0.9},
-        "flops1.5": {**usual, "criterion": "fpabee", "threshold": 12.0, "settings": {"bound": 0.05}},
-        "drop0_calibrated": {**usual, "criterion": "calibrated_pcee", "threshold": 3.0, "settings": {"bound": 0.25}},
+        **sweep.report.recommended,
+        "drop0.5": replace(usual, criterion_name="learnt_gate", threshold=0.999602),
+        "speed2": replace(usual, criterion_name="calibrated_confidence", threshold=0.9),
+        "flops1.5": replace(usual, criterion_name="fpabee", threshold=12.0, settings=bound),
+        "drop0_calibrated": replace(usual, criterion_name="calibrated_pcee", threshold=3.0, settings=wide),
     }
-    text = rendered({**sweep.summary, "recommended": points}, width=80)
+    text = rendered(replace(sweep.report, recommended=points), width=80)
     assert "…" not in text
     assert text.count("92.5-97.0") == 4
 
@@ -159,47 +161,44 @@ def test_without_a_sweep_nothing_is_printed(tmp_path):
 
 
 def test_a_metric_that_is_undefined_is_shown_as_such(tmp_path):
-    class Undefined(FakeModule):
-        def quality(self, name, predictions_n, labels_n):
-            return torch.nan
-
     sweep = ExitSweep()
-    text = printed(tmp_path, Undefined(), sweep)
-    assert "nan" in text
-    assert closing_tables(sweep.summary, "fake", tmp_path)
+    printed(tmp_path, FakeModule(), sweep)
+    exits = tuple(ExitQuality(exit_.layer, {"accuracy": nan, "f1": nan}) for exit_ in sweep.report.per_exit)
+    points = {name: replace(point, quality=nan) for name, point in sweep.report.recommended.items()}
+    text = rendered(replace(sweep.report, per_exit=exits, recommended=points))
+    assert cells(text, "4")[:3] == ["4", "undefined", "undefined"]
+    assert cells(text, "full depth") == ["full depth", "undefined"]
 
 
 def test_it_prints_whether_harder_samples_go_deeper(tmp_path):
     sweep = ExitSweep()
     printed(tmp_path, FakeModule(), sweep)
-    by_grade = {"0": 2.08, "1": 2.85}
+    by_grade = {0: 2.08, 1: 2.85}
     for spearman, words in ((0.7593, "0.76"), (None, "undefined, all equal")):
-        summary = {**sweep.summary, "difficulty": {"spearman": spearman, "mean_exit_layer": by_grade}}
-        console = Console(record=True, width=120, file=io.StringIO())
-        console.print(closing_tables(summary, "fake", tmp_path))
-        text = console.export_text()
+        text = rendered(replace(sweep.report, difficulty=Difficulty(spearman, by_grade)))
         assert f"Rank correlation of exit layer and difficulty at drop1: {words}" in text
         assert "Mean exit layer by difficulty grade: 0: 2.1, 1: 2.9" in text
 
 
 def test_budgets_that_nothing_keeps_are_named(tmp_path):
     text = printed(tmp_path, FakeModule(), ExitSweep(min_speedups=(2, 50)))
-    assert "No operating point keeps speed50 on the selection half." in text
+    assert "No operating point keeps speed50 on the selection split." in text
     assert "No operating point keeps" not in printed(tmp_path, FakeModule(), ExitSweep(min_speedups=(2,)))
 
 
 def test_a_model_with_one_exit_is_not_told_to_train_longer(tmp_path):
     sweep = ExitSweep()
     printed(tmp_path, FakeModule(), sweep)
-    points = sweep.summary["recommended"]
-    alone = {
-        "exit_layers": [6],
-        "per_exit": sweep.summary["per_exit"][-1:],
-        "recommended": {name: {**point, "shares": [1.0], "leaves_early": False} for name, point in points.items()},
-        "leaves_early": False,
+    points = {
+        name: replace(point, shares=(1.0,), leaves_early=False) for name, point in sweep.report.recommended.items()
     }
-    console = Console(record=True, width=120, file=io.StringIO())
-    console.print(closing_tables({**sweep.summary, **alone}, "fake", tmp_path))
-    text = console.export_text()
-    assert "The model has one exit: there is nothing to leave early." in text
+    alone = replace(
+        sweep.report,
+        exit_layers=(6,),
+        per_exit=sweep.report.per_exit[-1:],
+        recommended=points,
+        leaves_early=False,
+    )
+    text = rendered(alone)
+    assert "The model has one exit: no sample can leave early." in text
     assert "Train longer" not in text

@@ -14,9 +14,10 @@ import torch
 from acl_lightning.callbacks.prediction.measured_run import read_operating_point
 from acl_lightning.cli import main
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Calibrated, ExitCosts, ExitRecord, Static, from_recipe
+from acl_lightning.exits import Calibrated, ExitCosts, ExitRecord, Static, evaluate, from_config
 from acl_lightning.exits.evaluation.record import FILE_NAME
 from acl_lightning.export.served_points import resolve_point, served_points
+from acl_lightning.legacy import present_point
 from acl_lightning.runs import read_result
 from acl_lightning.runs.names import POINTS
 
@@ -42,14 +43,12 @@ def stored(directory: Path, *, classes: int = 2, metric: str = "accuracy", noise
     record = ExitRecord(logits_EBC, labels_B, torch.arange(SAMPLES), selection_B, num_tokens_B, costs)
     record.save(directory / FILE_NAME)
     static = {"class_path": "acl_lightning.exits.criteria.static.Static", "init_args": {}}
-    drop1 = {
-        **{"criterion": "static", "settings": {}, "threshold": 4.0, "quality": 0.9, "loss_points": 0.0, "exit": static},
-        **{"layer_speedup": 1.0, "flops_speedup": 1.0, "leaves_early": False},
-    }
+    measured = evaluate(record, [Static()], (1,), metric).to_json()
+    drop1 = measured["recommended"]["drop1"] | {"threshold": 4.0, "quality": 0.9, "loss_points": 0.0, "exit": static}
     result = {
-        **{"status": "finished", "task": "sst2", "metric": metric, "finished": "2026-01-01T00:00:00+00:00"},
-        **{"checkpoint": "elsewhere/best.ckpt", "exit_layers": list(LAYERS), "full_depth": {metric: 0.9}},
-        "recommended": {"drop1": drop1},
+        **measured,
+        **{"status": "finished", "task": "sst2", "finished": "2026-01-01T00:00:00+00:00"},
+        **{"checkpoint": "elsewhere/best.ckpt", "recommended": {"drop1": drop1}},
     }
     (directory / "result.json").write_text(json.dumps(result))
     return directory
@@ -71,18 +70,18 @@ def test_new_points_keep_their_budgets_and_are_added_beside_the_result(run, caps
     found = read_result(run).points
     assert list(found) == ["drop1", "drop0.5", "speed1.5", "speed2", "flops1.6"]
     record = ExitRecord.load(run / FILE_NAME)
-    selection = record.half(selection=True)
+    selection = record.split(selection=True)
     full = (selection.logits_EBC[-1].argmax(-1) == selection.labels_B).double().mean()
     for name, (low, drop) in {"speed1.5": (1.5, 1), "speed2": (2, 1), "drop0.5": (1, 0.005)}.items():
-        exits_B = selection.leaving(from_recipe(found[name]["exit"]), found[name]["threshold"])
+        exits_B = selection.leaving(from_config(found[name]["exit"]), found[name]["threshold"])
         layers = torch.tensor(LAYERS)[exits_B].double().mean()
         answers_B = selection.logits_EBC.argmax(-1).gather(0, exits_B[None])[0]
         quality = (answers_B == selection.labels_B).double().mean()
         assert 6 / layers >= low - 1e-9
         assert quality >= full - drop - 1e-9
         assert found[name]["quality_selection"] == pytest.approx(quality.item(), abs=1e-6)
-        report = record.half(selection=False)
-        exits_B = report.leaving(from_recipe(found[name]["exit"]), found[name]["threshold"])
+        report = record.split(selection=False)
+        exits_B = report.leaving(from_config(found[name]["exit"]), found[name]["threshold"])
         assert found[name]["layer_speedup"] == pytest.approx(6 / torch.tensor(LAYERS)[exits_B].double().mean().item())
     said = capsys.readouterr().out
     assert "speed2" in said
@@ -94,7 +93,7 @@ def test_new_points_keep_their_budgets_and_are_added_beside_the_result(run, caps
 def test_every_reader_accepts_the_new_names_and_lists_the_known_ones(run):
     assert points(run, "--speed", "2") == 0
     result = read_result(run).to_json()
-    expected = from_recipe(result["recommended"]["speed2"]["exit"]), result["recommended"]["speed2"]["threshold"]
+    expected = from_config(result["recommended"]["speed2"]["exit"]), result["recommended"]["speed2"]["threshold"]
     by_predict = read_operating_point(run / "checkpoints" / "best.ckpt", "speed2")
     by_export_and_latency = resolve_point(served_points(result), "speed2", LAYERS)
     for criterion, threshold in (by_predict, by_export_and_latency):
@@ -114,7 +113,7 @@ def test_every_reader_accepts_the_new_names_and_lists_the_known_ones(run):
 def test_calibrated_points_have_names_of_their_own(run):
     assert points(run, "--max-drop", "1", "--calibrate") == 0
     found = read_result(run).points["drop1_calibrated"]
-    criterion = from_recipe(found["exit"])
+    criterion = from_config(found["exit"])
     assert isinstance(criterion, Static | Calibrated)
     assert points(run, "--speed", "1.5", "--calibrate", "--suffix=_c") == 0
     assert list(read_result(run).points) == ["drop1", "drop1_calibrated", "speed1.5_c"]
@@ -179,7 +178,7 @@ def test_points_of_other_logits_are_ignored_with_a_warning(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--speed", "50"], "with: layer speed-up of at least 50; found none on the selection half"),
+        (["--speed", "50"], "with: layer speed-up of at least 50; found none on the selection split"),
         (["--speed", "0.5"], "a speed-up of 1 or more; found 0.5"),
         (["--max-drop", "-1"], "acceptable losses of 0 points or more; found -1"),
         (["--max-latency", "5"], "columns exit_layer and milliseconds in"),
@@ -215,4 +214,4 @@ def test_a_result_of_an_earlier_version_is_listed(capsys):
     assert main(["points", str(quickstart)]) == 0
     said = capsys.readouterr().out
     for name in json.loads((quickstart / "result.json").read_text())["recommended"]:
-        assert name in said
+        assert present_point(name) in said

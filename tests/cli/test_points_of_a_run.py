@@ -9,7 +9,7 @@ import pytest
 from finished_runs import finish_run
 
 from acl_lightning.cli import main
-from acl_lightning.exits import ExitRecord, from_recipe
+from acl_lightning.exits import ExitRecord, from_config
 from acl_lightning.exits.evaluation.record import FILE_NAME
 from acl_lightning.runs import read_result
 
@@ -31,7 +31,7 @@ def predict(command, run, out, *arguments):
 def test_predict_leaves_where_the_new_point_says(run, command, tmp_path):
     point = read_result(run).points["speed1.2"]
     record = ExitRecord.load(run / FILE_NAME)
-    exits_B = record.leaving(from_recipe(point["exit"]), point["threshold"])
+    exits_B = record.leaving(from_config(point["exit"]), point["threshold"])
     expected = {
         index: record.costs.layers_E[exit_]
         for index, exit_ in zip(record.index_B.tolist(), exits_B.tolist(), strict=True)

@@ -67,7 +67,7 @@ def test_criteria_with_the_same_points_are_one_curve_with_all_names():
 
 def test_intervals_and_the_majority_class_are_drawn():
     figure = speed_quality_figure(
-        CURVES, STATIC, RECOMMENDED, metric="accuracy", title="", intervals={"drop1": (0.86, 0.91)}, majority=0.55
+        CURVES, STATIC, RECOMMENDED, metric="accuracy", title="", intervals={"drop1": (0.86, 0.91)}, baseline=0.55
     )
     (axes,) = figure.axes
     found = lines(axes)
@@ -79,7 +79,7 @@ def test_intervals_and_the_majority_class_are_drawn():
 
 
 def test_a_majority_class_far_below_the_curves_is_named_only():
-    figure = speed_quality_figure(CURVES, STATIC, {}, metric="accuracy", title="", majority=0.08)
+    figure = speed_quality_figure(CURVES, STATIC, {}, metric="accuracy", title="", baseline=0.08)
     (axes,) = figure.axes
     assert axes.get_ylim()[0] > 50
     assert len(lines(axes)["majority class: 8.0 % (below this range)"].get_xdata()) == 0

@@ -79,7 +79,7 @@ def test_speed_quality(depth):
     static = {layer: (depth / layer, 0.9 - 0.35 * np.exp(-3 * (layer - 1) / depth)) for layer in range(1, depth + 1)}
     recommended = {f"drop{n}": curves[CRITERIA[n]][-6 * (n + 1) if depth > 1 else 0] for n in range(5)}
     figure = speed_quality_figure(
-        curves, static, recommended, metric="accuracy", title=TITLE, majority=0.51,
+        curves, static, recommended, metric="accuracy", title=TITLE, baseline=0.51,
         intervals={name: (quality - 0.03, quality + 0.02) for name, (_, quality) in recommended.items()},
     )  # fmt: skip
     check(figure)

@@ -12,10 +12,10 @@ from fabricated_runs import fabricate
 from stored_runs import SAMPLES, stored_run
 
 from acl_lightning.cli import main
-from acl_lightning.exits import LearntGate, area_under_curve, elue_score, without_arguments
+from acl_lightning.exits import LearntGate, area_under_curve, default_criteria, elue_score
 from acl_lightning.studies import read_run
 from acl_lightning.studies.curves import compare, comparison_figure
-from acl_lightning.studies.stored_curves import ReferencePoint, read_curve
+from acl_lightning.studies.stored_curves import read_curve
 
 SPEED = "layer_speedup"
 
@@ -78,8 +78,7 @@ def test_scores_are_those_of_the_runs(tmp_path):
     (group,) = compare([curve, baseline], "entropy", SPEED).groups
     assert group.area.mean == area_under_curve([*curve.points, curve.static[-1]])
     static = baseline.static[0]
-    reference = [ReferencePoint(static.flops_speedup, static.quality)]
-    assert group.elue.mean == pytest.approx(elue_score(curve.points, reference))
+    assert group.elue.mean == pytest.approx(elue_score(curve.points, [static]))
     assert group.full_depth.mean == curve.static[-1].quality
 
 
@@ -110,7 +109,7 @@ def test_the_figure_shows_line_band_static_exits_oracle_and_cut_models(tmp_path)
     assert flops.axes[0].get_xlabel().startswith("FLOPs speed-up")
 
 
-@pytest.mark.parametrize("criterion", [kind.name for kind in without_arguments() if kind is not LearntGate])
+@pytest.mark.parametrize("criterion", [kind.name for kind in default_criteria() if kind.name != LearntGate.name])
 def test_any_criterion_can_be_asked_for_afterwards(tmp_path, criterion):
     curve = curve_of(stored_run(tmp_path / "run"), criterion)
     assert curve.points

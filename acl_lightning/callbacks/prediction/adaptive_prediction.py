@@ -15,7 +15,7 @@ from acl_lightning.callbacks.prediction.answers import prediction_answers
 from acl_lightning.callbacks.prediction.measured_run import read_operating_point, read_temperatures
 from acl_lightning.callbacks.prediction.output_file import PredictionFile, weights_hash
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Criterion, Static, recipe, temperatures_of
+from acl_lightning.exits import Criterion, Static, temperatures_of, to_config
 from acl_lightning.exits.inference import AdaptiveRuntime
 from acl_lightning.runs.names import PREDICTIONS
 from acl_lightning.training.evaluation_module import EvaluationModule
@@ -200,7 +200,7 @@ class AdaptivePrediction(Callback):
             "split": data.predict_split,
             "rows": data.rows(data.predict_split).content_hash() if _continues(data) else None,
             "batches": [getattr(data, "eval_batch_size", None), trainer.world_size, str(trainer.precision)],
-            "exit": [recipe(criterion), threshold, self._temperatures_E],
+            "exit": [to_config(criterion), threshold, self._temperatures_E],
             "fields": [self.probabilities, cast(EvaluationModule, pl_module).label_names],
         }
         return hashlib.sha256(json.dumps(settings, default=str).encode()).hexdigest()[:10]

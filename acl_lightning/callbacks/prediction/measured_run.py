@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Criterion, from_recipe, stored_temperatures
+from acl_lightning.exits import Criterion, from_config, stored_temperatures
 from acl_lightning.runs.checkpoints import run_of
 from acl_lightning.runs.records import read_result
 
@@ -53,4 +53,4 @@ def read_operating_point(checkpoint: str | Path | None, name: str) -> tuple[Crit
             f"{checkpoint}",
             "Validate this checkpoint: thresholds of other weights do not apply to it.",
         )
-    return from_recipe(point["exit"]), float(point["threshold"])
+    return from_config(point["exit"]), float(point["threshold"])

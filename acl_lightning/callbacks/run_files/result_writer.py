@@ -107,7 +107,7 @@ class ResultWriter(Callback):
             error=error,
             task=getattr(pl_module, "task_name", None),
             metrics={name: value.item() for name, value in trainer.callback_metrics.items()},
-            report=sweep.summary if sweep else {},
+            report=sweep.report.to_json() if sweep and sweep.report else {},
             checkpoint=str(trainer.ckpt_path) if trainer.ckpt_path else None,
             provenance=self._provenance(trainer),
         )

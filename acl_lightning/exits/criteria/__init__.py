@@ -1,1 +1,1 @@
-"""Exit criteria: the certainty of every exit, one criterion per file, and their registry."""
+"""Exit criteria: the certainty of every exit, one criterion per file, and the registry of their names."""

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from acl_lightning.errors import UserError
@@ -75,3 +76,22 @@ class Criterion(ABC):
 
     def check_reachable(self, threshold: float, num_exits: int) -> None:  # noqa: B027 - a hook
         """Warn or refuse when so few exits cannot reach `threshold`. A certainty that any exit may have: silence."""
+
+
+#: Size in bytes of the largest (T, E, B) comparison that `exit_index` makes at once.
+CHUNK = 2**26
+
+
+def exit_index(certainty_EB: Tensor, thresholds_T: Tensor) -> Tensor:
+    """Return the index (T, B) of the first exit with certainty >= threshold, else of the last exit.
+
+    A certainty that is NaN reaches no threshold.
+    """
+    num_exits, batch = certainty_EB.shape
+    thresholds_T = thresholds_T.to(certainty_EB)
+    chunks = []
+    for chunk_T in torch.split(thresholds_T, max(1, CHUNK // max(1, num_exits * batch))):
+        leaves_TEB = certainty_EB >= chunk_T[:, None, None]
+        leaves_TEB[:, -1] = True
+        chunks.append(leaves_TEB.to(torch.uint8).argmax(dim=1))  # index of the first 1
+    return torch.cat(chunks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -10,7 +11,6 @@ from torch import Tensor
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits.criteria.base import Criterion
-from acl_lightning.exits.criteria.temperature import check_temperatures
 
 
 class Calibrated(Criterion):
@@ -91,3 +91,13 @@ def temperatures_of(criterion: Criterion, stored_E: Sequence[float] | None) -> t
     if isinstance(criterion, Calibrated):
         return criterion.temperatures_E
     return None if stored_E is None else tuple(stored_E)
+
+
+def check_temperatures(temperatures_E: Sequence[float]) -> None:
+    """Raise `UserError` unless there is at least one temperature and all are positive and finite."""
+    if not temperatures_E or not all(0 < temperature < math.inf for temperature in temperatures_E):
+        raise UserError(
+            "a positive temperature per exit",
+            f"{list(temperatures_E)}",
+            "Validate the run again with --exit_sweep.calibrate=true.",
+        )

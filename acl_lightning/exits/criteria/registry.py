@@ -7,7 +7,7 @@ nothing that they name: a name is looked up here, or among the entry points of i
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any, TypeVar
@@ -105,9 +105,27 @@ def criterion_class(name: str) -> type[Criterion]:
     return _registered[name]
 
 
-def without_arguments() -> list[type[Criterion]]:
-    """Return the built-in criteria that need no arguments: all but `Calibrated`, which needs temperatures."""
-    return [kind for kind in BUILT_IN if kind is not Calibrated]
+def default_criteria() -> list[Criterion]:
+    """Return the criteria that are swept and offered by default: the built-in criteria with their default settings.
+
+    `Calibrated` needs temperatures and is not among them.
+    """
+    return [kind() for kind in BUILT_IN if kind is not Calibrated]
+
+
+def readable_criteria(criteria: Iterable[Criterion], *, is_regression: bool, has_gate: bool) -> list[Criterion]:
+    """Return those of the criteria that can read a model's outputs.
+
+    Args:
+        criteria: Criteria to choose from.
+        is_regression: Whether the exits give a value instead of class logits.
+        has_gate: Whether the model has a learnt gate.
+    """
+    return [
+        criterion
+        for criterion in criteria
+        if (criterion.supports_regression or not is_regression) and (has_gate or criterion.name != LearntGate.name)
+    ]
 
 
 def to_config(criterion: Criterion) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Evaluation of exits from stored logits: sweep, operating points, budgets, intervals and calibration."""
+"""Evaluation of exits from stored logits: sweep, operating points, budgets, intervals, calibration, report."""

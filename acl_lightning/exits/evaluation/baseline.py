@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from acl_lightning.exits.evaluation.bootstrap import Interval, draw_counts, interval_bounds
+from acl_lightning.exits.evaluation.bootstrap import draw_counts, interval_bounds
+from acl_lightning.exits.evaluation.recommended_point import Interval
+from acl_lightning.exits.evaluation.report_parts import Baseline
 from acl_lightning.exits.evaluation.resampled_quality import resampled_quality
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """A predictor that gives every sample the same answer.
-
-    Attributes:
-        label: The class; None for a regression, whose constant is the mean of the labels.
-        is_majority: Whether the class is the most frequent one. With accuracy it always is; with F1, which is that of
-            class 1, the best constant may be a rarer class.
-        quality: The metric of the constant answer, a fraction.
-    """
-
-    label: int | None
-    is_majority: bool
-    quality: float
-
-
 def constant_baseline(labels_B: Tensor, num_classes: int, quality: Callable[[Tensor, Tensor], float]) -> Baseline:
-    """Return the constant answer of the highest quality on the given samples; of equal ones the most frequent class.
+    """Return the constant answer of the highest quality on the samples; of equal ones the most frequent class.
 
     Args:
-        labels_B: Classes, or values for a regression, of the report half.
+        labels_B: Classes, or values for a regression, of the report split.
         num_classes: Number of classes; 1 for a regression.
         quality: Predictions (B,) and labels (B,) to the metric.
     """

@@ -1,4 +1,4 @@
-"""How far a measured quality or speed can be trusted: percentile bootstrap over the validation samples."""
+"""Percentile bootstrap of quality and speed over the validation samples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from acl_lightning.exits.evaluation.costs import ExitCosts
+from acl_lightning.exits.evaluation.recommended_point import Interval, PointIntervals
+from acl_lightning.exits.evaluation.record import ExitCosts
 from acl_lightning.exits.evaluation.resampled_quality import resampled_quality
 
 #: Percentiles of the resamples that bound an interval of 95 %.
@@ -16,37 +17,6 @@ BOUNDS = (0.025, 0.975)
 
 #: Largest matrix of draws made at once (bytes).
 CHUNK = 2**26
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A 95 % interval.
-
-    Attributes:
-        low: 2.5th percentile.
-        high: 97.5th percentile.
-    """
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class PointIntervals:
-    """95 % intervals of one operating point.
-
-    Attributes:
-        quality: of the metric, a fraction.
-        loss_points: of what is lost against full depth, in hundredths. Paired: every resample measures both on the
-            same samples, so that the interval is one of the difference and much narrower than those of the qualities.
-        layer_speedup: of depth / mean exit layer.
-        flops_speedup: of FLOPs of full depth / mean FLOPs.
-    """
-
-    quality: Interval
-    loss_points: Interval
-    layer_speedup: Interval
-    flops_speedup: Interval
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits.criteria.static import Static
 from acl_lightning.exits.evaluation.latency_table import LatencyTable
 from acl_lightning.exits.evaluation.operating_point import OperatingPoint
 
@@ -19,12 +18,12 @@ Speed = Literal["layer_speedup", "flops_speedup"]
 
 
 def full_depth(points: Sequence[OperatingPoint]) -> OperatingPoint:
-    """The point of a sweep at which nobody leaves early: the deepest static exit."""
-    return max((point for point in points if point.criterion == Static.name), key=lambda point: point.threshold)
+    """Return the point of a sweep at which no sample leaves early: the deepest static exit."""
+    return max((point for point in points if point.is_static), key=lambda point: point.threshold)
 
 
 class Budget(ABC):
-    """A constraint on operating points, judged on the selection half alone.
+    """A constraint on operating points, judged on the selection split alone.
 
     Attributes:
         name: Name under which the chosen point is stored, for example `drop1`.
@@ -39,10 +38,10 @@ class Budget(ABC):
         """Whether a point keeps the budget; `full` is full depth."""
 
     @abstractmethod
-    def worth(self, point: OperatingPoint) -> tuple[float, ...]:
+    def objective(self, point: OperatingPoint) -> tuple[float, ...]:
         """Return what to maximise among the points that keep the budget, most important first.
 
-        Quality and speed are both in it, so the chosen point lies on the Pareto front of the selection half.
+        Quality and speed are both in it, so the chosen point lies on the Pareto front of the selection split.
         """
 
     def check_exits(self, exit_layers: Sequence[int]) -> None:  # noqa: B027 - a hook
@@ -51,16 +50,16 @@ class Budget(ABC):
     def choose(self, points: Sequence[OperatingPoint]) -> OperatingPoint | None:
         """Return the best point of a sweep that keeps the budget, or None where none does.
 
-        The point lies on the Pareto front of the selection half: no other point of the sweep is at least as good and as
-        fast there, and better in one of the two. On the report half, which takes no part in the choice, another point
-        may be better in both. Ties: a static exit (the simplest); then the criterion that was swept first; then the
-        highest threshold (the most cautious).
+        The point lies on the Pareto front of the selection split: no other point of the sweep is at least as good and
+        as fast there, and better in one of the two. On the report split, which takes no part in the choice, another
+        point may be better in both. Ties are resolved by preferring a static exit, then the criterion that was swept
+        first, then the highest threshold.
         """
         full = full_depth(points)
-        order = list(dict.fromkeys(point.criterion for point in points))
+        order = list(dict.fromkeys(point.criterion_name for point in points))
 
         def preference(point: OperatingPoint) -> tuple[tuple[float, ...], bool, int, float]:
-            return self.worth(point), point.criterion == Static.name, -order.index(point.criterion), point.threshold
+            return self.objective(point), point.is_static, -order.index(point.criterion_name), point.threshold
 
         return max((point for point in points if self.admits(point, full)), key=preference, default=None)
 
@@ -100,7 +99,7 @@ class MaxDrop(Budget):
         """Whether the point loses no more than that."""
         return point is full or point.quality_selection >= full.quality_selection - self.points / 100 - _ROUNDING
 
-    def worth(self, point: OperatingPoint) -> tuple[float, ...]:
+    def objective(self, point: OperatingPoint) -> tuple[float, ...]:
         """Return the speed (layer speed-up, or minus the measured time), then the quality, then the FLOPs speed-up."""
         speed = point.layer_speedup_selection if self._times is None else -self._times.milliseconds(point)
         return speed, point.quality_selection, point.flops_speedup_selection
@@ -133,7 +132,7 @@ class MinSpeedup(Budget):
         """Whether the point is that fast and has a quality."""
         return self._speed(point) >= self.times - _ROUNDING and not math.isnan(point.quality_selection)
 
-    def worth(self, point: OperatingPoint) -> tuple[float, ...]:
+    def objective(self, point: OperatingPoint) -> tuple[float, ...]:
         """Return the quality, then the speed that is meant, then the other one."""
         speeds = point.layer_speedup_selection, point.flops_speedup_selection
         return point.quality_selection, self._speed(point), *speeds
@@ -145,7 +144,7 @@ class MinSpeedup(Budget):
 class MaxLatency(Budget):
     """At most so many milliseconds per sample on average; the best such point.
 
-    `sum_e share_e * milliseconds_e <= milliseconds`, with the shares of the selection half and the times of samples
+    `sum_e share_e * milliseconds_e <= milliseconds`, with the shares of the selection split and the times of samples
     that leave at each exit, as measured on the machine that is to serve.
     """
 
@@ -176,7 +175,7 @@ class MaxLatency(Budget):
         expected = self._times.milliseconds(point)
         return expected <= self.milliseconds + _ROUNDING and not math.isnan(point.quality_selection)
 
-    def worth(self, point: OperatingPoint) -> tuple[float, ...]:
+    def objective(self, point: OperatingPoint) -> tuple[float, ...]:
         """Return the quality, then minus the measured time."""
         return point.quality_selection, -self._times.milliseconds(point)
 
@@ -218,6 +217,6 @@ class MinMeasuredSpeedup(Budget):
         speedup = self._plain / self._times.milliseconds(point)
         return speedup >= self.times - _ROUNDING and not math.isnan(point.quality_selection)
 
-    def worth(self, point: OperatingPoint) -> tuple[float, ...]:
+    def objective(self, point: OperatingPoint) -> tuple[float, ...]:
         """Return the quality, then minus the measured time."""
         return point.quality_selection, -self._times.milliseconds(point)

@@ -1,14 +1,20 @@
-"""A quality-speed curve: its useful points and its area."""
+"""Quality-speed curves: Pareto front, area, the curve of an oracle, and a score against a reference curve."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypedDict
 
+import torch
+from torch import Tensor
+
 from acl_lightning.errors import UserError
-from acl_lightning.exits.criteria.static import Static
-from acl_lightning.exits.evaluation.operating_point import OperatingPoint
+from acl_lightning.exits.evaluation.bootstrap import interpolated
+from acl_lightning.exits.evaluation.operating_point import STATIC, CurvePoint, OperatingPoint
+from acl_lightning.exits.evaluation.record import ExitCosts
+from acl_lightning.exits.evaluation.sweep import Quality
 
 #: The speed-ups over which `area_under_curve` averages.
 SPEED_RANGE = (1.0, 3.0)
@@ -94,8 +100,8 @@ def figure_points(
     """
     by_criterion: dict[str, list[OperatingPoint]] = {}
     for point in points:
-        by_criterion.setdefault(point.criterion, []).append(point)
-    static = by_criterion.pop(Static.name, [])
+        by_criterion.setdefault(point.criterion_name, []).append(point)
+    static = by_criterion.pop(STATIC, [])
     return FigurePoints(
         curves={name: [_place(point) for point in as_curve(members)] for name, members in by_criterion.items()},
         static={round(point.mean_exit_layer): _place(point) for point in static},
@@ -105,3 +111,81 @@ def figure_points(
 
 def _place(point: OperatingPoint) -> tuple[float, float]:
     return point.layer_speedup, point.quality
+
+
+@dataclass(frozen=True, kw_only=True)
+class OraclePoint(CurvePoint):
+    """A point of the oracle's curve.
+
+    Attributes:
+        deepest: Layer of the deepest exit that the oracle uses at this point.
+    """
+
+    deepest: int
+
+
+def oracle_exits(predictions_EB: Tensor, labels_B: Tensor) -> Tensor:
+    """Return the index (B,) of the first correct exit; 0, the cheapest exit, where no exit is correct."""
+    return (predictions_EB == labels_B).to(torch.uint8).argmax(dim=0)
+
+
+def oracle_curve(predictions_EB: Tensor, labels_B: Tensor, *, quality: Quality, costs: ExitCosts) -> list[OraclePoint]:
+    """Return E points, from fast to slow, of a rule that knows the labels and uses no exit deeper than the e-th.
+
+    At point e the samples whose first correct exit is at most e leave there, all others at the first exit. The accuracy
+    at these points, joined by straight lines over the mean cost, is an upper bound for every criterion: a correct
+    sample costs at least its first correct exit, any other sample at least the first exit, and the cheap samples come
+    first. The last point is the classic oracle. For other metrics than accuracy the exits are the same, and the curve
+    is not a bound in the strict sense. Published work reports the last point alone.
+
+    Args:
+        predictions_EB: Predicted class of each exit.
+        labels_B: Classes.
+        quality: The task's metric.
+        costs: Costs of leaving at each exit.
+
+    Raises:
+        UserError: A regression, in which no prediction is exactly correct.
+    """
+    if labels_B.is_floating_point():
+        raise UserError("classes for an oracle", "a regression", "Leave the oracle out for a regression.")
+    first_B = oracle_exits(predictions_EB, labels_B)
+    points = []
+    for deepest, layer in enumerate(costs.layers_E):
+        exits_B = first_B.where(first_B <= deepest, 0)
+        counts_E = exits_B.bincount(minlength=len(costs.layers_E)).double()
+        shares_E = tuple((counts_E / len(labels_B)).tolist())
+        mean_layer = costs.mean_layer(shares_E)
+        points.append(
+            OraclePoint(
+                deepest=layer,
+                quality=quality(predictions_EB.gather(0, exits_B[None])[0], labels_B),
+                mean_exit_layer=mean_layer,
+                layer_speedup=costs.depth / mean_layer,
+                flops_speedup=costs.full_flops / costs.mean_flops(shares_E),
+            )
+        )
+    return points
+
+
+def elue_score(points: Sequence[CurvePoint], reference: Sequence[CurvePoint]) -> float:
+    """Return the mean over the points of quality minus the reference's quality at the same FLOPs, in hundredths.
+
+    After the ELUE benchmark (Liu et al., 2022), which fixes the reference; here it is an argument. The reference's
+    points are joined by straight lines over the FLOPs and constant beyond its ends: a point faster than all of them is
+    compared with the fastest (our reading). Points of the same quality and FLOPs count once, so that a fine grid of
+    thresholds does not weigh its repetitions.
+
+    Args:
+        points: Points of the curve to score.
+        reference: Points of the curve to compare with.
+
+    Raises:
+        UserError: No points, or no reference.
+    """
+    if not points or not reference:
+        raise UserError("points and a reference curve to score", "none", "Give at least one point of each.")
+    distinct = torch.tensor(sorted({(point.flops_speedup, point.quality) for point in points}), dtype=torch.float64)
+    costs = torch.tensor([1 / point.flops_speedup for point in reference], dtype=torch.float64)
+    qualities = torch.tensor([point.quality for point in reference], dtype=torch.float64)
+    return 100 * (distinct[:, 1] - interpolated(costs, qualities, 1 / distinct[:, 0])).mean().item()

@@ -1,4 +1,4 @@
-"""Measured times of the exits: what `latency` writes and what budgets of measured time read."""
+"""Measured time of each exit, as the command `latency` writes it and budgets of measured time read it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits.criteria.static import Static
 from acl_lightning.exits.evaluation.operating_point import OperatingPoint
 
 
@@ -35,7 +34,7 @@ class LatencyTable:
     def read(cls, path: str) -> LatencyTable:
         """Read a CSV with a row per exit.
 
-        The columns `exit_layer` and `milliseconds` are required. `static_milliseconds` is taken where it is there, else
+        The columns `exit_layer` and `milliseconds` are required. `static_milliseconds` is optional; without it
         static exits have the times `milliseconds`; `plain_milliseconds` likewise. Other columns are ignored; of several
         rows of a layer the first is taken.
 
@@ -81,7 +80,7 @@ class LatencyTable:
 
         Args:
             point: The operating point.
-            selection: Whether the shares of the selection half are taken, else those of the report half.
+            selection: Whether to use the shares of the selection split, else those of the report split.
 
         Raises:
             UserError: The table has another number of exits.
@@ -93,7 +92,7 @@ class LatencyTable:
                 f"{len(self.layers_E)}",
                 "Measure the latency of this model.",
             )
-        times_E = self.static_milliseconds_E if point.criterion == Static.name else self.milliseconds_E
+        times_E = self.static_milliseconds_E if point.is_static else self.milliseconds_E
         return sum(share * time for share, time in zip(shares_E, times_E, strict=True))
 
 

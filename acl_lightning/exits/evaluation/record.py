@@ -1,4 +1,4 @@
-"""What one validation pass said, kept in a file: every curve can be drawn again from it, without the model."""
+"""Exit logits of a labelled validation set, and the costs of its exits: the input of every evaluation."""
 
 from __future__ import annotations
 
@@ -12,32 +12,82 @@ import torch
 from torch import Tensor
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits.criteria.base import Criterion
-from acl_lightning.exits.evaluation.costs import ExitCosts
-from acl_lightning.exits.evaluation.sweep import exit_index
+from acl_lightning.exits.criteria.base import Criterion, exit_index
 from acl_lightning.files import replaced_atomically
 
 #: Name of the file in a run directory.
 FILE_NAME = "exit_logits.npz"
 
-#: Columns that every record has; `gates_EB` and `difficulty_B` are there where the model and the data know them.
+#: Columns that every record has, and columns that depend on the model and the data.
 _REQUIRED = ("logits_EBC", "labels_B", "index_B", "selection_B", "num_tokens_B")
 _OPTIONAL = ("gates_EB", "difficulty_B")
 
 
 @dataclass(frozen=True)
-class ExitRecord:
-    """Exit logits of a labelled validation set, and what leaving costs. Here B is the number of samples.
+class ExitCosts:
+    """Layers and FLOPs of a sample that leaves at each exit.
 
     Attributes:
-        logits_EBC: float32.
-        labels_B: classes, or values for a regression.
-        index_B: row number in the split.
-        selection_B: bool, True for the half that chooses thresholds, False for the half that is reported.
-        num_tokens_B: length of each sample.
-        costs: layers and FLOPs of leaving at each exit, for a sample of the mean length.
-        gates_EB: the learnt gate's logits; None without one.
-        difficulty_B: grade of each sample; None where it is not known.
+        layers_E: Layer of each exit, counted from 1, ascending.
+        depth: Number of layers of the backbone.
+        flops_E: FLOPs of a sample that leaves at each exit by a criterion, with every exit before it evaluated too.
+        full_flops: FLOPs of the plain full-depth model with its single head.
+        static_flops_E: FLOPs of a sample that leaves at each exit as a static exit, with no other exit evaluated.
+            None: unknown (records of earlier versions); then static exits have the costs `flops_E`.
+
+    Raises:
+        UserError: No exits, layers that do not ascend within 1 ... depth, or another number of FLOPs than of exits.
+    """
+
+    layers_E: tuple[int, ...]
+    depth: int
+    flops_E: tuple[float, ...]
+    full_flops: float
+    static_flops_E: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        ascending = all(low < high for low, high in zip((0, *self.layers_E), self.layers_E, strict=False))
+        if not self.layers_E or not ascending or self.layers_E[-1] > self.depth:
+            raise UserError(
+                f"exit layers that ascend within 1 ... {self.depth}", f"{self.layers_E}", "Count layers from 1."
+            )
+        for flops_E in (self.flops_E, self.flops_by(static=True)):
+            if len(flops_E) != len(self.layers_E):
+                raise UserError(
+                    f"FLOPs of {len(self.layers_E)} exits", f"{len(flops_E)} values", "Give one value per exit."
+                )
+
+    def mean_layer(self, shares_E: tuple[float, ...]) -> float:
+        """Return the mean exit layer when `shares_E` of the samples leave at each exit."""
+        return sum(share * layer for share, layer in zip(shares_E, self.layers_E, strict=True))
+
+    def flops_by(self, *, static: bool) -> tuple[float, ...]:
+        """Return the FLOPs of leaving at each exit, by a criterion or as a static exit."""
+        return self.static_flops_E if static and self.static_flops_E is not None else self.flops_E
+
+    def mean_flops(self, shares_E: tuple[float, ...], *, static: bool = False) -> float:
+        """Return the mean FLOPs per sample when `shares_E` of the samples leave at each exit.
+
+        Args:
+            shares_E: Share of the samples that leave at each exit.
+            static: Whether they leave at a static exit, so that no other exit is evaluated.
+        """
+        return sum(share * flops for share, flops in zip(shares_E, self.flops_by(static=static), strict=True))
+
+
+@dataclass(frozen=True)
+class ExitRecord:
+    """Exit logits of a labelled validation set, and the costs of leaving at each exit. B is the number of samples.
+
+    Attributes:
+        logits_EBC: Exit logits, float32.
+        labels_B: Classes, or values for a regression.
+        index_B: Row number of each sample in its data split.
+        selection_B: Bool; True for the selection split, which chooses thresholds, False for the report split.
+        num_tokens_B: Number of tokens of each sample.
+        costs: Layers and FLOPs of leaving at each exit, for a sample of the mean length.
+        gates_EB: Logits of the learnt gate; None for a model without a gate.
+        difficulty_B: Difficulty grade of each sample; None where it is unknown.
     """
 
     logits_EBC: Tensor
@@ -54,8 +104,8 @@ class ExitRecord:
         """Whether the exits give a value instead of a class."""
         return self.logits_EBC.shape[-1] == 1
 
-    def half(self, selection: bool) -> ExitRecord:
-        """The samples of the selection half, or of the report half."""
+    def split(self, *, selection: bool) -> ExitRecord:
+        """Return the samples of the selection split or of the report split."""
         members_B = self.selection_B == selection
         return ExitRecord(
             self.logits_EBC[:, members_B],
@@ -69,7 +119,7 @@ class ExitRecord:
         )
 
     def leaving(self, criterion: Criterion, threshold: float) -> Tensor:
-        """Index (B,) of the exit at which each sample leaves."""
+        """Return the index (B,) of the exit at which each sample leaves."""
         certainty_EB = criterion.certainty(criterion.evidence(self.logits_EBC, self.gates_EB))
         return exit_index(certainty_EB, torch.tensor([threshold], dtype=torch.float64))[0]
 
@@ -93,7 +143,7 @@ class ExitRecord:
         """Read what `save` wrote, in this version or an earlier one (without FLOPs of static exits).
 
         Raises:
-            UserError: there is no such file, or it is no record of exit logits.
+            UserError: There is no such file, or it is not a record of exit logits.
         """
         remedy = (
             "Validate the run again with this version: `validate --config RUN/config.yaml "

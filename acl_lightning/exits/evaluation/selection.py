@@ -1,89 +1,78 @@
-"""Choosing operating points on one half of the validation data, to be reported on the other."""
+"""Selection of operating points on the selection split, to be reported on the report split."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits.evaluation.budgets import Budget, MaxDrop, full_depth
 from acl_lightning.exits.evaluation.operating_point import OperatingPoint
+from acl_lightning.exits.evaluation.report_parts import CrossFitted
 
 
-@dataclass(frozen=True)
-class CrossFitted:
-    """What a budget gives when both halves take turns: chosen on one and reported on the other, averaged over both.
-
-    Every sample is reported once, by a point that it had no part in choosing; so the numbers rest on twice as many
-    samples. They describe the procedure, not one threshold: the two turns may choose differently.
-
-    Attributes:
-        quality: mean of the metric over the two turns, a fraction.
-        loss_points: mean of the losses against full depth, in hundredths.
-        layer_speedup: mean of depth / mean exit layer.
-        flops_speedup: mean of FLOPs of full depth / mean FLOPs.
-        chosen: criterion and threshold of each turn.
-    """
-
-    quality: float
-    loss_points: float
-    layer_speedup: float
-    flops_speedup: float
-    chosen: tuple[tuple[str, float], tuple[str, float]]
-
-
-def drop_name(max_loss: float) -> str:
-    """The name of the recommendation for a loss of `max_loss` points: `drop0`, `drop1`, `drop0.5`."""
-    return MaxDrop(max_loss).name
+def drop_name(points: float) -> str:
+    """Return the name of the operating point for a drop of at most `points`: `drop0`, `drop1`, `drop0.5`."""
+    return MaxDrop(points).name
 
 
 def check_names(budgets: Sequence[Budget]) -> None:
     """Raise `UserError` unless the budgets have different names."""
     names = [budget.name for budget in budgets]
     if len(set(names)) < len(names):
-        raise UserError("budgets with different names", ", ".join(names), "Give one of them another name.")
+        raise UserError("budgets with different names", ", ".join(names), "Set the argument name of one of them.")
+
+
+def as_budgets(budgets: Sequence[Budget | float]) -> list[Budget]:
+    """Return the budgets, with `MaxDrop(points)` for each number.
+
+    Raises:
+        UserError: A negative number, or two budgets of the same name.
+    """
+    objects = [budget if isinstance(budget, Budget) else MaxDrop(budget) for budget in budgets]
+    check_names(objects)
+    return objects
 
 
 def recommend(
     points: Sequence[OperatingPoint], budgets: Sequence[Budget | float] = (0, 1, 2)
 ) -> dict[str, OperatingPoint]:
-    """The best point of a sweep for each budget, by the name of the budget, in the order given.
+    """Return the best point of a sweep for each budget, by the name of the budget, in the order of the budgets.
 
     Args:
-        points: what `sweep` returned.
-        budgets: see `Budget`; a number means `MaxDrop` of so many points. One that no point keeps is left out.
+        points: Points that `sweep` returned.
+        budgets: Budgets; a number means `MaxDrop`. A budget that no point keeps is left out of the result.
 
     Raises:
-        UserError: a loss below 0, or two budgets of one name.
+        UserError: A negative number, or two budgets of the same name.
     """
-    objects = [budget if isinstance(budget, Budget) else MaxDrop(budget) for budget in budgets]
-    check_names(objects)
-    chosen = {budget.name: budget.choose(points) for budget in objects}
-    return {name: point for name, point in chosen.items() if point is not None}
+    selected = {budget.name: budget.choose(points) for budget in as_budgets(budgets)}
+    return {name: point for name, point in selected.items() if point is not None}
 
 
 def cross_fit(
     points: Sequence[OperatingPoint], reversed_points: Sequence[OperatingPoint], budgets: Sequence[Budget | float]
 ) -> dict[str, CrossFitted]:
-    """What each budget gives on average over both turns; left out where one of them has no point that keeps it.
+    """Return the result of each budget averaged over two turns, in which the splits exchange their roles.
+
+    A budget that no point keeps in one of the turns is left out.
 
     Args:
-        points: a sweep.
-        reversed_points: the same sweep with the halves exchanged (`selection_B=~selection_B`).
-        budgets: as for `recommend`.
+        points: Points of a sweep.
+        reversed_points: Points of the same sweep with exchanged splits (`selection_B=~selection_B`).
+        budgets: Budgets; a number means `MaxDrop`.
     """
-    turns = [(full_depth(one), recommend(one, budgets)) for one in (points, reversed_points)]
-    found = {}
+    turns = [(full_depth(turn), recommend(turn, budgets)) for turn in (points, reversed_points)]
+    results = {}
     for name in turns[0][1]:
         if name not in turns[1][1]:
             continue
-        pairs = [(full, chosen[name]) for full, chosen in turns]
+        pairs = [(full, selected[name]) for full, selected in turns]
         first, second = (point for _, point in pairs)
-        found[name] = CrossFitted(
+        results[name] = CrossFitted(
             quality=(first.quality + second.quality) / 2,
-            loss_points=sum(100 * (full.quality - point.quality) for full, point in pairs) / 2,
+            drop_points=sum(100 * (full.quality - point.quality) for full, point in pairs) / 2,
             layer_speedup=(first.layer_speedup + second.layer_speedup) / 2,
             flops_speedup=(first.flops_speedup + second.flops_speedup) / 2,
-            chosen=((first.criterion, first.threshold), (second.criterion, second.threshold)),
+            chosen=((first.criterion_name, first.threshold), (second.criterion_name, second.threshold)),
         )
-    return found
+    return results

@@ -9,32 +9,14 @@ import torch
 from torch import Tensor
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits.criteria.base import Criterion
+from acl_lightning.exits.criteria.base import Criterion, exit_index
 from acl_lightning.exits.criteria.static import Static
-from acl_lightning.exits.evaluation.costs import ExitCosts
 from acl_lightning.exits.evaluation.operating_point import OperatingPoint
+from acl_lightning.exits.evaluation.record import ExitCosts
 from acl_lightning.outputs import predictions
 
 #: Predictions (n,) and labels (n,) to the value of a metric.
 Quality = Callable[[Tensor, Tensor], float]
-
-#: Largest [T, E, B] comparison made at once (bytes).
-CHUNK = 2**26
-
-
-def exit_index(certainty_EB: Tensor, thresholds_T: Tensor) -> Tensor:
-    """Index (T, B) of the first exit with certainty >= threshold, else of the last: the rule of `Criterion`.
-
-    Certainties that are NaN reach no threshold.
-    """
-    num_exits, batch = certainty_EB.shape
-    thresholds_T = thresholds_T.to(certainty_EB)
-    chunks = []
-    for chunk_T in torch.split(thresholds_T, max(1, CHUNK // max(1, num_exits * batch))):
-        leaves_TEB = certainty_EB >= chunk_T[:, None, None]
-        leaves_TEB[:, -1] = True
-        chunks.append(leaves_TEB.to(torch.uint8).argmax(dim=1))  # the first of the ones
-    return torch.cat(chunks)
 
 
 def sweep(
@@ -73,26 +55,17 @@ def sweep(
     assert logits_EBC.shape[:2] == (len(costs.layers_E), len(labels_B))
     check_grids(criteria, thresholds or {})
     predictions_EB = predictions(logits_EBC)
-    selection = _Half("selection", selection_B.bool(), predictions_EB, labels_B, quality)
-    report = _Half("report", ~selection_B.bool(), predictions_EB, labels_B, quality)
+    selection = _Split("selection", selection_B.bool(), predictions_EB, labels_B, quality)
+    report = _Split("report", ~selection_B.bool(), predictions_EB, labels_B, quality)
     points: list[OperatingPoint] = []
     for criterion in (Static(), *(one for one in criteria if one.name != Static.name)):
         grid = _grid(criterion, len(logits_EBC), thresholds or {})
         for variant in criterion.variants(logits_EBC.shape[-1]):
             certainty_EB = variant.certainty(variant.evidence(logits_EBC, gates_EB))
             exits_TB = exit_index(certainty_EB, torch.tensor(grid, dtype=torch.float64))
-            halves = selection.measure(exits_TB), report.measure(exits_TB)
-            points += [_point(variant, *measured, costs) for measured in zip(grid, *halves, strict=True)]
+            splits = selection.measure(exits_TB), report.measure(exits_TB)
+            points += [_point(variant, *measured, costs) for measured in zip(grid, *splits, strict=True)]
     return points
-
-
-def variant_of(point: OperatingPoint, criteria: Iterable[Criterion], num_classes: int) -> Criterion:
-    """The criterion with which `sweep` measured `point`, out of the criteria it was given."""
-    for criterion in (Static(), *criteria):
-        for variant in criterion.variants(num_classes):
-            if (variant.name, variant.settings) == (point.criterion, point.settings):
-                return variant
-    raise AssertionError(f"no criterion for {point}")
 
 
 def check_grids(criteria: Iterable[Criterion], thresholds: Mapping[str, Sequence[float]]) -> None:
@@ -118,17 +91,17 @@ def _grid(criterion: Criterion, num_exits: int, thresholds: Mapping[str, Sequenc
 _Measured = tuple[float, tuple[float, ...]]
 
 
-class _Half:
-    """One half of the samples. The quality of answers that were met before is remembered: criteria often agree."""
+class _Split:
+    """The samples of one split. Qualities are cached by the predictions, since criteria often agree."""
 
     def __init__(
         self, name: str, members_B: Tensor, predictions_EB: Tensor, labels_B: Tensor, quality: Quality
     ) -> None:
         if not members_B.any():
             raise UserError(
-                f"samples in the {name} half of the validation data",
+                f"samples in the {name} split of the validation data",
                 f"none among {len(labels_B)}",
-                "Validate on more samples (limit_val_batches, batch size), so that both halves occur.",
+                "Validate on more samples (limit_val_batches, batch size), so that both splits occur.",
             )
         self.members_B, self.quality = members_B, quality
         self.predictions_EB, self.labels_B = predictions_EB[:, members_B], labels_B[members_B]
@@ -158,7 +131,7 @@ def _point(
     mean_exit_layer = costs.mean_layer(shares_E)
     static = criterion.name == Static.name
     return OperatingPoint(
-        criterion=criterion.name,
+        criterion=criterion,
         threshold=threshold,
         quality=quality,
         mean_exit_layer=mean_exit_layer,
@@ -170,5 +143,4 @@ def _point(
         layer_speedup_selection=costs.depth / costs.mean_layer(shares_selection_E),
         flops_speedup_selection=costs.full_flops / costs.mean_flops(shares_selection_E, static=static),
         shares_selection_E=shares_selection_E,
-        settings=criterion.settings,
     )

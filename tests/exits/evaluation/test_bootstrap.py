@@ -89,7 +89,7 @@ def test_the_bootstrap_is_a_loop_over_resamples_that_measures_everything_on_the_
             losses[point].append(100 * (full - value))
     for one, found in zip(losses, resampled.intervals(), strict=True):
         low, high = np.quantile(one, [0.025, 0.975])
-        assert (found.loss_points.low, found.loss_points.high) == (pytest.approx(low), pytest.approx(high))
+        assert (found.drop_points.low, found.drop_points.high) == (pytest.approx(low), pytest.approx(high))
 
 
 def test_static_exits_have_flops_of_their_own():
@@ -111,7 +111,7 @@ def test_a_point_that_is_full_depth_loses_nothing_for_certain():
     (found,) = bootstrap(
         torch.full((1, 50), 2), predictions_EB, labels_B, metric="accuracy", costs=COSTS, resamples=100
     ).intervals()
-    assert (found.loss_points.low, found.loss_points.high) == (0.0, 0.0)  # paired; unpaired would be wide
+    assert (found.drop_points.low, found.drop_points.high) == (0.0, 0.0)  # paired; unpaired would be wide
     assert found.quality.low < found.quality.high
     assert (found.layer_speedup.low, found.layer_speedup.high) == (1.0, 1.0)
 

@@ -7,6 +7,7 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from operating_points import operating_point
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
@@ -15,7 +16,6 @@ from acl_lightning.exits import (
     MaxLatency,
     MinMeasuredSpeedup,
     MinSpeedup,
-    OperatingPoint,
     cross_fit,
     elue_score,
     pareto_front,
@@ -23,10 +23,18 @@ from acl_lightning.exits import (
 )
 
 
-def point(criterion, threshold, quality, speed, shares=(0.5, 0.5), reported=-1.0) -> OperatingPoint:
-    """A point whose selection half has the given quality and layer speed; its FLOPs speed is half as large again."""
-    return OperatingPoint(
-        criterion, threshold, reported, 6.0, 2.0, 0.0, 3.0, (1.0,), quality, speed, 1.5 * speed, tuple(shares)
+def point(criterion, threshold, quality, speed, shares=(0.5, 0.5), reported=-1.0):
+    """A point whose selection split has this quality and layer speed-up; its FLOPs speed-up is 1.5 times as large."""
+    return operating_point(
+        criterion,
+        threshold,
+        quality=reported,
+        layer_speedup=2.0,
+        flops_speedup=3.0,
+        quality_selection=quality,
+        layer_speedup_selection=speed,
+        flops_speedup_selection=1.5 * speed,
+        shares_selection_E=tuple(shares),
     )
 
 
@@ -42,7 +50,7 @@ POINTS = [
 
 def chosen(budget):
     found = budget.choose(POINTS)
-    return None if found is None else (found.criterion, found.threshold)
+    return None if found is None else (found.criterion_name, found.threshold)
 
 
 def test_each_kind_finds_its_point():
@@ -107,7 +115,9 @@ BUDGETS = [MaxDrop(0), MaxDrop(1), MaxDrop(5), MinSpeedup(1.5), MinSpeedup(2), M
 
 
 def unrounded(quality, speed, flops):
-    return OperatingPoint("entropy", 0.5, -1.0, 6.0, 2.0, 0.0, 3.0, (1.0,), quality, speed, flops, (0.5, 0.5))
+    return operating_point(
+        "entropy", quality_selection=quality, layer_speedup_selection=speed, flops_speedup_selection=flops
+    )
 
 
 @settings(max_examples=200)
@@ -168,14 +178,14 @@ def test_cross_fitting_averages_what_both_turns_report():
     found = cross_fit(POINTS, turned, [1, MinSpeedup(7)])
     assert list(found) == ["drop1"]
     assert found["drop1"].quality == pytest.approx((0.75 + 0.87) / 2)
-    assert found["drop1"].loss_points == pytest.approx((5 + 3) / 2)
+    assert found["drop1"].drop_points == pytest.approx((5 + 3) / 2)
     assert found["drop1"].chosen == (("entropy", 0.9), ("patience", 3))
     assert (found["drop1"].layer_speedup, found["drop1"].flops_speedup) == (2.0, 3.0)
 
 
 def test_a_front_on_the_selection_half_does_not_look_at_the_other():
     front = pareto_front([*POINTS, point("entropy", 0.1, 0.7, 2.5, reported=1.0)], selection=True)
-    assert [(one.criterion, one.threshold) for one in front] == [
+    assert [(one.criterion_name, one.threshold) for one in front] == [
         ("static", 2), ("entropy", 0.9), ("entropy", 0.8), ("entropy", 0.5), ("static", 1)
     ]  # fmt: skip
 

@@ -9,19 +9,29 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from operating_points import operating_point
 from scipy.stats import spearmanr
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits import OperatingPoint, area_under_curve, as_curve, mean_layer_by_grade, pareto_front, spearman
+from acl_lightning.exits import PCEE, area_under_curve, as_curve, mean_layer_by_grade, pareto_front, spearman
 
 coordinates = st.tuples(
     st.integers(4, 24).map(lambda quarter: quarter / 4), st.integers(0, 20).map(lambda step: step / 20)
 )
 
 
-def point(speed: float, quality: float) -> OperatingPoint:
-    half = quality, 6 / speed, speed, 1 - 1 / speed, speed, (1.0,)
-    return OperatingPoint("confidence", 0.5, *half, quality, speed, speed, (1.0,))
+def point(speed: float, quality: float, criterion="confidence"):
+    return operating_point(
+        criterion,
+        quality=quality,
+        mean_exit_layer=6 / speed,
+        layer_speedup=speed,
+        layer_saving=1 - 1 / speed,
+        flops_speedup=speed,
+        quality_selection=quality,
+        layer_speedup_selection=speed,
+        flops_speedup_selection=speed,
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -76,9 +86,9 @@ def test_mean_layer_by_grade():
 
 
 def test_a_family_is_a_line_chosen_on_the_selection_half():
-    lucky = replace(point(3.0, 1.0), quality_selection=0.1, settings={"bound": 0.5})
-    chosen = replace(point(2.0, 0.6), quality_selection=0.9, settings={"bound": 0.2})
-    beaten = replace(point(1.5, 0.99), quality_selection=0.8, settings={"bound": 0.3})
+    lucky = replace(point(3.0, 1.0, PCEE(0.5)), quality_selection=0.1)
+    chosen = replace(point(2.0, 0.6, PCEE(0.2)), quality_selection=0.9)
+    beaten = replace(point(1.5, 0.99, PCEE(0.3)), quality_selection=0.8)
     assert as_curve([lucky, chosen, beaten]) == [chosen, lucky]
     plain = [point(1.0, 0.9), point(1.5, 0.5), point(2.0, 0.8)]
     assert as_curve(plain) == plain

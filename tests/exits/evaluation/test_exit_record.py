@@ -55,12 +55,12 @@ def test_costs_of_static_exits_are_stored_and_records_without_them_are_read(tmp_
 
 def test_halves():
     one = record()
-    selection, report = one.half(selection=True), one.half(selection=False)
+    selection, report = one.split(selection=True), one.split(selection=False)
     assert (selection.index_B.tolist(), report.index_B.tolist()) == ([0, 2], [1, 3, 4])
     assert torch.equal(report.logits_EBC, one.logits_EBC[:, [1, 3, 4]])
     assert torch.equal(report.gates_EB, one.gates_EB[:, [1, 3, 4]])
     assert report.difficulty_B.tolist() == [0, 1, 2]
-    assert record(gates_EB=None, difficulty_B=None).half(selection=True).gates_EB is None
+    assert record(gates_EB=None, difficulty_B=None).split(selection=True).gates_EB is None
     assert not one.is_regression
 
 

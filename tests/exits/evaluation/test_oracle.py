@@ -60,7 +60,7 @@ def test_no_criterion_is_above_it_at_the_same_mean_layer(seed, classes):
     oracle = oracle_curve(predictions(logits_EBC)[:, report_B], labels_B[report_B], quality=accuracy, costs=COSTS)
     above = curve_at([one.mean_exit_layer for one in oracle], [one.quality for one in oracle])
     for name in ("confidence", "entropy", "patience", "static"):
-        mine = [one for one in points if one.criterion == name]
+        mine = [one for one in points if one.criterion_name == name]
         below = curve_at([one.mean_exit_layer for one in mine], [one.quality for one in mine])
         slowest = min(one.mean_exit_layer for one in mine)
         reached = slowest - 1e-9 <= GRID

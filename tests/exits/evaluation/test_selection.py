@@ -8,15 +8,17 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from operating_points import operating_point
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits import OperatingPoint, drop_name, full_depth, recommend
+from acl_lightning.exits import drop_name, full_depth, recommend
 
 
-def point(criterion: str, threshold: float, quality_selection: float, speed_selection: float) -> OperatingPoint:
-    """A point whose report half says nothing that the selection half says."""
-    reported = -1.0, 6.0, 1.0, 0.0, 1.0, (1.0,)
-    return OperatingPoint(criterion, threshold, *reported, quality_selection, speed_selection, 1.0, (1.0,))
+def point(criterion: str, threshold: float, quality_selection: float, speed_selection: float):
+    """A point whose numbers on the report split differ from those on the selection split."""
+    return operating_point(
+        criterion, threshold, quality_selection=quality_selection, layer_speedup_selection=speed_selection
+    )
 
 
 STATIC = [point("static", 1, 0.60, 6.0), point("static", 2, 0.85, 3.0), point("static", 3, 0.90, 1.0)]
@@ -31,7 +33,7 @@ ADAPTIVE = [
 
 def test_the_fastest_within_each_loss_is_recommended():
     chosen = recommend([*STATIC, *ADAPTIVE], (0, 1, 2, 5, 0.5))
-    found = {name: (one.criterion, one.threshold) for name, one in chosen.items()}
+    found = {name: (one.criterion_name, one.threshold) for name, one in chosen.items()}
     assert found == {
         "drop0": ("confidence", 0.95),
         "drop1": ("confidence", 0.9),
@@ -46,7 +48,7 @@ def test_the_report_half_does_not_take_part():
     altered = [replace(one, quality=0.1 * number, layer_speedup=9.0 - number) for number, one in enumerate(points)]
     for name, chosen in recommend(altered).items():
         expected = recommend(points)[name]
-        assert (chosen.criterion, chosen.threshold) == (expected.criterion, expected.threshold)
+        assert (chosen.criterion_name, chosen.threshold) == (expected.criterion_name, expected.threshold)
 
 
 def test_rounding_does_not_cost_a_point():
@@ -58,11 +60,11 @@ def test_rounding_does_not_cost_a_point():
 def test_ties_go_to_quality_then_static_then_first_swept_then_highest_threshold():
     full = point("static", 3, 0.9, 1.0)
     better = [full, point("confidence", 0.9, 0.9, 2.0), point("entropy", 0.3, 0.92, 2.0)]
-    assert recommend(better, (0,))["drop0"].criterion == "entropy"
+    assert recommend(better, (0,))["drop0"].criterion_name == "entropy"
     simpler = [point("static", 2, 0.9, 2.0), full, point("confidence", 0.9, 0.9, 2.0)]
-    assert recommend(simpler, (0,))["drop0"].criterion == "static"
+    assert recommend(simpler, (0,))["drop0"].criterion_name == "static"
     first = [full, point("patience", 1, 0.9, 2.0), point("confidence", 0.9, 0.9, 2.0)]
-    assert recommend(first, (0,))["drop0"].criterion == "patience"
+    assert recommend(first, (0,))["drop0"].criterion_name == "patience"
     cautious = [full, point("confidence", 0.8, 0.9, 2.0), point("confidence", 0.9, 0.9, 2.0)]
     assert recommend(cautious, (0,))["drop0"].threshold == 0.9
 

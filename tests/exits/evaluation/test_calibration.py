@@ -17,12 +17,12 @@ from acl_lightning.exits import (
     Entropy,
     calibration_error,
     fit_temperatures,
-    from_recipe,
+    from_config,
     negative_log_likelihood,
-    recipe,
     reliability,
+    to_config,
 )
-from acl_lightning.exits.criteria.temperature import RANGE
+from acl_lightning.exits.evaluation.calibration import RANGE
 
 
 def sampled(temperature: float, samples: int = 40_000, seed: int = 0):
@@ -100,9 +100,9 @@ def test_temperatures_must_be_positive_and_enough():
         Calibrated(Confidence(), (1.0, 1.0)).evidence(torch.zeros(3, 1, 2), None)
 
 
-def test_a_recipe_builds_it_again():
+def test_its_description_builds_it_again():
     calibrated = Calibrated(Entropy(), (0.5, 2.0))
-    again = from_recipe(recipe(calibrated))
+    again = from_config(to_config(calibrated))
     assert isinstance(again, Calibrated)
     assert isinstance(again.criterion, Entropy)
     assert (again.temperatures_E, again.name) == (calibrated.temperatures_E, calibrated.name)

@@ -1,0 +1,264 @@
+"""Evaluation of an exit record: from logits and labels to a `SweepReport`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from acl_lightning.exits.criteria.base import Criterion
+from acl_lightning.exits.criteria.calibrated import Calibrated
+from acl_lightning.exits.criteria.registry import default_criteria, readable_criteria, to_config
+from acl_lightning.exits.criteria.static import Static
+from acl_lightning.exits.evaluation.baseline import constant_baseline, lead_intervals
+from acl_lightning.exits.evaluation.bootstrap import bootstrap
+from acl_lightning.exits.evaluation.budgets import Budget, MaxDrop, full_depth
+from acl_lightning.exits.evaluation.calibration import calibrate_exits, fit_temperatures
+from acl_lightning.exits.evaluation.curve import area_under_curve, as_curve
+from acl_lightning.exits.evaluation.groups import group_counts, histograms, measure_difficulty
+from acl_lightning.exits.evaluation.latency_table import LatencyTable
+from acl_lightning.exits.evaluation.operating_point import OperatingPoint
+from acl_lightning.exits.evaluation.recommended_point import Interval, PointIntervals, RecommendedPoint
+from acl_lightning.exits.evaluation.record import ExitRecord
+from acl_lightning.exits.evaluation.report import SweepReport
+from acl_lightning.exits.evaluation.report_parts import Baseline, ExitQuality, SplitSizes
+from acl_lightning.exits.evaluation.selection import as_budgets, cross_fit, recommend
+from acl_lightning.exits.evaluation.sweep import sweep
+from acl_lightning.metrics import check_metrics, quality
+from acl_lightning.outputs import predictions
+
+#: Number of bootstrap resamples of every interval.
+RESAMPLES = 1000
+
+
+def evaluate(
+    record: ExitRecord,
+    criteria: Sequence[Criterion] | None = None,
+    budgets: Sequence[Budget | float] = (0, 1, 2),
+    metric: str | Sequence[str] = "accuracy",
+    *,
+    thresholds: Mapping[str, Sequence[float]] | None = None,
+    calibrate: bool = False,
+    cross_fitted: bool = False,
+    highlighted: str | None = None,
+    label_names: Sequence[str] = (),
+    times: LatencyTable | None = None,
+) -> SweepReport:
+    """Sweep exit criteria over stored logits, select an operating point per budget, and measure everything.
+
+    Args:
+        record: Exit logits of a labelled validation set.
+        criteria: Criteria to sweep; None: all criteria that can read the record. Static exits are always swept.
+            Criteria that cannot read a regression are left out for a regression.
+        budgets: Budgets; a number means `MaxDrop` of so many points.
+        metric: Name of the task's metric, see `acl_lightning.metrics`; of several names the first is the primary
+            metric.
+        thresholds: Grids to use instead of the criteria's own grids, by criterion name. Others are ignored.
+        calibrate: Divide the logits of each exit by a temperature, fitted on the selection split, before the criteria
+            read them.
+        cross_fitted: Also report the budgets with both splits taking turns.
+        highlighted: Name of the operating point to describe exit by exit; None: the point with the acceptable drop
+            nearest to 1 point, else the first.
+        label_names: Names of the classes, for tables and figures.
+        times: Measured times, to state the time of each recommended point.
+
+    Returns:
+        The report; its `points` are all points of the sweep.
+
+    Raises:
+        UserError: An unknown metric, an empty split, calibration of a regression, a criterion that cannot read the
+            record, thresholds out of range, or budgets that do not fit the exits.
+    """
+    names = (metric,) if isinstance(metric, str) else tuple(metric)
+    check_metrics(names)
+    constraints = as_budgets(budgets)
+    for budget in constraints:
+        budget.check_exits(record.costs.layers_E)
+    swept = _criteria(record, criteria, calibrate=calibrate)
+    points = _sweep(record, swept, names[0], thresholds or {}, calibrate=calibrate)
+    selected = recommend(points, constraints)
+    highlighted = highlighted if highlighted in selected else _nearest_to_one_point(constraints, selected)
+    report = record.split(selection=False)
+    exits = {name: report.leaving(point.criterion, point.threshold) for name, point in selected.items()}
+    described, baseline = _describe(report, full_depth(points), selected, exits, names[0])
+    turns = None
+    if cross_fitted:
+        exchanged = replace(record, selection_B=~record.selection_B)
+        again = _sweep(exchanged, swept, names[0], thresholds or {}, calibrate=calibrate)
+        turns = cross_fit(points, again, constraints)
+    return SweepReport(
+        metric_names=names,
+        exit_layers=record.costs.layers_E,
+        depth=record.costs.depth,
+        samples=SplitSizes(selection=int(record.selection_B.sum()), report=len(report.labels_B)),
+        mean_num_tokens=record.num_tokens_B.double().mean().item(),
+        per_exit=_per_exit(report, names),
+        area_under_curve=_areas(points),
+        leaves_early=any(point.leaves_early for point in points if not point.is_static),
+        recommended=_with_times(described, selected, times),
+        baseline=baseline,
+        highlighted=highlighted,
+        difficulty=None if highlighted is None else measure_difficulty(report, exits[highlighted]),
+        unreachable=tuple(budget.name for budget in constraints if budget.name not in selected),
+        calibration=calibrate_exits(record),
+        calibrated=calibrate,
+        exit_histogram={} if highlighted is None else histograms(report, exits[highlighted]),
+        group_counts=group_counts(report),
+        label_names=tuple(label_names),
+        num_classes=record.logits_EBC.shape[-1],
+        resamples=RESAMPLES,
+        cross_fitted=turns,
+        points=tuple(points),
+    )
+
+
+def _criteria(record: ExitRecord, criteria: Sequence[Criterion] | None, *, calibrate: bool) -> list[Criterion]:
+    """Return the criteria to sweep, calibrated where asked for; a gate that the caller named is kept without a gate."""
+    has_gate = record.gates_EB is not None or criteria is not None
+    candidates = default_criteria() if criteria is None else criteria
+    readable = readable_criteria(candidates, is_regression=record.is_regression, has_gate=has_gate)
+    if not calibrate:
+        return readable
+    selection = record.split(selection=True)
+    temperatures_E = fit_temperatures(selection.logits_EBC, selection.labels_B)
+    return [Calibrated(criterion, temperatures_E) for criterion in readable if criterion.name != Static.name]
+
+
+def _sweep(
+    record: ExitRecord,
+    criteria: Sequence[Criterion],
+    metric: str,
+    thresholds: Mapping[str, Sequence[float]],
+    *,
+    calibrate: bool,
+) -> list[OperatingPoint]:
+    grids = {f"calibrated_{name}" if calibrate else name: grid for name, grid in thresholds.items()}
+    return sweep(
+        record.logits_EBC,
+        record.labels_B,
+        criteria,
+        quality=partial(quality, metric),
+        selection_B=record.selection_B,
+        costs=record.costs,
+        gates_EB=record.gates_EB,
+        thresholds={criterion.name: grids[criterion.name] for criterion in criteria if criterion.name in grids},
+    )
+
+
+def _nearest_to_one_point(budgets: Sequence[Budget], selected: Mapping[str, OperatingPoint]) -> str | None:
+    drops = [budget for budget in budgets if isinstance(budget, MaxDrop) and budget.name in selected]
+    if drops:
+        return min(drops, key=lambda budget: abs(budget.points - 1)).name
+    return next(iter(selected), None)
+
+
+def _per_exit(report: ExitRecord, metrics: Sequence[str]) -> tuple[ExitQuality, ...]:
+    return tuple(
+        ExitQuality(layer, {name: quality(name, predictions(logits_BC), report.labels_B) for name in metrics})
+        for layer, logits_BC in zip(report.costs.layers_E, report.logits_EBC, strict=True)
+    )
+
+
+def _areas(points: Sequence[OperatingPoint]) -> dict[str, float]:
+    """Return the area under the curve of each criterion and full depth."""
+    full = full_depth(points)
+    by_criterion: dict[str, list[OperatingPoint]] = {}
+    for point in points:
+        by_criterion.setdefault(point.criterion_name, []).append(point)
+    return {name: area_under_curve([*as_curve(members), full]) for name, members in by_criterion.items()}
+
+
+def _describe(
+    report: ExitRecord,
+    full: OperatingPoint,
+    selected: Mapping[str, OperatingPoint],
+    exits: Mapping[str, Tensor],
+    metric: str,
+) -> tuple[dict[str, RecommendedPoint], Baseline]:
+    """Return the selected points with intervals and comparisons, and the best constant answer.
+
+    Args:
+        report: The report split.
+        full: Full depth.
+        selected: Name -> selected point.
+        exits: Name -> index of the exit at which each sample of the report split leaves.
+        metric: Name of the primary metric.
+    """
+    answers_EB = predictions(report.logits_EBC)
+    exits_PB = torch.stack(list(exits.values())) if exits else answers_EB.new_zeros((0, len(report.labels_B))).long()
+    intervals = _intervals(report, selected, exits_PB, answers_EB, metric)
+    baseline = constant_baseline(report.labels_B, report.logits_EBC.shape[-1], partial(quality, metric))
+    together_PB = torch.cat([answers_EB.gather(0, exits_PB), answers_EB])
+    leads = lead_intervals(together_PB, report.labels_B, baseline, metric=metric, resamples=RESAMPLES)
+    described = {
+        name: _recommended(name, selected, full, replace(interval, lead_points=lead))
+        for name, interval, lead in zip(selected, intervals, leads, strict=False)
+    }
+    exit_leads = zip(report.costs.layers_E, leads[len(selected) :], strict=True)
+    return described, replace(baseline, exits_not_better=tuple(layer for layer, lead in exit_leads if not lead.low > 0))
+
+
+def _intervals(
+    report: ExitRecord,
+    selected: Mapping[str, OperatingPoint],
+    exits_PB: Tensor,
+    answers_EB: Tensor,
+    metric: str,
+) -> list[PointIntervals]:
+    if not selected:
+        return []
+    return bootstrap(
+        exits_PB,
+        answers_EB,
+        report.labels_B,
+        metric=metric,
+        costs=report.costs,
+        static_P=[point.is_static for point in selected.values()],
+        resamples=RESAMPLES,
+    ).intervals()
+
+
+def _recommended(
+    name: str, selected: Mapping[str, OperatingPoint], full: OperatingPoint, intervals: PointIntervals
+) -> RecommendedPoint:
+    point, lead = selected[name], intervals.lead_points
+    assert isinstance(lead, Interval)
+    return RecommendedPoint(
+        criterion_name=point.criterion_name,
+        settings=point.settings,
+        threshold=point.threshold,
+        quality=point.quality,
+        quality_selection=point.quality_selection,
+        drop_points=100 * (full.quality - point.quality),
+        mean_exit_layer=point.mean_exit_layer,
+        layer_speedup=point.layer_speedup,
+        layer_saving=point.layer_saving,
+        flops_speedup=point.flops_speedup,
+        shares=point.shares_E,
+        leaves_early=point.leaves_early,
+        exit=to_config(point.criterion),
+        intervals=intervals,
+        better_than_baseline=lead.low > 0,
+        beaten_by=tuple(other for other, rival in selected.items() if _beats(rival, point)),
+    )
+
+
+def _beats(rival: OperatingPoint, point: OperatingPoint) -> bool:
+    """Return whether `rival` is strictly better and strictly faster on the report split."""
+    return rival.quality > point.quality and rival.layer_speedup > point.layer_speedup
+
+
+def _with_times(
+    described: Mapping[str, RecommendedPoint], selected: Mapping[str, OperatingPoint], times: LatencyTable | None
+) -> dict[str, RecommendedPoint]:
+    if times is None:
+        return dict(described)
+    points = {}
+    for name, point in described.items():
+        milliseconds = times.milliseconds(selected[name], selection=False)
+        speedup = None if times.plain_milliseconds is None else times.plain_milliseconds / milliseconds
+        points[name] = replace(point, milliseconds=milliseconds, measured_speedup=speedup)
+    return points
