@@ -355,17 +355,17 @@ def test_two_processes_equal_one(backbone, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"first_stage_epochs": 0}, "first_stage_epochs >= 1; found 0. Give null"),
+        ({"first_stage_epochs": 0}, "first_stage_epochs >= 1; found 0. Set model.first_stage_epochs to null"),
         ({"encoder": {"exits": [3]}}, "at least 2 exits for training in two stages; found 1"),
         ({"encoder": {"label_embeddings": "separate"}}, "tied label embeddings for training in two stages"),
         (
             {"objective": WeightedObjective(ACLCrossLayer())},
-            "one exit at a time, .* two stages; found acl_cl, which needs 2",
+            "terms that read a single exit, .* two stages; found acl_cl, which needs 2",
         ),
         ({"objective": WeightedObjective(SelfDistillation())}, "found self_distillation, which needs 2"),
         (
             {"objective": WeightedObjective(exit_weights=Listed([1, 1, 1]))},
-            "the deepest exit alone, .* Take exit weights",
+            "the deepest exit, .* Set exit weights",
         ),
     ],
 )
