@@ -48,11 +48,11 @@ def test_the_seed_fixes_the_new_parameters(tiny_backbone):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"exits": []}, r"exits that ascend, counted from 1; found \[\]\. Example: \[2, 4, 6\]"),
-        ({"exits": [2, 1]}, r"exits that ascend, counted from 1; found \[2, 1\]"),
-        ({"exits": [2, 2]}, r"exits that ascend, counted from 1; found \[2, 2\]"),
-        ({"exits": [0, 1]}, r"exits that ascend, counted from 1; found \[0, 1\]"),
-        ({"exits": [1, 4]}, r"exits within the 3 layers of .*; found an exit at layer 4\. Lower it"),
+        ({"exits": []}, r"exits in ascending order, counted from 1; found \[\]\. Set .*\[2, 4, 6\]"),
+        ({"exits": [2, 1]}, r"exits in ascending order, counted from 1; found \[2, 1\]"),
+        ({"exits": [2, 2]}, r"exits in ascending order, counted from 1; found \[2, 2\]"),
+        ({"exits": [0, 1]}, r"exits in ascending order, counted from 1; found \[0, 1\]"),
+        ({"exits": [1, 4]}, r"exits within the 3 layers of .*; found an exit at layer 4\. Set .* up to 3"),
         ({"dropout": 1.0}, r"a dropout in \[0, 1\); found 1\.0"),
         ({"dropout": -0.1}, r"a dropout in \[0, 1\); found -0\.1"),
         ({"dropout": float("nan")}, r"a dropout in \[0, 1\); found nan"),

@@ -99,7 +99,7 @@ def test_a_configuration_without_type_is_refused(tmp_path):
 
 
 def test_a_hub_id_that_is_not_cached_says_what_to_do_offline():
-    with pytest.raises(UserError, match=r"'nobody/no-such-model'; found .*local directory or package:"):
+    with pytest.raises(UserError, match=r"'nobody/no-such-model'; found .* to a directory or package:"):
         load_backbone("nobody/no-such-model")
 
 
