@@ -18,11 +18,9 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 NOT_CONVERTED: set[str] = {
     "callbacks/__init__.py",
     "callbacks/config_writer.py",
-    "callbacks/embedding_arrays.py",
     "callbacks/exit_sweep.py",
     "callbacks/points_table.py",
     "callbacks/provenance.py",
-    "callbacks/representation.py",
     "callbacks/result_writer.py",
     "callbacks/rng_state.py",
     "callbacks/summary_table.py",

@@ -1,4 +1,4 @@
-"""What the diagnostics of a representation keep, tabulate and draw."""
+"""Arrays, table and figure of the representation diagnostics."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from acl_lightning.representation import MEASURES, unit_vectors
 #: Exit layer -> measure -> value.
 Measures = Mapping[int, Mapping[str, float]]
 
-#: The one class of a regression, in a map.
+#: Name of the only class of a regression in a map.
 ONE_CLASS = "all samples"
 
 
 def drawn(rows: int, at_most: int, seed: int) -> Tensor:
-    """Bool (rows,): which are drawn, at random but for the seed; all where they are few enough."""
-    chosen = torch.zeros(rows, dtype=torch.bool)
-    chosen[torch.randperm(rows, generator=torch.Generator().manual_seed(seed))[:at_most]] = True
-    return chosen
+    """Return a mask (rows,) of at most `at_most` rows, drawn at random with a fixed seed."""
+    mask = torch.zeros(rows, dtype=torch.bool)
+    mask[torch.randperm(rows, generator=torch.Generator().manual_seed(seed))[:at_most]] = True
+    return mask
 
 
 def embedding_arrays(
@@ -37,14 +37,14 @@ def embedding_arrays(
     label_embeddings_ECD: Tensor,
     label_names: Sequence[str],
 ) -> dict[str, NDArray[Any]]:
-    """Content of `embeddings.npz` but for the task: the K exits at `layers`, as unit vectors in half precision.
+    """Return the content of `embeddings.npz` without the task: unit vectors at the K exits `layers`, in float16.
 
     Args:
-        columns: `embeddings_EBD`, `labels` and `index` of the samples.
-        layers: exits to keep.
-        exit_layers: layer of each exit.
-        label_embeddings_ECD: as in `ExitOutputs`.
-        label_names: empty for a regression, which gets one class without a label embedding.
+        columns: Columns `embeddings_EBD`, `labels` and `index` of the samples.
+        layers: Layers of the exits to keep.
+        exit_layers: Layer of each exit.
+        label_embeddings_ECD: Label embeddings, see `ExitOutputs`.
+        label_names: Names of the classes; empty for regression, which has a single class without label embedding.
     """
     exits = [exit_layers.index(layer) for layer in layers]
     label_vectors = unit_vectors(label_embeddings_ECD[exits]).numpy().astype(np.float16)
@@ -60,7 +60,7 @@ def embedding_arrays(
 
 
 def measure_rows(measures: Measures, samples: int) -> tuple[list[str], list[list[Any]]]:
-    """Header and rows of `representation.csv`; None for what is not defined."""
+    """Return header and rows of `representation.csv`, with None for measures that are not defined."""
     rows = [
         [layer, samples, *(values[name] if math.isfinite(values[name]) else None for name in MEASURES)]
         for layer, values in measures.items()
@@ -71,7 +71,7 @@ def measure_rows(measures: Measures, samples: int) -> tuple[list[str], list[list
 def embedding_map(
     arrays: Mapping[str, NDArray[Any]], drawn_n: NDArray[np.bool_], measures: Measures, title: str
 ) -> Figure:
-    """The samples `drawn_n` of `embedding_arrays`, a column per kept exit; the title goes on with their number."""
+    """Draw the samples `drawn_n` of `embedding_arrays`, a column per exit; their number is appended to the title."""
     exits = zip(arrays["layers_K"].tolist(), arrays["vectors_KnD"], arrays["label_vectors_KCD"], strict=True)
     columns = [
         EmbeddingMap(

@@ -1,4 +1,4 @@
-"""After a run's validation: the geometry of every exit's representation, as numbers and as a map."""
+"""Measures and map of the representation at every exit, after a validation."""
 
 from __future__ import annotations
 
@@ -19,60 +19,65 @@ from acl_lightning.errors import UserError
 from acl_lightning.files import csv_text, replaced_atomically, write_text_atomically
 from acl_lightning.representation import measure_exits
 
-#: What a validation step must hand over.
+#: Columns that a validation step must return.
 NEEDED = ("embeddings_EBD", "labels", "index")
 
 
 class RepresentationDiagnostics(Callback):
-    """Measures the embeddings of every exit on the first validation set, both halves of it.
+    """Measures the embeddings of every exit on the whole first validation set, selection and report split.
 
     Runs in `validate` only (the command line validates the best checkpoint after `fit`), not in the validations during
     training. Rank zero writes into the run directory:
 
-    - `representation.csv`: a row per exit: `exit_layer`, `samples` and the `MEASURES` of
-      `acl_lightning.representation`; empty where one is not defined, as those of classes are for a regression;
+    - `representation.csv`: a row per exit with `exit_layer`, `samples` and the `MEASURES` of
+      `acl_lightning.representation`; a measure that is not defined is empty, such as those of classes for regression;
     - `embeddings.npz`: `vectors_KnD` (unit vectors at the K kept exits, float16), `layers_K`, `labels_n`, `index_n`
       (row in the split), `label_vectors_KCD`, `label_names_C` and `task`; loads without pickle;
     - `embeddings.png`: a map of the kept exits.
 
-    Loggers get the measures as `representation/exit_LAYER/MEASURE`, those that can the table and the map.
+    Loggers get the measures as `representation/exit_LAYER/MEASURE`, and loggers with media the table and the map.
 
     Args:
-        layers: exits to keep and draw, by their layer; default: the deepest alone.
-        max_rows: at most so many samples are held, drawn at random: the comparison of all pairs grows with the square.
-        map_rows: at most so many of them are drawn.
-        seed: of both draws. The samples drawn do not depend on the run, so that maps of several runs show the same.
+        layers: Layers of the exits to keep and draw. Default: the deepest exit only.
+        max_rows: Largest number of samples to measure, drawn at random; the time grows with its square.
+        map_rows: Largest number of these samples in the map, drawn at random.
+        seed: Seed of both random draws. The samples do not depend on the run, so that maps of several runs show the
+            same samples.
 
     Raises:
-        UserError: fewer than 2 rows, or a layer without an exit.
+        UserError: `max_rows` or `map_rows` is less than 2, or a layer has no exit.
 
     Attributes:
-        measures: exit layer -> measure -> value; empty before a validation, and on other ranks than zero.
+        measures: Exit layer -> measure -> value; empty before a validation and on ranks other than zero.
     """
 
     def __init__(
         self, layers: list[int] | None = None, max_rows: int = 2000, map_rows: int = 600, seed: int = 0
     ) -> None:
         if min(max_rows, map_rows) < 2:
-            raise UserError("max_rows and map_rows >= 2", f"{max_rows} and {map_rows}", "The defaults do.")
+            raise UserError("max_rows and map_rows >= 2", f"{max_rows} and {map_rows}", "Set both to 2 or more.")
         self.layers = layers
         self.max_rows = max_rows
         self.map_rows = map_rows
         self.seed = seed
         self.measures: dict[int, dict[str, float]] = {}
-        self._chosen: Tensor | None = None
+        self._selected: Tensor | None = None
         self._batches: list[Columns] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse layers without an exit before anything is trained."""
+        """Refuse layers without an exit, before the training."""
         exits: Any = pl_module.exit_layers
         strange = sorted(set(self.layers or ()) - set(exits))
         if strange or self.layers == []:
-            raise UserError(f"layers with an exit ({', '.join(map(str, exits))})", f"{self.layers}", "Choose of those.")
+            raise UserError(
+                f"layers with an exit ({', '.join(map(str, exits))})",
+                f"{self.layers}",
+                "Set layers of RepresentationDiagnostics to some of them.",
+            )
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin a new record."""
-        self._batches, self._chosen = [], None
+        """Clear the embeddings of an earlier validation."""
+        self._batches, self._selected = [], None
 
     def on_validation_batch_end(
         self,
@@ -83,33 +88,33 @@ class RepresentationDiagnostics(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the embeddings of the samples that were drawn."""
+        """Keep the embeddings of the selected samples."""
         if trainer.state.fn != TrainerFn.VALIDATING or dataloader_idx != 0:
             return
-        found = outputs if isinstance(outputs, Mapping) else {}
-        missing = [name for name in NEEDED if name not in found]
+        columns = outputs if isinstance(outputs, Mapping) else {}
+        missing = [name for name in NEEDED if name not in columns]
         if missing:
             raise UserError(
                 "embeddings of labelled validation data for the representation",
                 f"no {', '.join(missing)}",
                 "Validate on a labelled split, or remove the callback RepresentationDiagnostics.",
             )
-        if self._chosen is None:
-            self._chosen = drawn(_rows_of_first_set(trainer), self.max_rows, self.seed)
-        index_B = found["index"].cpu()
-        here = self._chosen[index_B]
-        embeddings_EBD = found["embeddings_EBD"].detach()
+        if self._selected is None:
+            self._selected = drawn(_rows_of_first_set(trainer), self.max_rows, self.seed)
+        index_B = columns["index"].cpu()
+        here = self._selected[index_B]
+        embeddings_EBD = columns["embeddings_EBD"].detach()
         kept = here.to(embeddings_EBD.device)
         self._batches.append(
             {
                 "embeddings_EBD": embeddings_EBD[:, kept].float().cpu(),
-                "labels": found["labels"].cpu()[here],
+                "labels": columns["labels"].cpu()[here],
                 "index": index_B[here],
             }
         )
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure, write, show."""
+        """Measure the embeddings, write the files, and log."""
         if trainer.state.fn != TrainerFn.VALIDATING or not self._batches:
             return
         columns = gathered(joined(self._batches), trainer.world_size)
@@ -119,8 +124,8 @@ class RepresentationDiagnostics(Callback):
         module: Any = pl_module
         names = list(module.label_names)
         label_embeddings_ECD = module.encoder.label_embeddings_ECD().detach().float().cpu()
-        found = measure_exits(columns["embeddings_EBD"], columns["labels"] if names else None, label_embeddings_ECD)
-        self.measures = dict(zip(module.exit_layers, found, strict=True))
+        measures = measure_exits(columns["embeddings_EBD"], columns["labels"] if names else None, label_embeddings_ECD)
+        self.measures = dict(zip(module.exit_layers, measures, strict=True))
         pl_module.log_dict(
             {
                 f"representation/exit_{layer}/{name}": value

@@ -1,4 +1,4 @@
-"""The decisive tests of a backbone: its steps are the Hugging Face model's."""
+"""Backbones: stepping reproduces the hidden states and gradients of the Hugging Face model."""
 
 import copy
 
@@ -80,7 +80,7 @@ def test_training_gradients_equal_hugging_face_without_dropout(family):
 
 
 @pytest.mark.parametrize("rate", ["hidden_dropout_prob", "attention_probs_dropout_prob"])
-def test_both_kinds_of_dropout_act_in_training_alone(rate):
+def test_dropout_is_active_in_training_only(rate):
     model = tiny("bert", dropout=0.0)
     for module in model.modules():
         attention = module.__class__.__name__ == "BertSelfAttention"
@@ -112,7 +112,7 @@ def test_dropping_samples_between_layers_changes_nothing_for_the_others(family):
     assert state.hidden_BSD.shape[1] == 7  # samples 0 and 1 are left, of 7 and 3 tokens
 
 
-def test_masked_tokens_are_not_read():
+def test_masked_tokens_are_ignored():
     backbone = BertFamily(tiny("bert")).eval()
     inputs = batch(RAGGED)
     with torch.no_grad():
@@ -164,7 +164,9 @@ def test_more_tokens_than_positions_is_an_error_of_the_user(family, limit):
     backbone = BertFamily(tiny(family)).eval()
     assert backbone.max_tokens == limit
     backbone.embed(**batch([limit]))
-    with pytest.raises(UserError, match=rf"at most {limit} tokens per sample; found {limit + 1}\. Lower .*max_length"):
+    with pytest.raises(
+        UserError, match=rf"at most {limit} tokens per sample; found {limit + 1}\. Set data.max_length to {limit}"
+    ):
         backbone.embed(**batch([limit + 1]))
 
 
@@ -182,7 +184,7 @@ def test_a_layer_compiles_into_one_graph():
         torch.testing.assert_close(compiled(state.hidden_BSD, state.mask_BS), expected)
 
 
-def test_mean_of_tokens_skips_padding_and_survives_its_absence():
+def test_mean_of_tokens_excludes_padding():
     hidden_BSD = torch.tensor([[[1.0], [3.0], [50.0]], [[2.0], [4.0], [6.0]], [[9.0], [9.0], [9.0]]])
     mask_BS = torch.tensor([[True, True, False], [True, True, True], [False, False, False]])
     assert TokenState(hidden_BSD, mask_BS).mean_BD().flatten().tolist() == [2.0, 4.0, 0.0]

@@ -1,4 +1,4 @@
-"""Settings of the encoder: what they build and what they refuse."""
+"""Settings of the encoder: the encoders they build, and settings that are refused."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ def test_exits_default_to_every_layer(tiny_backbone):
     assert encoder.num_labels == 2
 
 
-def test_every_head_starts_from_the_backbones_pooler(tiny_backbone):
+def test_every_head_is_initialised_from_the_pooler_of_the_backbone(tiny_backbone):
     encoder = EncoderConfig(backbone=tiny_backbone, exits=[1, 3]).build(2)
     pretrained = encoder.backbone.pooler()
     assert all(torch.equal(head.pooler.weight, pretrained.weight) for head in encoder.heads)
@@ -22,7 +22,7 @@ def test_every_head_starts_from_the_backbones_pooler(tiny_backbone):
 
 
 @pytest.mark.parametrize("kind", EXIT_ROWS)
-def test_settings_reach_their_places(tiny_backbone, kind):
+def test_settings_are_passed_to_the_parts_of_the_encoder(tiny_backbone, kind):
     config = EncoderConfig(
         tiny_backbone, [2], kind, pooler=False, dropout=0.25, label_embeddings="separate", gradient_checkpointing=True
     )
@@ -34,7 +34,7 @@ def test_settings_reach_their_places(tiny_backbone, kind):
     assert encoder.backbone.gradient_checkpointing
 
 
-def test_the_seed_fixes_the_new_parameters(tiny_backbone):
+def test_new_parameters_are_determined_by_the_seed(tiny_backbone):
     states = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
@@ -48,11 +48,11 @@ def test_the_seed_fixes_the_new_parameters(tiny_backbone):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"exits": []}, r"exits that ascend, counted from 1; found \[\]\. Example: \[2, 4, 6\]"),
-        ({"exits": [2, 1]}, r"exits that ascend, counted from 1; found \[2, 1\]"),
-        ({"exits": [2, 2]}, r"exits that ascend, counted from 1; found \[2, 2\]"),
-        ({"exits": [0, 1]}, r"exits that ascend, counted from 1; found \[0, 1\]"),
-        ({"exits": [1, 4]}, r"exits within the 3 layers of .*; found an exit at layer 4\. Lower it"),
+        ({"exits": []}, r"exits in ascending order, counted from 1; found \[\]\. Set .*\[2, 4, 6\]"),
+        ({"exits": [2, 1]}, r"exits in ascending order, counted from 1; found \[2, 1\]"),
+        ({"exits": [2, 2]}, r"exits in ascending order, counted from 1; found \[2, 2\]"),
+        ({"exits": [0, 1]}, r"exits in ascending order, counted from 1; found \[0, 1\]"),
+        ({"exits": [1, 4]}, r"exits within the 3 layers of .*; found an exit at layer 4\. Set .* up to 3"),
         ({"dropout": 1.0}, r"a dropout in \[0, 1\); found 1\.0"),
         ({"dropout": -0.1}, r"a dropout in \[0, 1\); found -0\.1"),
         ({"dropout": float("nan")}, r"a dropout in \[0, 1\); found nan"),

@@ -51,7 +51,7 @@ def test_rows_equal_the_literal_reference(backbone, kind, lengths, advance):
 @torch.no_grad()
 @pytest.mark.parametrize("lengths", [RAGGED, EVEN])
 @pytest.mark.parametrize("kind", EXIT_ROWS)
-def test_tokens_pass_as_if_there_were_no_exit(backbone, kind, lengths):
+def test_an_exit_row_does_not_change_the_tokens(backbone, kind, lengths):
     state, _ = entering(backbone, lengths)
     _, following = EXIT_ROWS[kind](24).read(backbone, LAYER, state, advance=True)
     expected = backbone.layer(LAYER, state)
@@ -70,19 +70,19 @@ def test_row_first_equals_the_row_among_the_tokens(backbone, kind):
     torch.testing.assert_close(first_BRD[:, 0], among_BD, atol=1e-6, rtol=0)
 
 
-def test_mean_pool_has_no_row_to_start_from(backbone):
+def test_mean_pool_has_no_query_row(backbone):
     state, _ = entering(backbone, EVEN)
     assert MeanPool(24).query(state) is None
 
 
-def test_only_probes_have_parameters_and_those_start_small():
+def test_only_probes_have_parameters_with_small_initial_values():
     torch.manual_seed(0)
     sizes = {kind: sum(p.numel() for p in row(4096).parameters()) for kind, row in EXIT_ROWS.items()}
     assert sizes == {"cls": 0, "mean_row": 0, "probe": 4096, "mean_pool": 0}
     assert ProbeRow(4096).vector_D.std().item() == pytest.approx(0.02, rel=0.1)
 
 
-def test_a_probe_learns(backbone):
+def test_a_probe_is_trained(backbone):
     row = ProbeRow(24)
     state, _ = entering(backbone, RAGGED)
     row.read(backbone, LAYER, TokenState(state.hidden_BSD.detach(), state.mask_BS), advance=True)[0].pow(

@@ -1,4 +1,4 @@
-"""The counted FLOPs against pencil and paper."""
+"""Counted FLOPs against calculations by hand."""
 
 import pytest
 import torch
@@ -40,14 +40,14 @@ def test_counts_equal_the_formula_for_rows(kind, tokens):
     assert full_depth_flops(encoder_of(kind, (1, 3, 4)), tokens) == 3 * layer + last + HEAD
 
 
-def test_mean_pool_pays_for_whole_layers():
+def test_mean_pool_computes_whole_layers():
     layer = keys_values(5) + rows(5, 5)
     assert exit_flops(encoder_of("mean_pool", (1, 2)), 5) == (layer + HEAD, 2 * layer + 2 * HEAD)
     assert full_depth_flops(encoder_of("mean_pool", (1, 2)), 5) == 4 * layer + HEAD
 
 
 @pytest.mark.parametrize("kind", EXIT_ROWS)
-def test_the_reference_is_the_ordinary_model_however_many_exits_there_are(kind):
+def test_the_reference_does_not_depend_on_the_number_of_exits(kind):
     ordinary = encoder_of(kind, (4,))
     assert exit_flops(ordinary, 7) == (full_depth_flops(ordinary, 7),)
     assert full_depth_flops(encoder_of(kind, (1, 2)), 7) == full_depth_flops(ordinary, 7)
@@ -59,7 +59,7 @@ def test_projections_of_embeddings_and_missing_poolers_count():
     assert full_depth_flops(encoder_of("cls", (4,), "electra", pooler=False), 5) == plain - 2 * D * D
 
 
-def test_counting_leaves_mode_and_gradients_alone():
+def test_counting_does_not_change_mode_and_gradients():
     encoder = encoder_of("probe", (1, 4)).train()
     state = torch.random.get_rng_state()
     exit_flops(encoder, 5)

@@ -1,4 +1,4 @@
-"""Heads: what the classifier sees is what is handed out."""
+"""Heads: embeddings, logits and initialisation."""
 
 import torch
 from torch import nn
@@ -26,7 +26,7 @@ def test_without_pooler_the_row_itself_is_classified():
     assert [name for name, _ in one.named_parameters()] == ["classifier.weight", "classifier.bias"]
 
 
-def test_poolers_start_from_the_pretrained_one_each_with_a_copy():
+def test_poolers_are_copies_of_the_pretrained_pooler():
     pretrained = nn.Linear(6, 6)
     one, other = (head(pretrained_pooler=pretrained) for _ in range(2))
     for mine in (one, other):
@@ -38,7 +38,7 @@ def test_poolers_start_from_the_pretrained_one_each_with_a_copy():
     assert pretrained.weight.abs().max() > 0
 
 
-def test_new_layers_start_as_berts_do():
+def test_new_layers_are_initialised_like_those_of_bert():
     torch.manual_seed(0)
     one = ExitHead(512, 3, pooler=True, pretrained_pooler=None, dropout=0.0)
     assert abs(one.pooler.weight.std().item() - 0.02) < 5e-4
@@ -46,7 +46,7 @@ def test_new_layers_start_as_berts_do():
     assert one.classifier.bias.eq(0).all()
 
 
-def test_the_embedding_is_what_dropout_left_over():
+def test_the_embedding_is_the_output_of_dropout():
     torch.manual_seed(0)
     row_BD = torch.ones(50, 6)
     one = head(pooler=False, dropout=0.5).train()

@@ -1,4 +1,4 @@
-"""The encoder with exits: outputs, names, no dead weight, and two ways through a layer with one result."""
+"""The encoder with exits: outputs, names of parameters, removed layers, and two equal ways through a layer."""
 
 import copy
 
@@ -72,7 +72,7 @@ def test_every_parameter_is_trained(family, kind, separate):
     assert still == []
 
 
-def test_names_tell_what_was_pretrained():
+def test_names_of_pretrained_parameters_start_with_backbone():
     encoder = encoder_of(kind="probe", separate=True)
     starts = {name.split(".")[0] for name, _ in encoder.named_parameters()}
     assert starts == {"backbone", "exit_rows", "heads", "label_embeddings"}
@@ -86,7 +86,7 @@ def test_tied_label_embeddings_are_the_classifiers_rows_and_carry_a_gradient():
     assert encoder.heads[2].classifier.weight.grad.eq(1).all()
 
 
-def test_separate_label_embeddings_are_a_table_of_their_own():
+def test_separate_label_embeddings_are_additional_parameters():
     encoder = encoder_of(separate=True)
     assert encoder(**batch(EVEN)).label_embeddings_ECD is encoder.label_embeddings
     assert encoder.label_embeddings.shape == (4, 3, 24)
@@ -109,7 +109,7 @@ def test_exit_first_and_finish_equal_advance(family, kind, lengths):
 
 @torch.no_grad()
 @pytest.mark.parametrize("kind", EXIT_ROWS)
-def test_half_a_layer_can_lose_samples(kind):
+def test_samples_can_be_dropped_between_exit_first_and_finish(kind):
     encoder = encoder_of(kind=kind)
     state = encoder.embed(**batch(RAGGED))
     _, half = encoder.exit_first(0, state)
@@ -120,7 +120,7 @@ def test_half_a_layer_can_lose_samples(kind):
     assert torch.equal(kept.mask_BS, expected.mask_BS[rows, :7])
 
 
-def test_advance_says_nothing_where_there_is_no_exit_and_ends_at_the_deepest():
+def test_advance_returns_none_without_an_exit_and_after_the_deepest_exit():
     encoder = encoder_of(exits=(2, 3))
     state = encoder.embed(**batch(EVEN))
     step = encoder.advance(0, state)
@@ -143,7 +143,7 @@ def test_bfloat16_autocast_stays_near_float32(kind):
 
 
 @pytest.mark.parametrize("kind", EXIT_ROWS)
-def test_gradient_checkpointing_leaves_the_exits_gradients(kind):
+def test_gradient_checkpointing_does_not_change_the_gradients(kind):
     gradients = []
     for saving in (False, True):
         torch.manual_seed(2)
@@ -158,7 +158,7 @@ def test_gradient_checkpointing_leaves_the_exits_gradients(kind):
             torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
-def test_states_survive_a_round_trip():
+def test_a_state_dict_can_be_loaded():
     one, other = encoder_of(kind="probe", separate=True), encoder_of(kind="probe", separate=True)
     other.load_state_dict(one.state_dict())
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A family of encoders from outside this package: registered, trained, swept, and back from a checkpoint."""
+"""A family of encoders from outside this package: registered, trained, swept, and loaded from a checkpoint."""
 
 import pytest
 import torch

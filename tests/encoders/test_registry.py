@@ -1,4 +1,4 @@
-"""Loading: what is found, what is refused, and with which words."""
+"""Loading of backbones: supported sources, refused sources, and error messages."""
 
 import json
 
@@ -22,7 +22,7 @@ def rewrite(path, change):
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "electra"])
-def test_saved_models_come_back(family, tmp_path):
+def test_saved_models_are_loaded(family, tmp_path):
     saved(tmp_path, family)
     backbone = load_backbone(str(tmp_path)).eval()
     assert isinstance(backbone, BertFamily)
@@ -32,12 +32,12 @@ def test_saved_models_come_back(family, tmp_path):
     assert (backbone.pooler() is None) == (family == "electra")
 
 
-def test_weights_are_float32_whatever_the_checkpoint_holds(tmp_path):
+def test_weights_are_float32_for_any_checkpoint(tmp_path):
     tiny("bert").to(torch.bfloat16).save_pretrained(tmp_path)
     assert {p.dtype for p in load_backbone(str(tmp_path)).parameters()} == {torch.float32}
 
 
-def test_a_language_model_without_pooler_loads_and_offers_none(tmp_path):
+def test_a_language_model_without_pooler_is_loaded(tmp_path):
     RobertaForMaskedLM(tiny("roberta").config).save_pretrained(tmp_path)
     backbone = load_backbone(str(tmp_path))
     assert backbone.pooler() is None
@@ -98,8 +98,8 @@ def test_a_configuration_without_type_is_refused(tmp_path):
         load_backbone(str(tmp_path))
 
 
-def test_a_hub_id_that_is_not_cached_says_what_to_do_offline():
-    with pytest.raises(UserError, match=r"'nobody/no-such-model'; found .*local directory or package:"):
+def test_a_hub_id_that_is_not_cached_is_refused_with_a_remedy():
+    with pytest.raises(UserError, match=r"'nobody/no-such-model'; found .* to a directory or package:"):
         load_backbone("nobody/no-such-model")
 
 

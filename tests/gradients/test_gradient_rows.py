@@ -45,7 +45,7 @@ def test_rows_equal_separate_backward_passes(collector):
     assert all(parameter.grad is None for parameter in parameters)
 
 
-def test_products_leave_out_what_one_term_alone_reaches():
+def test_products_exclude_parameters_of_a_single_term():
     a, b, c = (torch.tensor([x]) for x in (1.0, 2.0, 4.0))
     rows = [[a, b, None], [a, None, c]]
     assert products_with_protected(rows).tolist() == [1.0, 1.0]
@@ -64,7 +64,7 @@ def test_products_of_narrow_gradients_are_summed_wide(dtype):
 
 
 @pytest.mark.parametrize("collector", COLLECTORS, ids=kind)
-def test_a_constant_term_is_a_row_of_nothing(collector):
+def test_a_constant_term_has_a_row_of_none(collector):
     weight = nn.Parameter(torch.ones(2))
     rows = collector.rows([torch.tensor(3.0), weight.sum(), torch.tensor(3.0)], [weight])
     assert rows[0] == rows[2] == [None]
@@ -97,7 +97,7 @@ def test_backward_rows_are_refused_under_ddp(alone):
         BackwardRows().check(wrapped)
 
 
-def test_batched_rows_refuse_what_they_cannot_vectorise():
+def test_batched_rows_refuse_graphs_that_cannot_be_vectorised():
     """Gradient checkpointing draws its dropout again."""
     weight = nn.Parameter(torch.ones(4))
     dropped = torch.utils.checkpoint.checkpoint(

@@ -74,7 +74,7 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize(("auxiliary", "discarded", "projected"), FAMILIES.values(), ids=FAMILIES)
-def test_what_counts_as_conflict_and_what_remains(auxiliary, discarded, projected):
+def test_conflicts_and_updates_of_hand_placed_rows(auxiliary, discarded, projected):
     rows = torch.tensor([[2.0, 0.0], auxiliary])
     torch.testing.assert_close(ACLGrad()(rows), torch.tensor(discarded))
     # (1 + 5e29) * 2 - 1e30 is 2 in exact arithmetic; a float32 near 1e30 knows nothing below 1e23.
@@ -114,7 +114,7 @@ def test_protected_pcgrad_equals_pcgrad_where_the_two_coincide(seed, scale):
         torch.testing.assert_close(PCGrad()(rows), ProtectedPCGrad()(rows))
 
 
-def test_projection_keeps_to_the_parameters_that_terms_share():
+def test_projection_is_limited_to_shared_parameters():
     """A head that the protected term alone reaches keeps its gradient: nothing was to be made up for there."""
     rows = [[torch.tensor([1.0]), torch.tensor([7.0])], [torch.tensor([-2.0]), None]]
     weights_K = ProtectedPCGrad().weights(products_with_protected(rows))
@@ -133,7 +133,7 @@ def test_terms_that_share_different_parameters_with_the_protected_one(rule):
     assert update.sum() >= 2.0
 
 
-def test_a_term_that_shares_nothing_costs_no_second_pass(monkeypatch):
+def test_a_term_without_shared_parameters_needs_no_second_computation(monkeypatch):
     """Its product is zero because there is nothing to sum, not because float32 lost it (a learnt gate has one)."""
     rows = [[torch.tensor([1.0]), None], [torch.tensor([2.0]), None], [None, torch.tensor([3.0])]]
     taken = []
@@ -154,12 +154,12 @@ def test_sum_needs_one_backward_pass_and_adds():
 
 
 @pytest.mark.parametrize("rule", RULES, ids=named)
-def test_one_row_is_returned_as_it_is(rule):
+def test_a_single_row_is_returned_unchanged(rule):
     torch.testing.assert_close(rule(matrix(1, 1)), matrix(1, 1)[0])
 
 
 @pytest.mark.parametrize("rule", RULES, ids=named)
-def test_the_matrix_is_left_as_it_was(rule):
+def test_the_matrix_is_not_changed(rule):
     rows = matrix(1)
     rows[1] = -rows[0]
     before = rows.clone()

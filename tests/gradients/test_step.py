@@ -277,7 +277,7 @@ def test_between_checks_the_last_decision_holds(scope):
     assert [product for _, _, product in found] == [size] * 3 + [-size] * 3 + [size]
 
 
-def test_the_decision_in_force_survives_a_checkpoint():
+def test_the_current_decision_is_saved_in_a_checkpoint():
     named = three()
     step = GradientStep(ACLGrad(), named, check_every_n_steps=3)
     whole = signs_seen(step, named, [-1, 1, 1, 1])

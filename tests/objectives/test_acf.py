@@ -1,4 +1,4 @@
-"""ACF and its regulariser: oracle, range, what leaves it unchanged, features that do not vary, bad input."""
+"""ACF and its regulariser: oracle, range, invariances, constant features, bad input."""
 
 import pytest
 import torch
@@ -51,7 +51,7 @@ def test_the_penalty_is_that_of_torch_corrcoef(shape):
         torch.testing.assert_close(correlation_penalty(embeddings)[e], squares.mean())
 
 
-def test_uncorrelated_features_cost_nothing_and_copies_cost_one():
+def test_the_penalty_is_zero_for_uncorrelated_features_and_one_for_copies():
     signs = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
     assert correlation_penalty(signs.unsqueeze(0)).item() == 0
     copies = torch.tensor([[1.0, -2.0], [3.0, -6.0], [0.0, 0.0]])
@@ -98,7 +98,7 @@ def test_features_that_do_not_vary_are_left_out(case, dtype):
     assert (embeddings.grad.abs().max() > 1e-6) == (expected > 0)
 
 
-def test_two_samples_correlate_any_two_features():
+def test_any_two_features_of_two_samples_are_correlated():
     embeddings = noise(B=2).requires_grad_()
     penalty = correlation_penalty(embeddings)
     penalty.sum().backward()

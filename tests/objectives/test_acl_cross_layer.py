@@ -1,4 +1,4 @@
-"""ACL-CL: oracle, who teaches whom, what is detached, bad input."""
+"""ACL-CL: oracle, teachers and students, detached gradients, bad input."""
 
 import pytest
 import torch
@@ -50,7 +50,7 @@ def test_every_student_equals_the_slow_oracle(name, seed, batch, classes, tau):
 
 
 @pytest.mark.parametrize("name", TEACHERS)
-def test_only_students_learn_from_a_detached_teacher(name):
+def test_only_students_get_a_gradient_with_a_detached_teacher(name):
     teacher, expected = TEACHERS[name]
     out, labels = outputs(E=EXITS)
     ACLCrossLayer(0.3, teacher).per_exit(out, labels).sum().backward()
@@ -61,7 +61,7 @@ def test_only_students_learn_from_a_detached_teacher(name):
     assert out.label_embeddings_ECD.grad is None
 
 
-def test_a_student_that_teaches_gets_the_gradient_of_a_student_alone():
+def test_a_student_that_is_also_a_teacher_gets_the_gradient_of_a_student_only():
     out, labels = outputs(E=EXITS)
     ACLCrossLayer(0.3, NextExit()).per_exit(out, labels).sum().backward()
     alone, _ = outputs(E=EXITS)
@@ -69,7 +69,7 @@ def test_a_student_that_teaches_gets_the_gradient_of_a_student_alone():
     torch.testing.assert_close(out.embeddings_EBD.grad[1], alone.embeddings_EBD.grad[1])
 
 
-def test_without_detaching_the_teacher_and_its_label_embeddings_learn_too():
+def test_without_detaching_the_teacher_and_its_label_embeddings_get_a_gradient():
     out, labels = outputs(E=EXITS)
     attached = ACLCrossLayer(0.3, detach=False).per_exit(out, labels)
     torch.testing.assert_close(attached, ACLCrossLayer(0.3).per_exit(out, labels))
@@ -85,7 +85,7 @@ def test_students_can_be_listed():
     torch.testing.assert_close(found, everyone * torch.tensor([1, 0, 1, 0]))
 
 
-def test_teacher_and_student_turn_together_but_not_apart():
+def test_the_loss_is_invariant_to_a_common_rotation_only():
     """One rotation of all exits leaves the loss; the contrast is between spaces, so a rotation of one changes it."""
     out, labels = outputs(E=2)
     generator = torch.Generator().manual_seed(2)
@@ -116,7 +116,7 @@ def test_descending_moves_students_to_the_label_embeddings_of_the_teacher():
 # -- the best exit -----------------------------------------------------------------------------------------------------
 
 
-def test_the_best_exit_is_chosen_at_every_validation_and_of_equals_the_deepest():
+def test_the_best_exit_is_updated_at_every_validation_and_ties_go_to_the_deepest():
     exits = torch.arange(3)
     term = ACLCrossLayer(teacher=BestExit())
     chosen = []
@@ -135,7 +135,7 @@ def test_the_best_exit_is_in_the_checkpoint():
     assert second.auxiliary[0].teacher(torch.arange(EXITS)).tolist() == [1] * EXITS
 
 
-def test_other_teachers_do_not_listen():
+def test_other_teachers_ignore_the_quality():
     for teacher in (LastExit(), NextExit(), FixedExit(2)):
         before = teacher(torch.arange(3)).tolist()
         teacher.after_validation(torch.tensor([1.0, 0.0, 0.0]))
@@ -161,17 +161,17 @@ def test_other_teachers_do_not_listen():
         ({"students": [0]}, 3, "student exits from 1 to 3; found 0"),
     ],
 )
-def test_teachers_and_students_that_cannot_be_are_refused_before_training(settings_, num_exits, message):
+def test_impossible_teachers_and_students_are_refused_before_training(settings_, num_exits, message):
     with pytest.raises(UserError, match=message):
         WeightedObjective(ACLCrossLayer(**settings_)).check(classes=True, num_exits=num_exits)
 
 
-def test_what_no_model_could_have_is_refused_at_once():
+def test_settings_that_fit_no_model_are_refused_at_once():
     with pytest.raises(UserError, match="a teacher exit >= 1; found 0"):
         FixedExit(0)
     with pytest.raises(UserError, match="at least one student exit; found an empty list"):
         ACLCrossLayer(students=[])
 
 
-def test_listed_students_below_their_teacher_pass():
+def test_listed_students_below_their_teacher_are_accepted():
     WeightedObjective(ACLCrossLayer(teacher=FixedExit(3), students=[1, 2])).check(classes=True, num_exits=3)

@@ -1,4 +1,4 @@
-"""Cross-entropy with smoothed labels and weighted classes: oracle, torch's own, empty sums, bad input."""
+"""Cross-entropy with smoothed labels and weighted classes: oracle, torch as a reference, empty sums, bad input."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def test_it_equals_the_slow_oracle_and_torch(seed, batch, smoothing):
             torch.testing.assert_close(found[e], theirs)
 
 
-def test_balanced_classes_count_alike():
+def test_balanced_classes_have_the_same_total_weight():
     term = CrossEntropy(class_weights="balanced")
     term.prepare(torch.tensor([30, 10, 0]))
     torch.testing.assert_close(term.weights_C, torch.tensor([40 / 90, 40 / 30, 0.0]))
@@ -41,7 +41,7 @@ def test_balanced_classes_count_alike():
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_labels_without_weight_give_a_zero_that_carries_a_graph(smoothing):
+def test_labels_without_weight_give_a_zero_with_a_graph(smoothing):
     out, _ = outputs(B=3)
     loss = CrossEntropy(smoothing, [0.0, 1.0, 1.0]).per_exit(out, torch.zeros(3, dtype=torch.long)).sum()
     loss.backward()
@@ -49,7 +49,7 @@ def test_labels_without_weight_give_a_zero_that_carries_a_graph(smoothing):
     assert out.logits_EBC.grad.abs().max() == 0
 
 
-def test_the_weights_are_no_part_of_a_checkpoint():
+def test_class_weights_are_not_in_a_checkpoint():
     term = CrossEntropy(class_weights="balanced")
     term.prepare(torch.tensor([3, 1]))
     assert term.state_dict() == {}
@@ -68,7 +68,7 @@ def test_bad_class_weights_are_refused(weights):
         CrossEntropy(class_weights=weights)
 
 
-def test_a_misspelt_word_is_not_taken_for_no_weights():
+def test_a_misspelt_setting_of_class_weights_is_refused():
     with pytest.raises(UserError, match="\"balanced\" or null; found 'balance'"):
         CrossEntropy(class_weights="balance")
 

@@ -1,4 +1,4 @@
-"""The gate's term: its value, what it reaches, what it leaves alone, and what it asks for."""
+"""The term of the gate: value, parameters it reaches, and requirements."""
 
 import math
 
@@ -29,7 +29,7 @@ def test_the_loss_is_the_binary_cross_entropy_with_correctness():
 
 
 @pytest.mark.parametrize("gate", [-1e4, 1e4])
-def test_a_gate_that_is_surely_wrong_has_a_finite_loss_and_gradient(gate):
+def test_a_confident_wrong_gate_has_a_finite_loss_and_gradient(gate):
     gates_EB = torch.full((2, 1), gate, requires_grad=True)
     logits_EBC = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]])
     loss_E = GateCorrectness().per_exit(outputs(gates_EB, logits_EBC), torch.tensor([0 if gate < 0 else 1]))
@@ -57,7 +57,7 @@ def test_it_reaches_the_gate_alone_and_no_rule_discards_it(tiny_backbone):
     assert ACLGrad().weights(products_K)[2] == 1
 
 
-def test_the_gate_learns_who_is_right(tiny_backbone):
+def test_training_the_gate_separates_right_from_wrong_predictions(tiny_backbone):
     torch.manual_seed(0)
     encoder = EncoderConfig(tiny_backbone, learnt_gate=True, dropout=0.0).build(2).eval()
     ids, labels_B = torch.randint(1000, 9000, (24, 7)), torch.arange(24) % 2
@@ -78,7 +78,7 @@ def test_the_gate_learns_who_is_right(tiny_backbone):
     }
 
 
-def test_without_a_gate_there_is_nothing_to_teach():
+def test_a_model_without_gate_is_refused():
     with pytest.raises(
         UserError, match=r"a learnt gate for gate_correctness; found a model without.*learnt_gate to true"
     ):
@@ -87,7 +87,7 @@ def test_without_a_gate_there_is_nothing_to_teach():
         WeightedObjective(GateCorrectness()).check(classes=False, num_exits=2)
 
 
-def test_a_gate_and_its_teacher_come_together():
+def test_a_gate_and_its_term_need_each_other():
     with pytest.raises(UserError, match=r"a term that trains the learnt gate; found none.*learnt_gate\.yaml"):
         WeightedObjective().check_gate(learnt_gate=True)
     with pytest.raises(UserError, match=r"a learnt gate for gate_correctness; found a model without"):

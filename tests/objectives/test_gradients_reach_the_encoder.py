@@ -1,4 +1,4 @@
-"""Contrastive terms train the encoder: with a real one, from its first layer on.
+"""Contrastive terms train all layers of a real encoder.
 
 Two public re-implementations of SCL detach the embeddings; their term has a value and no gradient.
 """
@@ -51,7 +51,7 @@ def last_layer(encoder, reached):
     return [name for name in reached if name.startswith("backbone.") and f".{encoder.num_layers - 1}." in name]
 
 
-def test_a_detached_teacher_learns_nothing(encoder_and_batch):
+def test_a_detached_teacher_gets_no_gradient(encoder_and_batch):
     """The last layer and its head are the teacher's alone."""
     encoder, batch = encoder_and_batch
     term = ACLCrossLayer()
@@ -62,7 +62,7 @@ def test_a_detached_teacher_learns_nothing(encoder_and_batch):
     assert not any("classifier" in name and reached[name] > 0 for name in reached)
 
 
-def test_an_attached_teacher_learns(encoder_and_batch):
+def test_an_attached_teacher_gets_a_gradient(encoder_and_batch):
     encoder, batch = encoder_and_batch
     term = ACLCrossLayer(detach=False)
     reached = gradients(term.per_exit(forward(encoder, batch), batch["labels"]).sum(), encoder)

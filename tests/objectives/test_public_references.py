@@ -1,4 +1,4 @@
-"""SCL against pytorch-metric-learning where the definitions coincide; where they do not, how."""
+"""SCL against pytorch-metric-learning, including the cases in which the definitions differ."""
 
 import pytest
 import torch
@@ -41,7 +41,7 @@ def test_acl_embed_is_supcon_over_the_union():
     torch.testing.assert_close(found[0], expected)
 
 
-def test_a_batch_of_one_class_is_where_they_differ():
+def test_the_references_differ_for_a_batch_with_a_single_class():
     """Without a negative SupConLoss gives 0. The formula does not: the positives compete with each other."""
     z, labels = samples(4, [1, 1, 1])
     assert SupConLoss(temperature=0.3)(z, labels).item() == 0

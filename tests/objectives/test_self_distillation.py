@@ -1,4 +1,4 @@
-"""Self-distillation: oracle, RomeBERT's total, what is detached, bad input."""
+"""Self-distillation: oracle, RomeBERT's total, detached gradients, bad input."""
 
 import pytest
 import torch
@@ -32,14 +32,14 @@ def test_romeberts_total_is_convex_for_students_and_plain_for_the_last_exit():
     torch.testing.assert_close(sum(terms.values()), expected / 3)
 
 
-def test_the_teacher_learns_nothing_from_its_students():
+def test_the_teacher_gets_no_gradient_from_its_students():
     out, labels = outputs()
     SelfDistillation().per_exit(out, labels)[:-1].sum().backward()
     assert out.logits_EBC.grad[-1].abs().max() == 0
     assert all(gradient.abs().max() > 0 for gradient in out.logits_EBC.grad[:-1])
 
 
-def test_an_exit_that_agrees_has_nothing_to_learn():
+def test_an_exit_with_the_logits_of_the_teacher_has_loss_zero():
     out, _ = outputs()
     assert distillation(out.logits_EBC, out.logits_EBC[1], 3.0)[1].item() == pytest.approx(0, abs=1e-12)
     shifted = out.logits_EBC + 7.0  # softmax does not see a shift
@@ -57,7 +57,7 @@ def test_confident_logits_stay_finite(scale):
     assert out.logits_EBC.grad.isfinite().all()
 
 
-def test_the_gradient_keeps_its_size_at_high_temperature():
+def test_the_size_of_the_gradient_does_not_depend_on_a_high_temperature():
     """Why the factor T^2: for high T the gradient tends to that of half a squared distance of centred logits."""
     out, _ = outputs()
     (hot,) = torch.autograd.grad(distillation(out.logits_EBC, out.logits_EBC[-1].detach(), 1e4)[0], out.logits_EBC)

@@ -71,7 +71,7 @@ def test_cross_entropy_is_the_mean_negative_log_probability():
     torch.testing.assert_close(CrossEntropy().per_exit(out, labels), expected)
 
 
-def test_squared_error_serves_regression():
+def test_squared_error_of_a_regression():
     out, _ = outputs(C=1)
     labels = torch.rand(8, dtype=torch.float64)
     expected = ((out.logits_EBC[..., 0] - labels) ** 2).mean(dim=1)
@@ -80,7 +80,7 @@ def test_squared_error_serves_regression():
 
 
 @pytest.mark.parametrize("name", TERMS)
-def test_terms_do_not_see_the_order_of_the_batch(name):
+def test_terms_are_invariant_to_the_order_of_the_batch(name):
     out, labels = outputs()
     order = torch.randperm(8, generator=torch.Generator().manual_seed(1))
     permuted = ExitOutputs(out.embeddings_EBD[:, order], out.logits_EBC[:, order], out.label_embeddings_ECD)

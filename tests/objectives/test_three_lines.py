@@ -1,4 +1,4 @@
-"""Every term in three lines of plain torch, as the room's docstring promises."""
+"""Every term in three lines of plain torch, as in the docstring of the package."""
 
 from dataclasses import replace
 
@@ -6,19 +6,19 @@ import pytest
 import torch
 from test_terms import outputs
 
-import acl_lightning.objectives as room
+import acl_lightning.objectives as package
 from acl_lightning.objectives import SquaredError, Term, WeightedObjective
 
 TERMS = sorted(
-    name for name in room.__all__ if isinstance(found := getattr(room, name), type) and issubclass(found, Term)
+    name for name in package.__all__ if isinstance(found := getattr(package, name), type) and issubclass(found, Term)
 )
 
 
 def test_the_lines_of_the_docstring_run():
-    lines = [line.strip() for line in (room.__doc__ or "").splitlines() if line.startswith("    ")]
+    lines = [line.strip() for line in (package.__doc__ or "").splitlines() if line.startswith("    ")]
     assert len(lines) == 3
     out, labels = outputs()
-    names = {name: getattr(room, name) for name in room.__all__} | {"ExitOutputs": type(out)}
+    names = {name: getattr(package, name) for name in package.__all__} | {"ExitOutputs": type(out)}
     values = {"embeddings_EBD": out.embeddings_EBD, "logits_EBC": out.logits_EBC}
     values |= {"label_embeddings_ECD": out.label_embeddings_ECD, "labels_B": labels}
     exec("\n".join(lines), names | values)
@@ -27,11 +27,11 @@ def test_the_lines_of_the_docstring_run():
 
 @pytest.mark.parametrize("name", [name for name in TERMS if name not in ("Term", "SquaredError")])
 def test_every_term_trains_with_its_defaults(name):
-    assert name in (room.__doc__ or "")
+    assert name in (package.__doc__ or "")
     out, labels = outputs(dtype=torch.float32)
     if name == "GateCorrectness":
         out = replace(out, gates_EB=torch.zeros(3, 8, requires_grad=True))
-    term = getattr(room, name)()
+    term = getattr(package, name)()
     objective = WeightedObjective(protected=term) if name == "CrossEntropy" else WeightedObjective(term)
     sum(objective(out, labels).values()).backward()
     assert out.logits_EBC.grad.abs().max() > 0

@@ -1,4 +1,4 @@
-"""Totals, exit weights, precision and bad input of the combined objective."""
+"""Totals, exit weights, precision and bad input of `WeightedObjective`."""
 
 import pytest
 import torch
@@ -63,7 +63,7 @@ def test_every_term_beside_every_other(convex):
     assert out.embeddings_EBD.grad.isfinite().all()
 
 
-def test_exits_that_no_teacher_reaches_learn_from_the_labels_alone():
+def test_exits_without_teacher_get_no_gradient_from_the_term():
     out, labels = outputs()
     found = WeightedObjective(ACLCrossLayer(students=[1]))(out, labels)
     found["acl_cl"].backward()
@@ -76,7 +76,7 @@ def test_exit_weights_sum_to_one(weights):
     assert weights(3).sum().item() == pytest.approx(1)
 
 
-def test_pabees_weights_ascend_with_the_exit():
+def test_ascending_weights_are_those_of_pabee():
     torch.testing.assert_close(Ascending()(3), torch.tensor([1, 2, 3]) / 6)
     torch.testing.assert_close(Listed([1, 1, 2])(3), torch.tensor([0.25, 0.25, 0.5]))
 
@@ -92,7 +92,7 @@ def test_autocast_does_not_reach_the_similarities():
     assert all(term.dtype == torch.float32 for term in objective(half, labels).values())
 
 
-def test_who_needs_classes():
+def test_terms_that_do_not_fit_the_labels_are_refused():
     for objective in (WeightedObjective(), WeightedObjective(ACLEmbed(), protected=SquaredError())):
         with pytest.raises(UserError, match="an objective for regression"):
             objective.check(classes=False, num_exits=3)

@@ -124,7 +124,7 @@ def test_an_isotropic_gaussian_has_almost_full_rank_and_no_direction():
     assert class_separation(embeddings_nD, labels_n) == pytest.approx(0, abs=2e-3)
 
 
-def test_a_line_has_rank_one_wherever_it_lies():
+def test_a_line_has_rank_one_at_any_position():
     line = torch.arange(9.0)[:, None] * torch.tensor([1.0, 2.0, -1.0]) + torch.tensor([5.0, 0.0, 100.0])
     assert effective_rank(line) == pytest.approx(1, abs=1e-6)
 
@@ -175,7 +175,7 @@ def test_single_precision_is_measured_in_double():
     assert every(rounded, labels_n, label_embeddings_CD) == every(rounded.double(), labels_n, label_embeddings_CD)
 
 
-def test_each_exit_is_measured_alone():
+def test_each_exit_is_measured_independently():
     first, second = sample(0), sample(1)
     together = measure_exits(torch.stack([first[0], second[0]]), first[1], torch.stack([first[2], second[2]]))
     assert together == [every(*first), every(second[0], first[1], second[2])]
@@ -226,7 +226,7 @@ def test_zero_vectors_have_no_direction():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_an_exit_that_is_not_finite_is_undefined_alone(bad):
+def test_only_an_exit_that_is_not_finite_is_undefined(bad):
     embeddings_nD, labels_n, label_embeddings_CD = sample(0)
     broken = embeddings_nD.clone()
     broken[3, 2] = bad
