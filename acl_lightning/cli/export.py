@@ -7,18 +7,23 @@ from collections.abc import Sequence
 
 from acl_lightning.cli.arguments import Parser, path
 from acl_lightning.errors import UserError
-from acl_lightning.export.directory import export_run
-from acl_lightning.export.onnx_graph import check_exit_layer, export_verified_onnx, onnxruntime
-from acl_lightning.runs import read_result
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Export a run and, with `--onnx`, one of its exits as ONNX.
+    """Export a run and, with `--onnx`, one of its exits as ONNX. Returns exit code 0.
+
+    Args:
+        arguments: Arguments after the name of the command.
 
     Raises:
         UserError: `export_run` or `export_verified_onnx` raises it, or `--exit_layer` is set without `--onnx`.
     """
     options = _parsed(arguments)
+
+    from acl_lightning.export.directory import export_run
+    from acl_lightning.export.onnx_graph import check_exit_layer, export_verified_onnx, onnxruntime
+    from acl_lightning.runs import read_result
+
     # Mistakes are reported before anything is written.
     if options.exit_layer is not None:
         layers = read_result(options.run).report.get("exit_layers") or []
@@ -41,11 +46,14 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(
         prog="acl_lightning export",
         description="Write a finished run as a transformers model directory with a model card, and optionally as ONNX.",
+        example="export runs/first --out exported --onnx",
     )
-    parser.add_argument("run", type=path, help="directory of a finished run")
-    parser.add_argument("--out", type=path, required=True, metavar="DIR", help="directory to write; must not exist yet")
+    parser.add_argument_group("model").add_argument("run", type=path, metavar="RUN", help="directory of a finished run")
+    parser.add_argument_group("output").add_argument(
+        "--out", type=path, required=True, metavar="DIR", help="directory to write; must not exist yet"
+    )
     onnx = parser.add_argument_group("ONNX")
-    onnx.add_argument("--onnx", action="store_true", help="also write one exit as DIR/model.onnx")
+    onnx.add_argument("--onnx", action="store_true", help="also write one exit as DIR/model.onnx (default: no)")
     onnx.add_argument(
         "--exit_layer",
         "--exit-layer",

@@ -129,8 +129,8 @@ def read_run(directory: str | os.PathLike[str]) -> Run | UnfinishedRun:
     """
     directory = Path(directory)
     if not directory.is_dir():
-        found = "a file" if directory.exists() else "nothing"
-        raise UserError(f"a run directory at {directory}", found, "Set the directory that `fit` wrote: --run_dir.")
+        kind = "a file" if directory.exists() else "nothing"
+        raise UserError(f"a run directory at {directory}", kind, "Set the directory that `fit` wrote: --run_dir.")
     name = directory.resolve().name
     file = RESULT
     try:

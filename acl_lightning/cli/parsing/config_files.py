@@ -1,4 +1,4 @@
-"""Configuration files: where `--config` looks, and what it checks before they are parsed."""
+"""Configuration files of `--config`: search path, and checks before the parser reads them."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def shipped_directory() -> Path:
 def find_configuration(text: str) -> tuple[str, Any]:
     """Return the path of a configuration file and its content.
 
-    A path that exists comes first. Otherwise `fit/glue.yaml` and `conf/fit/glue.yaml` name the file that is shipped
+    An existing path takes precedence. Otherwise `fit/glue.yaml` and `conf/fit/glue.yaml` name the file that is shipped
     with the program.
 
     Args:
-        text: what follows `--config`: a path, or a configuration written out as JSON or YAML.
+        text: Value of `--config`: a path, or a configuration as JSON or YAML.
 
     Returns:
-        The path and the mapping in the file; `text` itself and None for what is not a regular file.
+        The path and the mapping in the file; `text` and None where it is not the path of a regular file.
 
     Raises:
-        UserError: no such file, a directory, a file that is not text in UTF-8, a syntax error, or no mapping.
+        UserError: The file does not exist, is a directory, is not in UTF-8, has a syntax error, or holds no mapping.
     """
     if "://" in text or text.lstrip()[:1] in {"{", "["} or "\n" in text or ": " in text:
         return text, None
@@ -60,7 +60,7 @@ def _shipped(text: str) -> Path:
 
 
 def _example() -> str:
-    return "Give the path of a YAML or JSON file, or the name of a shipped one, such as --config=fit/glue.yaml."
+    return "Set --config to a YAML or JSON file, or to the name of a shipped file, such as --config=fit/glue.yaml."
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -69,8 +69,8 @@ def _content(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise UserError(
             "a configuration file in YAML or JSON, encoded in UTF-8",
-            f"byte {error.start} of {path} that is no UTF-8",
-            "Give a text file, such as --config=RUN/config.yaml; a checkpoint belongs to --ckpt_path.",
+            f"byte {error.start} of {path} that is not UTF-8",
+            "Set --config to a text file, such as RUN/config.yaml; a checkpoint belongs to --ckpt_path.",
         ) from error
     try:
         content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -81,17 +81,19 @@ def _content(path: Path) -> dict[str, Any]:
             f"YAML or JSON in {path}", f"{error.problem or error.context}{line}", f"Correct the syntax of {path}."
         ) from error
     except yaml.YAMLError as error:
-        raise UserError(f"YAML or JSON in {path}", " ".join(str(error).split()), "Give a text file.") from error
-    if not isinstance(content, dict):
-        found = "an empty file" if content is None else f"a {type(content).__name__}"
         raise UserError(
-            f"settings such as `data: {{task: rte}}` in {path}", found, "Write a setting into it, or leave it out."
+            f"YAML or JSON in {path}", " ".join(str(error).split()), "Set --config to a text file."
+        ) from error
+    if not isinstance(content, dict):
+        kind = "an empty file" if content is None else f"a {type(content).__name__}"
+        raise UserError(
+            f"settings such as `data: {{task: rte}}` in {path}", kind, "Add a setting to the file, or omit --config."
         )
     return content
 
 
 def keys_of(content: Any, prefix: str = "") -> Iterator[str]:
-    """Yield the dotted name of everything in a mapping, the inner nodes included."""
+    """Yield the dotted name of every key in nested mappings, inner nodes included."""
     if isinstance(content, dict):
         for name, value in content.items():
             yield f"{prefix}{name}"

@@ -1,4 +1,4 @@
-"""Overrides of one item of a list: `--trainer.callbacks.1.init_args.patience=3`."""
+"""Options that change an item of a list: `--trainer.callbacks.1.init_args.patience=3`."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from acl_lightning.errors import UserError
 
 
 def takes_a_list(typehint: Any) -> bool:
-    """Whether the type admits a list, alone or among others."""
+    """Return whether a type admits a list, alone or as a member of a union."""
     return any(getattr(member, "__origin__", member) in SEQUENCES for member in members_of(typehint))
 
 
 class ListItemAction(argparse.Action):
     """Option whose name continues below a setting that may hold a list, such as `--trainer.callbacks.0.monitor`.
 
-    jsonargparse applies such an option to the last item of a list, and knows no index. Here an index names the item,
-    counted from 0; without one the list must not hold more than one item.
+    jsonargparse applies the option to the last item of a list and has no index. Here the index of the item, counted
+    from 0, is part of the name; without an index the list must not have more than one item.
 
     Args:
-        setting: jsonargparse's action of the whole setting.
+        setting: Action of jsonargparse for the whole setting.
     """
 
     def __init__(self, setting: argparse.Action) -> None:
@@ -40,7 +40,7 @@ class ListItemAction(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        """Change one item of the list in `namespace`, or hand the option on where there is no list."""
+        """Change an item of the list in `namespace`; where there is no list, apply jsonargparse's action."""
         option = str(option_string)
         base = next(name for name in self.option_strings if option.startswith(f"{name}."))
         head, _, rest = option.removeprefix(f"{base}.").partition(".")
@@ -51,34 +51,33 @@ class ListItemAction(argparse.Action):
             self.setting(parser, namespace, values, option)
             return
         items = checked_items(self.dest, current, int(head))
-        one = _holding(self.dest, [items[int(head)]] if rest else None)
+        changed = _holding(self.dest, [items[int(head)]] if rest else None)
         with _naming_the_item(self.dest, int(head)):
             if rest:
-                self.setting(parser, one, values, f"{base}.{rest}")
+                self.setting(parser, changed, values, f"{base}.{rest}")
             else:
                 item = fit_to_type([_number(values)], getattr(self.setting, "_typehint", None))
-                self.setting(parser, one, item, base)
-        changed = [*items[: int(head)], *one[self.dest], *items[int(head) + 1 :]]
-        namespace[self.dest] = changed
+                self.setting(parser, changed, item, base)
+        namespace[self.dest] = [*items[: int(head)], *changed[self.dest], *items[int(head) + 1 :]]
 
 
 def merge_indexed(
     value: Any, key: str, current: Any, check: Callable[[Any, Namespace], Any], typehint: Any
 ) -> list[Any] | None:
-    """Merge a mapping from indices to changes, as a configuration file gives it, into a list.
+    """Merge a mapping from indices to changes, as in a configuration file, into a list.
 
     Args:
-        value: what the file gives, such as `{"0": {"init_args": {"temperature": 0.1}}}`.
-        key: name of the setting.
-        current: value of the setting so far.
-        check: validates a list of one item over a namespace that holds the earlier item.
-        typehint: type of the setting.
+        value: Value in the file, such as `{"0": {"init_args": {"temperature": 0.1}}}`.
+        key: Name of the setting.
+        current: Value of the setting before the file.
+        check: Validates a list with one item, in a namespace with the earlier item.
+        typehint: Type of the setting.
 
     Returns:
-        The whole new list; None if `value` is not about items of a list.
+        The whole new list; None where `value` does not change items of a list.
 
     Raises:
-        ArgumentError: an index out of range; no index although there are several items.
+        ArgumentError: An index is out of range, or there is no index although the list has several items.
     """
     if not isinstance(value, dict | Namespace) or not takes_a_list(typehint):
         return None
@@ -99,22 +98,22 @@ def checked_items(key: str, current: Any, index: int) -> list[Any]:
     """Return the current items of a list.
 
     Raises:
-        ArgumentError: the setting holds no list, or no item of this index.
+        ArgumentError: The value of the setting is not a list, or the index is out of range.
     """
     if not isinstance(current, list):
-        found = "null" if current is None else "a single value"
-        error = UserError(f"a list at {marked(key)}", found, f"Leave the index out, or set {marked(key)} to a list.")
+        kind = "null" if current is None else "a single value"
+        error = UserError(f"a list at {marked(key)}", kind, f"Omit the index, or set {marked(key)} to a list.")
         raise argparse.ArgumentError(None, str(error))
     if index >= len(current):
         last = len(current) - 1
-        remedy = f"Write {marked(key + f'.{last}')} for the last item, or append one with {marked(key)}+."
+        remedy = f"Write {marked(key + f'.{last}')} for the last item, or append an item with {marked(key)}+."
         error = UserError(f"an index from 0 to {last} for {marked(key)}", str(index), remedy)
         raise argparse.ArgumentError(None, str(error))
     return current
 
 
 def no_index(key: str, number: int, rest: str) -> UserError:
-    """Return the error about a setting below a list of several items without an index."""
+    """Return the error for an option without an index where the list has several items."""
     end = f".{rest}" if rest else ""
     return UserError(
         f"an index for {marked(key)}, a list of {number} items",
@@ -124,7 +123,7 @@ def no_index(key: str, number: int, rest: str) -> UserError:
 
 
 def _holding(key: str, value: Any) -> Namespace:
-    """Return a namespace with one setting, or an empty one without a value."""
+    """Return a namespace with one setting; empty where the value is None."""
     namespace = Namespace()  # type: ignore[no-untyped-call]
     if value is not None:
         namespace[key] = value
@@ -133,7 +132,7 @@ def _holding(key: str, value: Any) -> Namespace:
 
 @contextmanager
 def _naming_the_item(key: str, index: int) -> Iterator[None]:
-    """Put the index into the name of the setting that jsonargparse complains about."""
+    """Add the index to the name of the setting in an error of jsonargparse."""
     try:
         yield
     except TypeError as error:
@@ -152,7 +151,7 @@ def _first_path(value: Any) -> str:
 
 
 def _number(text: Any) -> Any:
-    """Read a number of a list of numbers, so that the list is not one of texts."""
+    """Return a text as a number where it is one, so that a list of numbers keeps its type."""
     try:
         return float(text) if "." in text or "e" in text.lower() else int(text)
     except (TypeError, ValueError):

@@ -11,11 +11,11 @@ from typing import Any, Literal, get_args, get_origin
 from acl_lightning.cli.parsing.values import SEQUENCES, members_of
 from acl_lightning.errors import UserError
 
-# A message of an inner parser knows the name of a setting below the class that it parses only. It stands between these
-# two characters, so that every outer parser can put its own part in front.
+# An inner parser knows the name of a setting only from its class down. The name is put between these two characters, so
+# that every outer parser can prepend its part.
 _OPEN, _CLOSE = "\x01", "\x02"
 
-#: Causes that jsonargparse gives for a class that cannot be used, most telling first.
+#: Reasons of jsonargparse why a class cannot be used, the most specific first.
 _CLASS_CAUSES = (
     r"No module named '[^'\n]+'",
     r"cannot import name [^\n]+",
@@ -31,19 +31,19 @@ def marked(key: str) -> str:
 
 
 def user_error_behind(error: BaseException | None) -> UserError | None:
-    """Return the user's mistake that jsonargparse wrapped into an error of its own, if there is one."""
+    """Return the `UserError` in the chain of causes of an exception; None where there is none."""
     while error is not None and not isinstance(error, UserError):
         error = error.__cause__ or error.__context__
     return error
 
 
 def in_one_line(message: str) -> str:
-    """Return a message for people: without marks and without line breaks."""
+    """Return a message without marks and line breaks."""
     return " ".join(re.sub(f"[{_OPEN}{_CLOSE}]", "", message).split())
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Return the valid name that was probably meant: of similar spelling, or with the same last part."""
+    """Return the most similar valid name, by the whole name or by its last part; None if none is similar."""
     names = list(names)
     similar = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
     if similar:
@@ -57,8 +57,8 @@ def explain(parser: argparse.ArgumentParser, message: str) -> str:
     """Return jsonargparse's message as one line, with marks around the names of settings.
 
     Args:
-        parser: the parser that failed: of a command, or of the arguments of one class.
-        message: what jsonargparse says, over many lines for a type with alternatives.
+        parser: Parser that failed: of a command, or of the arguments of a class.
+        message: Message of jsonargparse, of many lines for a union of types.
     """
     inner = re.search(rf"expected [^\n]*{_OPEN}[^\n]*", message)
     key_match = re.search(r'[Pp]arser key "([^"]+)"', message)
@@ -84,20 +84,20 @@ def explain(parser: argparse.ArgumentParser, message: str) -> str:
 
 
 def linked_setting(parser: argparse.ArgumentParser, source: str, target: str) -> str:
-    """Return the message about a setting that always follows from another.
+    """Return the message about a setting that always follows from another setting.
 
     Args:
-        parser: the parser that has the settings.
-        source: what determines the value: a setting, or an attribute of the DataModule.
-        target: the setting that was given.
+        parser: Parser with both settings.
+        source: Name of the setting or of the attribute of the DataModule that determines the value.
+        target: Setting that cannot be set.
     """
     is_setting = find_setting(parser, source) is not None
-    remedy = f"Set {source} instead." if is_setting else "Leave it out: it follows from data.task."
-    return str(UserError(f"no value for {marked(target)}, which follows from {source}", "one", remedy))
+    remedy = f"Set {source} instead." if is_setting else "Omit it: it follows from data.task."
+    return str(UserError(f"no value for {marked(target)}, which follows from {source}", "a value", remedy))
 
 
 def find_setting(parser: argparse.ArgumentParser, key: str) -> argparse.Action | None:
-    """Return the action of a setting, also of a subcommand's (`fit.data.task`) or of an item's (`callbacks.0`)."""
+    """Return the action of a setting, also of a subcommand (`fit.data.task`) or an item of a list (`callbacks.0`)."""
     key = re.sub(r"(?:\.\d+)+$", "", key)
     for action in parser._actions:
         if action.dest == key and not _is_help(action):
@@ -105,13 +105,13 @@ def find_setting(parser: argparse.ArgumentParser, key: str) -> argparse.Action |
         if isinstance(action.choices, dict):
             command, _, rest = key.partition(".")
             named = command in action.choices
-            found = [find_setting(inner, rest if named else key) for inner in action.choices.values()]
-            return next((setting for setting in found if setting is not None), None)
+            inner_settings = (find_setting(inner, rest if named else key) for inner in action.choices.values())
+            return next((setting for setting in inner_settings if setting is not None), None)
     return None
 
 
 def settings(parser: argparse.ArgumentParser) -> list[str]:
-    """Return the dotted names of all settings of a parser that can be given."""
+    """Return the dotted names of all settings of a parser that can be set."""
     return [
         action.dest
         for action in parser._actions
@@ -136,47 +136,45 @@ def _unknown_setting(parser: argparse.ArgumentParser, name: str) -> str:
     group = name.rpartition(".")[0]
     siblings = [other for other in names if other.rpartition(".")[0] == group]
     siblings = siblings or list(dict.fromkeys(other.partition(".")[0] for other in names))
-    known = (
-        f"Known settings: {', '.join(map(marked, siblings))}." if siblings else "Leave it out: there are no settings."
-    )
+    known = f"Known settings: {', '.join(map(marked, siblings))}." if siblings else "Omit it: there are no settings."
     remedy = f"Did you mean {marked(close)}?" if close else known
     return str(UserError("the name of a setting", marked(name), remedy))
 
 
 def _wrong_value(action: argparse.Action, key: str, message: str) -> str:
-    """Explain a value that its type refuses."""
+    """Return the message about a value that does not fit the type of its setting."""
     typehint = action._typehint  # type: ignore[attr-defined]
     values = re.findall(r"(?:Given value|Got value): (.*)", message)
-    found = values[-1].strip() if values else "another value"
-    nested = re.match(r"NestedArg\(key='([^']*)', val='?(.*?)'?\)$", found)
+    value = values[-1].strip() if values else "another value"
+    nested = re.match(r"NestedArg\(key='([^']*)', val='?(.*?)'?\)$", value)
     cause = next((match[0] for pattern in _CLASS_CAUSES if (match := re.search(pattern, message))), None)
     classes = [member for member in _flat(typehint) if isinstance(member, type) and _is_ours_to_choose(member)]
     if classes and (cause or re.search(r"dot import path|import path format|Not a valid subclass|class_path", message)):
         culprit = re.search(r"Problem with given class_path '([^']+)'|dot import path string: (\S+)", message)
-        found = (culprit[1] or culprit[2]) if culprit else found
-        return _wrong_class(classes, key, "its setting only" if nested else found, cause)
+        value = (culprit[1] or culprit[2]) if culprit else value
+        return _wrong_class(classes, key, "its setting only" if nested else value, cause)
     if nested:
-        key, found = f"{key}.{nested[1]}", nested[2]
+        key, value = f"{key}.{nested[1]}", nested[2]
     texts = [str(item) for member in _flat(typehint) if get_origin(member) is Literal for item in get_args(member)]
-    close = nearest(found, texts)
+    close = nearest(value, texts)
     remedy = f"Did you mean {close}?" if close else f"Set {marked(key)} to {_default(action, texts)}."
-    return str(UserError(f"{type_text(typehint)} for {marked(key)}", found, remedy))
+    return str(UserError(f"{type_text(typehint)} for {marked(key)}", value, remedy))
 
 
 def _default(action: argparse.Action, texts: list[str]) -> str:
-    """Return a value that works, for a remedy."""
+    """Return a valid value for a remedy."""
     members = members_of(action._typehint)  # type: ignore[attr-defined]
     if action.default is None:
         return "null (the default) or a value of this type" if type(None) in members else [*texts, "a value"][0]
     return f"{action.default} (the default) or another value of this type"
 
 
-def _wrong_class(classes: list[type], key: str, found: str, cause: str | None) -> str:
-    """Explain a class that cannot be imported, or is none of those that a setting takes."""
+def _wrong_class(classes: list[type], key: str, value: str, cause: str | None) -> str:
+    """Return the message about a class that cannot be imported or that a setting does not accept."""
     known = sorted({name for base in classes for name in _subclass_names(base)})
-    close = nearest(found.rpartition(".")[2], known)
+    close = nearest(value.rpartition(".")[2], known)
     expected = f"the name of a class ({', '.join(base.__name__ for base in classes)}) for {marked(key)}"
-    reason = f"{found} ({cause})" if cause and "abstract" not in cause else found
+    reason = f"{value} ({cause})" if cause and "abstract" not in cause else value
     if cause and "No module named" in cause and not close:
         remedy = f"Install the package, or set {marked(key)} to one of: {', '.join(known)}."
     elif close:
@@ -187,7 +185,7 @@ def _wrong_class(classes: list[type], key: str, found: str, cause: str | None) -
 
 
 def _subclass_names(base: type) -> Iterator[str]:
-    """Yield the public concrete classes below a base that are imported so far."""
+    """Yield the names of the imported, public, concrete subclasses of a class."""
     child: type
     for child in base.__subclasses__():
         if not getattr(child, "__abstractmethods__", None) and not child.__name__.startswith("_"):
@@ -200,7 +198,7 @@ def _is_ours_to_choose(member: type) -> bool:
 
 
 def _flat(typehint: Any) -> list[Any]:
-    """Return the alternatives of a type and those of the items of its lists."""
+    """Return the members of a union and those of the items of its lists."""
     flat: list[Any] = []
     for member in members_of(typehint):
         is_list = get_origin(member) in SEQUENCES
@@ -209,7 +207,7 @@ def _flat(typehint: Any) -> list[Any]:
 
 
 def type_text(typehint: Any) -> str:
-    """Return a type for people: `int or null`, `one of hub, local, synthetic`."""
+    """Return a type in words: `an integer or null`, `one of hub, local, synthetic`."""
     names = {int: "an integer", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
     texts, literals = [], []
     for member in members_of(typehint):

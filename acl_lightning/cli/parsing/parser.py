@@ -1,4 +1,4 @@
-"""LightningCLI's parser, with forgiving values, indexed list items, shipped configurations and short messages."""
+"""Parser of the Trainer's commands: values of W&B agents, items of lists, shipped configurations, short messages."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from acl_lightning.runs.trust import refusal
 
 
 class Parser(LightningArgumentParser):
-    """Parser of a command and, as jsonargparse makes its inner parsers of the same class, of every class in it.
+    """Parser of a command and of the arguments of every class in it.
 
-    Every value passes `_get_values` (command line) or `_check_value_key` (configuration file) of the parser that knows
-    its exact type; there `fit_to_type` is applied.
+    jsonargparse creates its inner parsers with the same class. Every value passes `_get_values` (command line) or
+    `_check_value_key` (configuration file) of the parser that knows its exact type, where `fit_to_type` is applied.
     """
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -44,8 +44,8 @@ class Parser(LightningArgumentParser):
         try:
             return super().parse_args(*args, **kwargs)
         except UnicodeDecodeError as error:
-            found = f"byte {error.start} that is no UTF-8"
-            self.error(str(UserError("configuration files in UTF-8", found, "Give files in YAML or JSON.")), error)
+            place = f"byte {error.start} that is not UTF-8"
+            self.error(str(UserError("configuration files in UTF-8", place, "Use files in YAML or JSON.")), error)
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
         """Return the value of an option of the command line."""
@@ -59,7 +59,7 @@ class Parser(LightningArgumentParser):
         return fit_to_type(value, getattr(action, "_typehint", Any))
 
     def _configuration(self, text: str) -> str:
-        """Return the path of a configuration file that can be read and sets nothing that follows from another key."""
+        """Return the path of a configuration file. It must be readable and set no setting that follows from another."""
         try:
             path, content = find_configuration(text)
         except UserError as error:
@@ -75,11 +75,11 @@ class Parser(LightningArgumentParser):
         return yaml.safe_dump(present, sort_keys=False)
 
     def _parse_optional(self, arg_string: str) -> Any:
-        """Let an option below a list, such as `--trainer.callbacks.0.monitor`, change one item of the list."""
-        found = super()._parse_optional(arg_string)  # type: ignore[no-untyped-call]
-        if isinstance(found, list):  # newer versions of argparse
-            return [(_for_list_item(*item[:2]), *item[1:]) for item in found]
-        return found if found is None else (_for_list_item(*found[:2]), *found[1:])
+        """Return the action of an option; below a list, such as `--trainer.callbacks.0.monitor`, it changes an item."""
+        option = super()._parse_optional(arg_string)  # type: ignore[no-untyped-call]
+        if isinstance(option, list):  # newer versions of argparse
+            return [(_for_list_item(*item[:2]), *item[1:]) for item in option]
+        return option if option is None else (_for_list_item(*option[:2]), *option[1:])
 
     def _check_value_key(
         self, action: argparse.Action, value: Any, key: str, cfg: Namespace | None, append: bool = False
@@ -98,7 +98,7 @@ class Parser(LightningArgumentParser):
 
 
 def _is_link(action: argparse.Action) -> bool:
-    """Whether the action stands for a setting that follows from another (jsonargparse's ActionLink)."""
+    """Return whether an action is for a setting that follows from another setting (jsonargparse's ActionLink)."""
     return hasattr(action, "compute_fn") and hasattr(action, "source")
 
 

@@ -1,4 +1,4 @@
-"""Values written as Python's `str` writes them, as W&B sweep agents do: `None`, `500.0` for an int, `['a']`."""
+"""Values in the notation of Python, as W&B sweep agents write them: `None`, `500.0` for an int, `['a']`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-#: Beyond this, a float no longer stands for exactly one integer.
+#: Largest float up to which every integer has an exact representation.
 LARGEST_EXACT = 2.0**53
 
 SEQUENCES = {list, tuple, set, frozenset, *(getattr(collections.abc, name) for name in ("Sequence", "MutableSequence"))}
@@ -19,16 +19,16 @@ MAPPINGS = {dict, collections.abc.Mapping, collections.abc.MutableMapping}
 
 
 def fit_to_type(value: Any, typehint: Any) -> Any:
-    """Return `value` in the form that its type admits, if there is exactly one; else return it unchanged.
+    """Return `value` converted to its type where the conversion is unambiguous; else return it unchanged.
 
     - `None` becomes null wherever the type admits null, also for an optional text: `--run_dir=None` is
-      `--run_dir=null`. A text `None` cannot be given to such a setting.
+      `--run_dir=null`. The setting cannot have the text `None`.
     - A float without a fractional part becomes an int where the type admits int, but neither float nor text.
     - Lists, tuples and dictionaries in Python's notation are read, and the two rules are applied to their items.
 
     Args:
-        value: a text from the command line or a value from a configuration file.
-        typehint: the setting's type annotation.
+        value: Text from the command line, or value from a configuration file.
+        typehint: Type annotation of the setting.
     """
     members = members_of(typehint)
     if any(member in (Any, object) for member in members):
@@ -42,7 +42,7 @@ def fit_to_type(value: Any, typehint: Any) -> Any:
 
 
 def members_of(typehint: Any) -> list[Any]:
-    """Return the alternatives of a union, nested unions included; any other type is its only alternative."""
+    """Return the members of a union, nested unions included; a list with the type itself for other types."""
     origin = get_origin(typehint)
     if origin in (Union, types.UnionType):
         return [member for argument in get_args(typehint) for member in members_of(argument)]
@@ -78,7 +78,7 @@ def _literals(members: Iterable[Any]) -> list[Any]:
 
 
 def _texts(members: Iterable[Any]) -> list[str]:
-    """Return the texts that are valid values as they stand."""
+    """Return the texts that are valid values without conversion."""
     enums = [member for member in members if isinstance(member, type) and issubclass(member, Enum)]
     names = [name for enum in enums for name in enum.__members__]
     return [*names, *(item for item in _literals(members) if isinstance(item, str))]
@@ -97,7 +97,7 @@ def _item_types(member: Any) -> tuple[Any, ...]:
 def _fit_items(items: list[Any], item_types: tuple[Any, ...]) -> list[Any]:
     fixed = len(item_types) == len(items) and Ellipsis not in item_types
     each = item_types if fixed else (item_types[0],) * len(items)
-    return [_fit(item, members_of(one)) for item, one in zip(items, each, strict=True)]
+    return [_fit(item, members_of(kind)) for item, kind in zip(items, each, strict=True)]
 
 
 def _agree(readings: list[Any]) -> bool:
@@ -105,7 +105,7 @@ def _agree(readings: list[Any]) -> bool:
 
 
 def _python_literal(text: str) -> Any:
-    """Return the number, list or dictionary that a Python literal stands for; any other text is returned as it is."""
+    """Return the number, list or dictionary that a Python literal stands for; other texts are returned unchanged."""
     if not text.strip().startswith(tuple("+-.0123456789[({")):
         return text
     try:

@@ -40,7 +40,7 @@ def test_the_installed_layout_is_preferred_to_a_neighbour(monkeypatch, tmp_path)
 
 
 MISTAKES = {
-    "binary": (b"\x80\x81\x82\x83data", "byte 0 of file.yaml that is no UTF-8"),
+    "binary": (b"\x80\x81\x82\x83data", "byte 0 of file.yaml that is not UTF-8"),
     "nul": (b"data: \x00\n", "expected YAML or JSON in file.yaml"),
     "YAML": (b"data:\n  task: rte\n   batch_size: 1\n", "line 3"),
     "JSON": (b'{"data.task": "rte",\n "data.batch_size" 1,\n}', "line 2"),
