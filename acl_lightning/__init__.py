@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         WeightedObjective,
     )
     from acl_lightning.outputs import ExitOutputs
-    from acl_lightning.runs.loading import load_run
+    from acl_lightning.runs import load_run
     from acl_lightning.training.module import ACLModule
     from acl_lightning.training.optimization import OptimizationConfig
 
@@ -166,7 +166,7 @@ _MODULES = {
         "WeightedObjective",
     ),
     "acl_lightning.outputs": ("ExitOutputs",),
-    "acl_lightning.runs.loading": ("load_run",),
+    "acl_lightning.runs": ("load_run",),
     "acl_lightning.training.module": ("ACLModule",),
     "acl_lightning.training.optimization": ("OptimizationConfig",),
 }
