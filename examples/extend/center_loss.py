@@ -2,7 +2,8 @@
 
 On the command line, with this directory as the working directory:
 
-    python -m acl_lightning fit --config quickstart.yaml --model.objective.init_args.auxiliary=center_loss.CenterLoss
+    python -m acl_lightning fit --config quickstart.yaml --model.objective=acl_lightning.objectives.WeightedObjective \
+        --model.objective.init_args.auxiliary=center_loss.CenterLoss
 """
 
 import torch

@@ -54,6 +54,7 @@ def test_the_parts_train_from_the_command_line(command, monkeypatch, tmp_path):
     code, errors = command(
         "fit",
         "--config=quickstart.yaml",
+        "--model.objective=acl_lightning.objectives.WeightedObjective",
         "--model.objective.init_args.auxiliary=center_loss.CenterLoss",
         "--model.gradient_rule=soft_agreement.SoftAgreement",
         "--exit_sweep.criteria=[acl_lightning.exits.Confidence, ensemble_confidence.EnsembleConfidence]",
