@@ -12,7 +12,7 @@ from acl_lightning.errors import UserError
 from acl_lightning.exits import ExitCosts, ExitRecord
 
 if TYPE_CHECKING:
-    from acl_lightning.training.exit_module import ExitModule
+    from acl_lightning.training.evaluation_module import EvaluationModule
 
 #: Column name -> values of all samples.
 Columns = dict[str, Tensor]
@@ -74,7 +74,7 @@ def gathered(columns: Columns, world_size: int) -> Columns:
     return distinct(columns)
 
 
-def record_of(columns: Columns, module: ExitModule) -> ExitRecord:
+def record_of(columns: Columns, module: EvaluationModule) -> ExitRecord:
     """Return the exit record of a validation pass; FLOPs are those of a sample of the mean number of tokens, rounded.
 
     Args:

@@ -19,7 +19,7 @@ from acl_lightning.runs.records.points import add_points, read_points
 from acl_lightning.runs.records.reading import MissingFile
 from acl_lightning.runs.records.representation import RepresentationRecord, read_representation, write_representation
 from acl_lightning.runs.records.result import RunResult, Status, read_result, run_status, write_result
-from acl_lightning.runs.records.sweep import SweepRow, read_sweep
+from acl_lightning.runs.records.sweep import SweepRow, read_sweep, write_sweep
 
 __all__ = [
     "ALL_PARAMETERS",
@@ -48,4 +48,5 @@ __all__ = [
     "write_exit_logits",
     "write_representation",
     "write_result",
+    "write_sweep",
 ]

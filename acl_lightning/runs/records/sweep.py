@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from acl_lightning.files import write_text_atomically
 from acl_lightning.runs.names import EXIT_SWEEP
 from acl_lightning.runs.records.reading import reading
-from acl_lightning.runs.records.tables import csv_rows, number
+from acl_lightning.runs.records.tables import csv_rows, csv_text, number
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,20 @@ class SweepRow:
     mean_exit_layer: float
     layer_speedup: float
     flops_speedup: float
+
+
+def write_sweep(directory: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write `exit_sweep.csv`, atomically.
+
+    Args:
+        directory: Run directory.
+        header: Column names, see `acl_lightning.exits.evaluation.operating_point.table_rows`.
+        rows: A row per operating point of the sweep.
+
+    Raises:
+        UserError: The file system refuses; an earlier file is unchanged.
+    """
+    write_text_atomically(directory / EXIT_SWEEP, csv_text(header, rows))
 
 
 def read_sweep(directory: str | os.PathLike[str]) -> tuple[SweepRow, ...]:

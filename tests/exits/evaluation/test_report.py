@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from acl_lightning.runs.result import read_result
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
@@ -27,8 +28,7 @@ from acl_lightning.exits import (
     recommend,
 )
 from acl_lightning.exits.evaluation.operating_point import table_rows
-from acl_lightning.exits.evaluation.recommended_point import point_from_json, point_to_json
-from acl_lightning.runs.result import read_result
+from acl_lightning.exits.evaluation.report import point_from_json, point_to_json
 
 FORMATS = Path(__file__).parents[2] / "formats"
 SAMPLES, LAYERS = 120, (1, 2, 4)
