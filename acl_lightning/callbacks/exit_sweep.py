@@ -26,9 +26,9 @@ from acl_lightning.exits import (
 )
 from acl_lightning.exits.criteria.learnt_gate import check_gate
 from acl_lightning.exits.evaluation.operating_point import table_rows
-from acl_lightning.exits.evaluation.record import FILE_NAME
 from acl_lightning.exits.evaluation.selection import check_names
-from acl_lightning.files import csv_text, replaced_atomically, write_text_atomically
+from acl_lightning.files import replaced_atomically
+from acl_lightning.runs.records import write_exit_logits, write_sweep
 
 if TYPE_CHECKING:
     from acl_lightning.training.evaluation_module import EvaluationModule
@@ -156,14 +156,14 @@ class ExitSweep(Callback):
             highlighted=self.highlighted,
             label_names=getattr(module, "label_names", None) or (),
         )
-        record.save(Path(trainer.default_root_dir) / FILE_NAME)
+        write_exit_logits(Path(trainer.default_root_dir), record)
         pl_module.log_dict(report_scalars(self.report), rank_zero_only=True)
         self._publish(trainer, self.report, module.task_name)
 
     def _publish(self, trainer: Trainer, report: SweepReport, task_name: str) -> None:
         directory = Path(trainer.default_root_dir)
         header, rows = table_rows(report.points, report.exit_layers)
-        write_text_atomically(directory / "exit_sweep.csv", csv_text(header, rows))
+        write_sweep(directory, header, rows)
         figures = report_figures(report, f"{task_name}, report split of validation, n = {report.samples.report}")
         _save(figures["speed_quality"], directory / "speed_quality.svg")
         for name, figure in figures.items():

@@ -1,4 +1,4 @@
-"""A table and a figure to the loggers that can show them."""
+"""Tables and figures for the loggers that can show them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,27 @@ from matplotlib.figure import Figure
 
 @singledispatch
 def show_table(logger: Logger, key: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Show a table under `key`; a logger that has no tables ignores it."""
+    """Show a table; loggers without tables ignore it.
+
+    Args:
+        logger: The logger.
+        key: Name of the table.
+        header: Column names.
+        rows: Rows of the table.
+    """
 
 
 @singledispatch
 def show_figure(logger: Logger, key: str, figure: Figure, saved: Path, step: int) -> None:
-    """Show a figure, also `saved` as PNG, under `key`; a logger that has no images ignores it."""
+    """Show a figure; loggers without images ignore it.
+
+    Args:
+        logger: The logger.
+        key: Name of the figure.
+        figure: The figure.
+        saved: The figure as a PNG file.
+        step: Global step.
+    """
 
 
 @show_table.register

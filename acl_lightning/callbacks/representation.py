@@ -16,8 +16,9 @@ from acl_lightning.callbacks.embedding_arrays import drawn, embedding_arrays, em
 from acl_lightning.callbacks.logger_media import show_figure, show_table
 from acl_lightning.callbacks.validation_record import Columns, gathered, joined
 from acl_lightning.errors import UserError
-from acl_lightning.files import csv_text, replaced_atomically, write_text_atomically
+from acl_lightning.files import replaced_atomically, write_text_atomically
 from acl_lightning.representation import measure_exits
+from acl_lightning.runs.records.tables import csv_text
 
 #: Columns that a validation step must return.
 NEEDED = ("embeddings_EBD", "labels", "index")

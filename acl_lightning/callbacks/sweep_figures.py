@@ -8,7 +8,7 @@ from typing import TypeVar
 from matplotlib.figure import Figure
 
 from acl_lightning.exits import SweepReport, figure_points
-from acl_lightning.exits.evaluation.report_parts import Bin, ExitCalibration
+from acl_lightning.exits.evaluation.report import Bin, ExitCalibration
 from acl_lightning.figures import exit_histogram_figure, per_exit_figure, reliability_figure, speed_quality_figure
 from acl_lightning.figures.speed_quality import Point
 from acl_lightning.figures.style import CALIBRATED

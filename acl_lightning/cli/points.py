@@ -25,7 +25,7 @@ from acl_lightning.exits import (
     from_config,
     to_config,
 )
-from acl_lightning.exits.evaluation.recommended_point import point_to_json
+from acl_lightning.exits.evaluation.report import point_to_json
 from acl_lightning.exits.evaluation.selection import check_names
 from acl_lightning.runs.names import LATENCY, POINTS, RESULT
 from acl_lightning.runs.records import add_points, read_exit_logits, read_result

@@ -119,7 +119,7 @@ def answer(served: ServedModel, texts: Sequence[str], criterion: Criterion, thre
     milliseconds = [(_milliseconds(adaptive, batch), _milliseconds(full, batch)) for _ in range(REPETITIONS)]
     with torch.no_grad():
         outputs = encoder(**batch)
-    certainty_E = criterion.certainty(criterion.evidence(outputs.logits_EBC, outputs.gates_EB))[:, 0].tolist()
+    certainty_E = criterion.certainty(criterion.inputs(outputs.logits_EBC, outputs.gates_EB))[:, 0].tolist()
     exit_ = int(decisions.exit_B)
     logits_EC, temperatures_E = outputs.logits_EBC[:, 0], temperatures_of(criterion, served.temperatures_E)
     probabilities_EC = exit_probabilities(logits_EC, torch.arange(encoder.num_exits), temperatures_E)

@@ -64,17 +64,19 @@ if TYPE_CHECKING:
     from acl_lightning.exits.evaluation.groups import exit_histogram, mean_layer_by_grade, spearman
     from acl_lightning.exits.evaluation.latency_table import LatencyTable
     from acl_lightning.exits.evaluation.operating_point import CurvePoint, OperatingPoint
-    from acl_lightning.exits.evaluation.recommended_point import Interval, PointIntervals, RecommendedPoint
     from acl_lightning.exits.evaluation.record import ExitCosts, ExitRecord
-    from acl_lightning.exits.evaluation.report import SweepReport
-    from acl_lightning.exits.evaluation.report_parts import (
+    from acl_lightning.exits.evaluation.report import (
         Baseline,
         Bin,
         CrossFitted,
         Difficulty,
         ExitCalibration,
         ExitQuality,
+        Interval,
+        PointIntervals,
+        RecommendedPoint,
         SplitSizes,
+        SweepReport,
     )
     from acl_lightning.exits.evaluation.selection import cross_fit, drop_name, recommend
     from acl_lightning.exits.evaluation.sweep import check_grids, sweep
@@ -155,21 +157,21 @@ __all__ = [
 _MODULES = {
     "FPABEE": "criteria.fpabee",
     "PCEE": "criteria.pcee",
-    "Baseline": "evaluation.report_parts",
-    "Bin": "evaluation.report_parts",
+    "Baseline": "evaluation.report",
+    "Bin": "evaluation.report",
     "Budget": "evaluation.budgets",
     "Calibrated": "criteria.calibrated",
     "Confidence": "criteria.confidence",
     "Criterion": "criteria.base",
-    "CrossFitted": "evaluation.report_parts",
+    "CrossFitted": "evaluation.report",
     "CurvePoint": "evaluation.operating_point",
-    "Difficulty": "evaluation.report_parts",
+    "Difficulty": "evaluation.report",
     "Entropy": "criteria.entropy",
-    "ExitCalibration": "evaluation.report_parts",
+    "ExitCalibration": "evaluation.report",
     "ExitCosts": "evaluation.record",
-    "ExitQuality": "evaluation.report_parts",
+    "ExitQuality": "evaluation.report",
     "ExitRecord": "evaluation.record",
-    "Interval": "evaluation.recommended_point",
+    "Interval": "evaluation.report",
     "LatencyTable": "evaluation.latency_table",
     "LearntGate": "criteria.learnt_gate",
     "Margin": "criteria.margin",
@@ -180,10 +182,10 @@ _MODULES = {
     "OperatingPoint": "evaluation.operating_point",
     "OraclePoint": "evaluation.curve",
     "Patience": "criteria.patience",
-    "PointIntervals": "evaluation.recommended_point",
-    "RecommendedPoint": "evaluation.recommended_point",
+    "PointIntervals": "evaluation.report",
+    "RecommendedPoint": "evaluation.report",
     "Resampled": "evaluation.bootstrap",
-    "SplitSizes": "evaluation.report_parts",
+    "SplitSizes": "evaluation.report",
     "Static": "criteria.static",
     "SweepReport": "evaluation.report",
     "area_under_curve": "evaluation.curve",

@@ -345,9 +345,9 @@ def test_static_exits_are_swept_once_and_have_nothing_to_calibrate(tmp_path):
     assert {row["criterion"] for row in rows_of(tmp_path)} == {"static", "calibrated_confidence"}
 
 
-def test_the_area_of_a_family_is_that_of_its_front_on_the_selection_half(tmp_path):
+def test_the_area_of_a_family_is_that_of_its_front_on_the_selection_split(tmp_path):
     class Lucky(FakeModule):
-        """Exit 1 is always wrong, exit 2 in the selection half only, the others never; ever surer."""
+        """Exit 1 is always wrong, exit 2 in the selection split only, the others never; ever surer."""
 
         def validation_step(self, batch, batch_idx, dataloader_idx=0):
             outputs = super().validation_step(batch, batch_idx, dataloader_idx)
@@ -359,7 +359,7 @@ def test_the_area_of_a_family_is_that_of_its_front_on_the_selection_half(tmp_pat
     callback = ExitSweep([PCEE()])
     trainer_for(tmp_path, callback).validate(Lucky(), loader(), verbose=False)
     assert callback.report.to_json()["per_exit"][1]["accuracy"] == 1.0
-    # Nobody who saw the selection half would leave at exit 2 (layer 2 of 6), so its luck does not count. Exit 3 (layer
+    # On the selection split exit 2 (layer 2 of 6) is always wrong, so its luck does not count. Exit 3 (layer
     # 4 of 6) is right up to 1.5 times, and what is faster is always wrong.
     assert callback.report.to_json()["area_under_curve"]["pcee"] == pytest.approx((1.5 - 1) / (3 - 1))
 

@@ -1,4 +1,4 @@
-"""The closing table, rendered into a recording console."""
+"""The summary table, rendered into a recording console."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def cells(text: str, start: str) -> list[str]:
     return re.split(r"\s{2,}", line.strip())
 
 
-def test_it_names_the_half_the_numbers_and_the_files(tmp_path):
+def test_it_names_the_splits_the_numbers_and_the_files(tmp_path):
     text = printed(tmp_path, FakeModule(), ExitSweep())
     assert "fake: report split of the validation data, n = 16" in text
     assert "chosen on the selection split, n = 24" in text
@@ -120,7 +120,7 @@ def test_intervals_of_the_quality_stand_under_it(tmp_path):
     assert "100-100" in text
 
 
-def test_a_point_that_another_beats_on_the_report_half_is_named(tmp_path):
+def test_a_point_that_another_beats_on_the_report_split_is_named(tmp_path):
     sweep = ExitSweep()
     printed(tmp_path, FakeModule(), sweep)
     points = sweep.report.recommended

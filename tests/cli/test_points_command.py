@@ -180,7 +180,7 @@ def test_points_of_other_logits_are_ignored_with_a_warning(run, tmp_path):
     [
         (["--speed", "50"], "with: layer speed-up of at least 50; found none on the selection split"),
         (["--speed", "0.5"], "a speed-up of 1 or more; found 0.5"),
-        (["--max-drop", "-1"], "acceptable losses of 0 points or more; found -1"),
+        (["--max-drop", "-1"], "acceptable drops of 0 points or more; found -1"),
         (["--max-latency", "5"], "columns exit_layer and milliseconds in"),
         (["--speed", "2", "2"], "budgets with different names; found speed2, speed2"),
     ],

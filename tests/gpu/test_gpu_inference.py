@@ -71,7 +71,7 @@ def test_sweep_and_runtime_agree_sample_by_sample(criterion, mode, device, tiny_
         logits_BC = torch.cat([one.logits_BC for one in found]).cpu()
         left |= set(exit_B.tolist())
         for name, logits_EBC in sources.items():
-            certainty_EB = criterion.certainty(criterion.evidence(logits_EBC, None)).cpu()
+            certainty_EB = criterion.certainty(criterion.inputs(logits_EBC, None)).cpu()
             expected_B = exit_index(certainty_EB, torch.tensor([threshold], dtype=torch.float64))[0]
             clear_B = clear(criterion, logits_EBC.cpu(), certainty_EB, threshold)
             assert clear_B.float().mean() > 0.5, name

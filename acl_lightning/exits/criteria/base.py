@@ -1,4 +1,4 @@
-"""The contract of an exit criterion: leave at the first exit whose certainty reaches the threshold."""
+"""Base class of the exit criteria, and the rule by which samples leave."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from acl_lightning.errors import UserError
 
 
 class Criterion(ABC):
-    """Certainty of every exit about every sample, from the exit logits (the learnt gate: from the gate's).
+    """Certainty of every exit for every sample, computed from exit logits or from the logits of a learnt gate.
 
-    Causal in E: the certainty at exit m depends on exits <= m only, so the adaptive runtime, which has seen only those,
-    decides as the sweep does. One rule serves all criteria: a sample leaves at the first exit with
-    `certainty >= threshold`, else at the last.
+    A sample leaves at the first exit with `certainty >= threshold`, else at the last exit. The certainty at exit m
+    depends on the exits up to m only, so that the adaptive runtime decides as the sweep does.
 
     Attributes:
-        name: the word for it in tables, files and figures.
-        supports_regression: whether `certainty` accepts C = 1, where there is no distribution over classes.
+        name: Name in tables, files and figures.
+        supports_regression: Whether `certainty` accepts C = 1, where there is no distribution over classes.
     """
 
     name: ClassVar[str]
@@ -30,52 +29,57 @@ class Criterion(ABC):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The constructor's arguments by name, those left open (None) omitted: what builds this criterion again."""
+        """Arguments of the constructor by name, without those that are None."""
         public = {name: value for name, value in vars(self).items() if not name.startswith("_")}
         return {name: value for name, value in public.items() if value is not None}
 
     def variants(self, num_classes: int) -> Sequence[Criterion]:
-        """The criteria that a sweep tries for this one: itself, or a family's members where a setting was left open.
+        """Return the criteria that a sweep measures: this criterion, or one criterion per value of an open setting.
 
         Args:
-            num_classes: C; 1 for a regression.
+            num_classes: Number of classes C; 1 for a regression.
         """
         return [self]
 
-    def evidence(self, logits_EBC: Tensor, gates_EB: Tensor | None) -> Tensor:
-        """What `certainty` reads: the exit logits, for every criterion but the learnt gate."""
+    def inputs(self, logits_EBC: Tensor, gates_EB: Tensor | None) -> Tensor:
+        """Return the tensor that `certainty` reads: the exit logits, or the gate's logits for the learnt gate."""
         return logits_EBC
 
     def exits_read(self, threshold: float, num_exits: int) -> range:
-        """Indices of the exits that matter: nobody leaves by an earlier one, everybody has left by the last.
+        """Return the indices of the exits that the runtime must evaluate at this threshold.
 
-        Nor does `certainty` look at an earlier one: the runtime does not evaluate it, and hands zeros as its logits.
+        No sample leaves before the first of them, and all samples have left after the last. The runtime passes zeros as
+        the logits of the exits before the first; `certainty` must not depend on them.
         """
         return range(num_exits)
 
     @abstractmethod
     def certainty(self, logits_EBC: Tensor) -> Tensor:
-        """Certainties (E, B), float32 and never NaN, larger is surer; -inf where the exit must not be left at."""
+        """Return certainties (E, B), float32, never NaN; -inf where a sample must not leave."""
 
     @abstractmethod
     def thresholds(self, num_exits: int) -> list[float]:
-        """The full grid a sweep evaluates, ascending, from the earliest possible exit to "never leave early"."""
+        """Return the full grid of a sweep, ascending, from the earliest possible exit to "never leave early"."""
 
     @abstractmethod
     def check_threshold(self, threshold: float) -> None:
         """Raise `UserError` when `threshold` lies outside the criterion's range."""
 
     def check_grid(self, thresholds: Sequence[float]) -> None:
-        """Raise `UserError` unless there are thresholds, each in range, each greater than the one before."""
+        """Raise `UserError` unless there are thresholds, all in range and strictly ascending."""
         if not thresholds:
-            raise UserError(f"thresholds of {self.name}", "an empty list", "Remove it: the criterion has a full grid.")
+            raise UserError(
+                f"thresholds of {self.name}", "an empty list", "Remove the entry: the criterion has its own grid."
+            )
         for threshold in thresholds:
             self.check_threshold(threshold)
         if any(low >= high for low, high in itertools.pairwise(thresholds)):
-            raise UserError(f"thresholds of {self.name} that ascend", f"{list(thresholds)}", "Sort them, each once.")
+            raise UserError(
+                f"thresholds of {self.name} that ascend", f"{list(thresholds)}", "Sort them and remove repetitions."
+            )
 
     def check_reachable(self, threshold: float, num_exits: int) -> None:  # noqa: B027 - a hook
-        """Warn or refuse when so few exits cannot reach `threshold`. A certainty that any exit may have: silence."""
+        """Warn or raise `UserError` if a model with so few exits cannot reach `threshold`."""
 
 
 #: Size in bytes of the largest (T, E, B) comparison that `exit_index` makes at once.

@@ -1,4 +1,4 @@
-"""A criterion that sees calibrated logits."""
+"""Criterion on calibrated logits."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from acl_lightning.exits.criteria.base import Criterion
 
 
 class Calibrated(Criterion):
-    """A criterion that sees `logits / T_e` at exit e instead of the logits (temperature scaling, Guo et al., 2017).
+    """A criterion that reads `logits / T_e` at exit e instead of the logits (temperature scaling, Guo et al., 2017).
 
-    Predictions stay what they are, since a temperature does not reorder classes. Patience by agreement does not notice
-    it; a learnt gate, which reads no logits, neither. As causal as the criterion inside.
+    Predictions do not change, since a temperature does not reorder classes. Neither does patience by agreement, nor a
+    learnt gate, which reads no class logits.
     """
 
     name: ClassVar[str] = "calibrated"
@@ -26,58 +26,60 @@ class Calibrated(Criterion):
         """Wrap a criterion.
 
         Args:
-            criterion: what to leave by. The name in tables is `calibrated_` and its name.
-            temperatures_E: one per exit, positive.
+            criterion: The criterion. The name in tables is `calibrated_` followed by its name.
+            temperatures_E: Positive temperature of each exit.
 
         Raises:
-            UserError: a temperature that is not positive and finite, or none.
+            UserError: There is no temperature, or a temperature is not positive and finite.
         """
         check_temperatures(temperatures_E)
         self.criterion = criterion
-        self.temperatures_E = tuple(float(one) for one in temperatures_E)
+        self.temperatures_E = tuple(map(float, temperatures_E))
         self.name = f"calibrated_{criterion.name}"  # type: ignore[misc]  # tables tell wrapped criteria apart by it
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Those of the criterion inside; the temperatures are the same at every operating point."""
+        """Settings of the inner criterion; the temperatures are the same at every operating point."""
         return self.criterion.settings
 
     def variants(self, num_classes: int) -> Sequence[Criterion]:
-        """Those of the criterion inside, calibrated alike."""
-        return [Calibrated(one, self.temperatures_E) for one in self.criterion.variants(num_classes)]
+        """Return the variants of the inner criterion, all calibrated."""
+        return [Calibrated(variant, self.temperatures_E) for variant in self.criterion.variants(num_classes)]
 
-    def evidence(self, logits_EBC: Tensor, gates_EB: Tensor | None) -> Tensor:
-        """What the criterion inside reads, of the divided logits.
+    def inputs(self, logits_EBC: Tensor, gates_EB: Tensor | None) -> Tensor:
+        """Return the inputs of the inner criterion, computed from the divided logits.
 
         Raises:
-            UserError: more exits than temperatures.
+            UserError: There are more exits than temperatures.
         """
         exits = len(logits_EBC)
         if exits > len(self.temperatures_E):
             raise UserError(
-                f"temperatures of {exits} exits", f"{len(self.temperatures_E)}", "Give those fitted on this model."
+                f"temperatures of {exits} exits",
+                f"{len(self.temperatures_E)}",
+                "Use the temperatures that were fitted on this model.",
             )
         temperatures_E = torch.tensor(self.temperatures_E[:exits], dtype=torch.float32, device=logits_EBC.device)
-        return self.criterion.evidence(logits_EBC.float() / temperatures_E[:, None, None], gates_EB)
+        return self.criterion.inputs(logits_EBC.float() / temperatures_E[:, None, None], gates_EB)
 
     def certainty(self, logits_EBC: Tensor) -> Tensor:
-        """The inner certainties (E, B) of evidence that is divided already."""
+        """Return the certainties (E, B) of the inner criterion; `inputs` has divided the logits."""
         return self.criterion.certainty(logits_EBC)
 
     def thresholds(self, num_exits: int) -> list[float]:
-        """Those of the criterion inside."""
+        """Return the grid of the inner criterion."""
         return self.criterion.thresholds(num_exits)
 
     def check_threshold(self, threshold: float) -> None:
-        """As the criterion inside does."""
+        """Check the range of the inner criterion."""
         self.criterion.check_threshold(threshold)
 
     def exits_read(self, threshold: float, num_exits: int) -> range:
-        """Those of the criterion inside."""
+        """Return the exits that the inner criterion reads."""
         return self.criterion.exits_read(threshold, num_exits)
 
     def check_reachable(self, threshold: float, num_exits: int) -> None:
-        """As the criterion inside does."""
+        """Check the threshold against the inner criterion."""
         self.criterion.check_reachable(threshold, num_exits)
 
 

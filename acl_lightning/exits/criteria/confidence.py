@@ -1,4 +1,4 @@
-"""Leave when the predicted class is probable enough."""
+"""Exit by the probability of the predicted class."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from acl_lightning.exits.criteria.distribution import DistributionCriterion
 class Confidence(DistributionCriterion):
     """Maximum probability: `certainty[e, b] = max_c softmax(logits[e, b])[c]`, between 1/C and 1.
 
-    Thresholds up to 1/C leave at the first exit. The classic baseline (softmax response); no paper's own.
+    At thresholds up to 1/C all samples leave at the first exit. Also known as softmax response.
 
     >>> import torch
     >>> Confidence().certainty(torch.tensor([[[0.0, 0.0]], [[0.0, 2.0]]]))
@@ -21,5 +21,5 @@ class Confidence(DistributionCriterion):
     name = "confidence"
 
     def of_distribution(self, log_probabilities_EBC: Tensor) -> Tensor:
-        """The largest probability."""
+        """Return the largest probability."""
         return log_probabilities_EBC.amax(dim=-1).exp()

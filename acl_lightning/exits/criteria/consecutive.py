@@ -1,4 +1,4 @@
-"""What the criteria that count consecutive exits have in common."""
+"""Base class of the criteria that count consecutive exits."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from acl_lightning.exits.criteria.base import Criterion
 
 
 class ConsecutiveCriterion(Criterion):
-    """The number of consecutive exits, ending here, at which something holds; the threshold is the patience p.
+    """Number of consecutive exits, up to this exit, at which a condition holds; the threshold is the patience p.
 
-    `certainty[e] = certainty[e - 1] + 1` where it holds, else 0. A sample leaves as soon as its count reaches p, so
-    that the earliest exit is number `p + first_count - 1`. An exit whose logits are not finite is never left at, and
-    the count begins anew after it.
+    `certainty[e] = certainty[e - 1] + 1` where the condition holds, else 0. A sample leaves as soon as its count
+    reaches p, so the earliest exit is number `p + first_count - 1`. No sample leaves at an exit whose logits are not
+    finite, and the count restarts after it.
 
     Attributes:
-        first_count: number of the first exit (from 1) at which something can hold: 2 where exits are compared.
+        first_count: Number of the first exit (from 1) at which the condition can hold: 2 where exits are compared.
     """
 
     first_count: ClassVar[int]
 
     @abstractmethod
     def holds(self, logits_EBC: Tensor) -> Tensor:
-        """Whether each exit counts, bool (E, B), causal in E. What it says of logits that are not finite is ignored."""
+        """Return where the condition holds, bool (E, B), causal in E; ignored where logits are not finite."""
 
     def certainty(self, logits_EBC: Tensor) -> Tensor:
-        """Certainties (E, B): whole numbers from 0, or -inf where a logit is not finite."""
+        """Return certainties (E, B): whole numbers from 0, or -inf where a logit is not finite."""
         finite_EB = logits_EBC.isfinite().all(dim=-1)
         holds_EB = self.holds(logits_EBC) & finite_EB
         count_B = torch.zeros(logits_EBC.shape[1], device=logits_EBC.device)
@@ -42,7 +42,7 @@ class ConsecutiveCriterion(Criterion):
         return torch.stack(counts).masked_fill(~finite_EB, -torch.inf)
 
     def thresholds(self, num_exits: int) -> list[float]:
-        """1 up to the patience whose earliest exit is the last one: "never leave early"."""
+        """Return 1 up to the patience whose earliest exit is the last exit: "never leave early"."""
         return [float(patience) for patience in range(1, max(num_exits - self.first_count + 1, 1) + 1)]
 
     def check_threshold(self, threshold: float) -> None:
@@ -55,7 +55,7 @@ class ConsecutiveCriterion(Criterion):
             )
 
     def check_reachable(self, threshold: float, num_exits: int) -> None:
-        """Warn of a patience that no count can reach: it is full depth."""
+        """Warn about a patience that no count can reach: it is full depth."""
         longest = num_exits - self.first_count + 1
         if threshold > longest:
             warnings.warn(

@@ -1,4 +1,4 @@
-"""What the criteria that read an exit's class distribution have in common."""
+"""Base classes of the criteria that read the class distribution of an exit."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from acl_lightning.exits.criteria.base import Criterion
 #: The largest float32 below 1.
 BELOW_ONE = 1.0 - 2.0**-24
 
-#: Thresholds 0.9 ... 0.999999, evenly spaced in the logarithm of the distance to 1: trained exits are mostly very
-#: sure, so an even grid would put nearly all of its points where no sample is.
+#: Thresholds 0.9 ... 0.999999, evenly spaced in the logarithm of the distance to 1: most probabilities of trained exits
+#: are close to 1, so an even grid would put nearly all of its points where no sample is.
 NEAR_ONE = [round(1.0 - 10.0 ** (-tenth / 10), 8) for tenth in range(10, 61)]
 
 #: 97 thresholds: 0 to 0.88 by 0.02, 0.9 to 0.999999 by equal ratios of the distance to 1, and 1.
@@ -22,15 +22,15 @@ PROBABILITIES = [round(0.02 * step, 2) for step in range(45)] + NEAR_ONE + [1.0]
 
 
 class BoundedCriterion(Criterion):
-    """A certainty in [0, 1).
+    """A criterion whose certainty lies in [0, 1).
 
-    A softmax and a sigmoid never reach 1, but their float32 rounding does; the certainty is therefore held below 1, and
-    the threshold 1 means "never leave early" exactly. What is not finite (a diverged exit) gives -inf: nobody leaves on
-    it.
+    A softmax and a sigmoid never reach 1, but their float32 rounding does. The certainty is therefore kept below 1, and
+    the threshold 1 means "never leave early" exactly. Logits that are not finite (a diverged exit) give -inf: no sample
+    leaves there.
     """
 
     def thresholds(self, num_exits: int) -> list[float]:
-        """`PROBABILITIES`, 97 values, dense towards 1."""
+        """Return `PROBABILITIES`, 97 values, dense towards 1."""
         return list(PROBABILITIES)
 
     def check_threshold(self, threshold: float) -> None:
@@ -44,27 +44,31 @@ class BoundedCriterion(Criterion):
 
 
 class DistributionCriterion(BoundedCriterion):
-    """A certainty in [0, 1) computed from softmax(logits) of the exit itself, in float32 whatever the logits are."""
+    """A criterion in [0, 1) that reads softmax(logits) of the exit itself, computed in float32."""
 
     def certainty(self, logits_EBC: Tensor) -> Tensor:
-        """Certainties (E, B) in [0, 1), or -inf where a logit is not finite.
+        """Return certainties (E, B) in [0, 1), or -inf where a logit is not finite.
 
         Raises:
-            UserError: C = 1, a regression has no class distribution.
+            UserError: C = 1: a regression has no class distribution.
         """
         certainty_EB = self.of_distribution(log_probabilities(logits_EBC, self.name)).clamp(0.0, BELOW_ONE)
         return certainty_EB.masked_fill(~logits_EBC.isfinite().all(dim=-1), -torch.inf)
 
     @abstractmethod
     def of_distribution(self, log_probabilities_EBC: Tensor) -> Tensor:
-        """Certainty (E, B) of the distributions whose logarithms (float32) are given."""
+        """Return the certainty (E, B) of distributions, from their logarithms in float32."""
 
 
 def log_probabilities(logits_EBC: Tensor, name: str) -> Tensor:
-    """`log softmax(logits)` in float32.
+    """Return `log softmax(logits)` in float32.
+
+    Args:
+        logits_EBC: Exit logits.
+        name: Name of the criterion, for the error.
 
     Raises:
-        UserError: C = 1, a regression has no class distribution for the criterion `name` to read.
+        UserError: C = 1: a regression has no class distribution.
     """
     if logits_EBC.shape[-1] < 2:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Leave when a gate that was trained to know says that the answer is right."""
+"""Exit by a learnt gate, which predicts whether the prediction of an exit is correct."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from acl_lightning.exits.criteria.distribution import BELOW_ONE, BoundedCriterio
 
 
 class LearntGate(BoundedCriterion):
-    """BERxiT's learning to exit: `certainty = sigmoid(gate logit)`, the gate's probability that the exit is right.
+    """BERxiT's learning to exit: `certainty = sigmoid(gate logit)`, the probability that the exit is correct.
 
-    The gate is one linear map that all exits share (`MultiExitEncoder.gates`), trained by the term `GateCorrectness`;
-    BERxiT leaves above 0.5 unless told otherwise. Not for a regression, where no answer is simply right. Source: Xin et
-    al., "BERxiT: Early Exiting for BERT with Better Fine-Tuning and Extension to Regression", EACL 2021.
+    The gate is a linear map that all exits share (`MultiExitEncoder.gates`), trained by the term `GateCorrectness`.
+    BERxiT's default threshold is 0.5. It cannot read a regression, where no prediction is exactly correct. Source: Xin
+    et al., "BERxiT: Early Exiting for BERT with Better Fine-Tuning and Extension to Regression", EACL 2021.
 
     >>> import torch
     >>> gate = LearntGate()
-    >>> gate.certainty(gate.evidence(torch.zeros(2, 1, 3), gates_EB=torch.tensor([[0.0], [2.0]])))
+    >>> gate.certainty(gate.inputs(torch.zeros(2, 1, 3), gates_EB=torch.tensor([[0.0], [2.0]])))
     tensor([[0.5000],
             [0.8808]])
     """
 
     name = "learnt_gate"
 
-    def evidence(self, logits_EBC: Tensor, gates_EB: Tensor | None) -> Tensor:
-        """The gate's logits (E, B), NaN where a logit of the exit is not finite.
+    def inputs(self, logits_EBC: Tensor, gates_EB: Tensor | None) -> Tensor:
+        """Return the gate's logits (E, B), NaN where a class logit of the exit is not finite.
 
         Raises:
-            UserError: the model has no gate.
+            UserError: The model has no gate.
         """
         if gates_EB is None:
             raise _no_gate()
@@ -51,7 +51,7 @@ class LearntGate(BoundedCriterion):
 
 
 def check_gate(criteria: Iterable[Criterion]) -> None:
-    """Raise `UserError` if one of the criteria, which are meant for a model without a gate, reads a gate."""
+    """Raise `UserError` if one of the criteria reads a gate; for models without a gate."""
     if any(criterion.name == LearntGate.name for criterion in criteria):
         raise _no_gate()
 
@@ -61,5 +61,5 @@ def _no_gate() -> UserError:
         "a model with a learnt gate",
         "one without",
         "Train with --config conf/objective/learnt_gate.yaml (model.encoder.learnt_gate=true and its term), "
-        "or leave by another criterion.",
+        "or use another criterion.",
     )

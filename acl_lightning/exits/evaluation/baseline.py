@@ -1,4 +1,4 @@
-"""The best constant answer, with which every exit and operating point is compared."""
+"""Best constant answer, with which exits and operating points are compared."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from acl_lightning.exits.evaluation.bootstrap import draw_counts, interval_bounds
-from acl_lightning.exits.evaluation.recommended_point import Interval
-from acl_lightning.exits.evaluation.report_parts import Baseline
+from acl_lightning.exits.evaluation.report import Baseline, Interval
 from acl_lightning.exits.evaluation.resampled_quality import resampled_quality
 
 
@@ -33,7 +32,7 @@ def constant_baseline(labels_B: Tensor, num_classes: int, quality: Callable[[Ten
 def lead_intervals(
     answers_PB: Tensor, labels_B: Tensor, baseline: Baseline, *, metric: str, resamples: int = 1000, seed: int = 0
 ) -> list[Interval]:
-    """Return 95 % intervals of what P predictors lead over a constant answer, in hundredths of the metric.
+    """Return 95 % intervals of the lead of P predictors over a constant answer, in hundredths of the metric.
 
     The bootstrap is paired: every resample measures the predictor and the constant answer on the same samples.
 
@@ -51,4 +50,4 @@ def lead_intervals(
     measure = resampled_quality(metric)
     qualities = [measure(together, labels_B, draws_RB) for draws_RB in draw_counts(len(labels_B), resamples, seed)]
     quality_RP = torch.cat(qualities)
-    return [Interval(*both) for both in interval_bounds(100 * (quality_RP[:, :-1] - quality_RP[:, -1:]))]
+    return [Interval(*bound) for bound in interval_bounds(100 * (quality_RP[:, :-1] - quality_RP[:, -1:]))]

@@ -8,25 +8,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from acl_lightning.exits.evaluation.recommended_point import Interval, PointIntervals
 from acl_lightning.exits.evaluation.record import ExitCosts
+from acl_lightning.exits.evaluation.report import Interval, PointIntervals
 from acl_lightning.exits.evaluation.resampled_quality import resampled_quality
 
-#: Percentiles of the resamples that bound an interval of 95 %.
+#: Quantiles of the resamples that bound a 95 % interval.
 BOUNDS = (0.025, 0.975)
 
-#: Largest matrix of draws made at once (bytes).
+#: Size in bytes of the largest matrix of draws that is made at once.
 CHUNK = 2**26
 
 
 @dataclass(frozen=True)
 class Resampled:
-    """Every resample's measurements of P operating points, float64.
+    """Measurements of P operating points on R resamples, float64.
 
     Attributes:
-        quality_RP: the metric.
-        full_quality_R1: the metric of the deepest exit.
-        layer_speedup_RP: depth / mean exit layer.
+        quality_RP: The metric.
+        full_quality_R1: The metric of the deepest exit.
+        layer_speedup_RP: Depth / mean exit layer.
         flops_speedup_RP: FLOPs of full depth / mean FLOPs.
     """
 
@@ -36,7 +36,7 @@ class Resampled:
     flops_speedup_RP: Tensor
 
     def intervals(self) -> list[PointIntervals]:
-        """The intervals of each point."""
+        """Return the intervals of each point."""
         columns = (
             self.quality_RP,
             100 * (self.full_quality_R1 - self.quality_RP),
@@ -44,17 +44,17 @@ class Resampled:
             self.flops_speedup_RP,
         )
         bounds = [interval_bounds(values_RP) for values_RP in columns]
-        return [PointIntervals(*(Interval(*both) for both in point)) for point in zip(*bounds, strict=True)]
+        return [PointIntervals(*(Interval(*bound) for bound in point)) for point in zip(*bounds, strict=True)]
 
 
 def draw_indices(samples: int, resamples: int, seed: int = 0) -> Tensor:
-    """Which of B samples each of R resamples drew, with replacement: (R, B), the same for the same seed."""
+    """Return the index of each draw of R resamples of B samples, with replacement: (R, B)."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(samples, (resamples, samples), generator=generator)
 
 
 def interval_bounds(values_RP: Tensor) -> list[tuple[float, float]]:
-    """The 2.5th and 97.5th percentile over the resamples, for each of the P columns."""
+    """Return the 2.5th and 97.5th percentile over the resamples, for each of the P columns."""
     bounds_2P = values_RP.quantile(values_RP.new_tensor(BOUNDS), dim=0)
     return [(low, high) for low, high in bounds_2P.T.tolist()]
 
@@ -72,21 +72,21 @@ def bootstrap(
 ) -> Resampled:
     """Measure P operating points on R resamples of the B samples (Efron's bootstrap).
 
-    A resample draws B samples with replacement; it is the same one for every point and for full depth. All resamples
-    are measured at once from how often each sample was drawn, by matrix products.
+    A resample draws B samples with replacement. All points and full depth are measured on the same resamples, by matrix
+    products with the number of times that each sample was drawn.
 
     Args:
-        exits_PB: index of the exit at which each sample leaves at each point.
-        predictions_EB: every exit's answer.
-        labels_B: classes, or values for a regression.
-        metric: name of the quality.
-        costs: what leaving at each exit costs.
-        static_P: Whether each point is a static exit, which has FLOPs of its own. None: no point is.
-        resamples: their number R.
-        seed: of the draws.
+        exits_PB: Index of the exit at which each sample leaves at each point.
+        predictions_EB: Predictions of every exit.
+        labels_B: Classes, or values for a regression.
+        metric: Name of the metric.
+        costs: Costs of leaving at each exit.
+        static_P: Whether each point is a static exit, where no other exit is evaluated. None: no point is static.
+        resamples: Number of resamples R.
+        seed: Seed of the draws.
 
     Raises:
-        UserError: an unknown metric.
+        UserError: The metric is unknown.
     """
     quality = resampled_quality(metric)
     answers_PB = torch.cat([predictions_EB.gather(0, exits_PB), predictions_EB[-1:]])
@@ -108,21 +108,21 @@ def bootstrap(
 
 
 def draw_counts(samples: int, resamples: int, seed: int) -> Iterator[Tensor]:
-    """Yield how often each sample was drawn (R, B), float64, in pieces of R that fit into memory."""
+    """Yield the number of times that each sample was drawn (R, B), float64, in chunks of R that fit into memory."""
     for indices_RB in torch.split(draw_indices(samples, resamples, seed), max(1, CHUNK // (8 * samples))):
         ones_RB = torch.ones(indices_RB.shape, dtype=torch.float64)
         yield torch.zeros_like(ones_RB).scatter_add_(1, indices_RB, ones_RB)
 
 
 def band(resampled: Resampled, speeds_G: Sequence[float], *, speed: str = "layer_speedup") -> list[Interval]:
-    """The 95 % band of a criterion's curve, the points of which were resampled, at each of G given speeds.
+    """Return the pointwise 95 % band of a curve at G speed-ups.
 
-    Every resample's points are joined by straight lines over the mean cost (1 / speed), as mixing two thresholds
-    attains; beyond its slowest and fastest point a curve is flat. Point by point, not for the curve as a whole.
+    The points of each resample are joined by straight lines over the mean cost (1 / speed-up): mixing two thresholds
+    attains every point on such a line. Beyond its slowest and its fastest point a curve is constant.
 
     Args:
-        resampled: the curve's points.
-        speeds_G: speed-ups, at least 1 of them.
+        resampled: Measurements of the points of the curve.
+        speeds_G: Speed-ups, at least one value.
         speed: `layer_speedup` or `flops_speedup`.
     """
     costs_RP = 1 / getattr(resampled, f"{speed}_RP")
@@ -132,11 +132,11 @@ def band(resampled: Resampled, speeds_G: Sequence[float], *, speed: str = "layer
             for costs_P, quality_P in zip(costs_RP, resampled.quality_RP, strict=True)
         ]
     )
-    return [Interval(*both) for both in interval_bounds(values_RG)]
+    return [Interval(*bound) for bound in interval_bounds(values_RG)]
 
 
 def interpolated(costs_P: Tensor, quality_P: Tensor, at_G: Tensor) -> Tensor:
-    """Quality (G,) at the costs `at_G`, by straight lines through the points; those of one cost are averaged."""
+    """Return the quality (G,) at the costs `at_G`, by linear interpolation; points of equal cost are averaged."""
     distinct_C, group_P = torch.unique(costs_P, sorted=True, return_inverse=True)
     total_C: Tensor = torch.zeros_like(distinct_C).index_add_(0, group_P, quality_P)
     mean_C: Tensor = total_C / group_P.bincount(minlength=len(distinct_C))

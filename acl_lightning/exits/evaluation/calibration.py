@@ -11,7 +11,7 @@ from torch import Tensor
 from acl_lightning.errors import UserError
 from acl_lightning.exits.criteria.calibrated import check_temperatures
 from acl_lightning.exits.evaluation.record import ExitRecord
-from acl_lightning.exits.evaluation.report_parts import Bin, ExitCalibration
+from acl_lightning.exits.evaluation.report import Bin, ExitCalibration
 
 #: Range of the search for a temperature.
 RANGE = (0.05, 20.0)

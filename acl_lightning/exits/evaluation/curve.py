@@ -21,15 +21,15 @@ SPEED_RANGE = (1.0, 3.0)
 
 
 def pareto_front(points: Sequence[OperatingPoint], *, selection: bool = False) -> list[OperatingPoint]:
-    """The points that no other point beats in layer speed-up and quality, from slow to fast.
+    """Return the points that no other point beats in layer speed-up and quality, from slow to fast.
 
-    Quality falls strictly along the front. Of points alike in both, the first; points without a quality (NaN), never.
-    A criterion with two parameters gives a cloud of points; its front is its curve.
+    Quality falls strictly along the front. Of points that are equal in both, the first is kept; points with a quality
+    of NaN are left out.
 
     Args:
-        points: of one sweep.
-        selection: compare them on the selection half. What such a front reports of the other half is not flattered by
-            the choice among many points, and its quality may rise here and there.
+        points: Points of a sweep.
+        selection: Whether to compare the points on the selection split. The numbers of the front on the report split
+            are then not biased by the choice among many points, and its quality there may rise locally.
     """
     front: list[OperatingPoint] = []
     best = -math.inf
@@ -39,8 +39,8 @@ def pareto_front(points: Sequence[OperatingPoint], *, selection: bool = False) -
         else (point.layer_speedup, point.quality, point)
         for point in points
     ]
-    defined = (one for one in measured if not math.isnan(one[1]))
-    for _, quality, point in sorted(defined, key=lambda one: (-one[0], -one[1])):
+    defined = (entry for entry in measured if not math.isnan(entry[1]))
+    for _, quality, point in sorted(defined, key=lambda entry: (-entry[0], -entry[1])):
         if quality > best:
             front.append(point)
             best = quality
@@ -48,28 +48,28 @@ def pareto_front(points: Sequence[OperatingPoint], *, selection: bool = False) -
 
 
 def as_curve(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
-    """The points of one criterion as a line: over its thresholds, or a family's front on the selection half.
+    """Return the points of a criterion as a line.
 
-    The front of a family is not taken on the report half: the best of many points there would flatter it against a
-    criterion that has one threshold per speed.
+    A criterion with a threshold alone has a point per threshold. For a criterion with a further setting the line is the
+    Pareto front on the selection split: a front on the report split would be biased by the choice among many points.
     """
     alike = all(point.settings == points[0].settings for point in points)
     return list(points) if alike else pareto_front(points, selection=True)
 
 
 def area_under_curve(points: Sequence[OperatingPoint], speed_range: tuple[float, float] = SPEED_RANGE) -> float:
-    """Mean over the layer speed-ups s in `speed_range` of the best quality to be had at s or faster (our reading).
+    """Return the mean, over the layer speed-ups s in `speed_range`, of the best quality at s or faster (our reading).
 
-    `1/(b-a) * integral from a to b of max{ quality_i : layer_speedup_i >= s } ds`, exact for this step function. A
-    speed that no point reaches counts as quality 0, and so does a quality below 0 (a correlation). In units
-    of the quality. Adding a point never lowers it.
+    `1/(b-a) * integral from a to b of max{ quality_i : layer_speedup_i >= s } ds`, exact for this step function, in the
+    unit of the quality. A speed-up that no point reaches counts as quality 0, and so does a quality below 0 (a
+    correlation). Adding a point never lowers the area.
 
     Raises:
-        UserError: an empty range.
+        UserError: The range is empty.
     """
     low, high = speed_range
     if not low < high:
-        raise UserError("a speed range (low, high) with low < high", f"{speed_range}", "Give e.g. (1, 3).")
+        raise UserError("a speed range (low, high) with low < high", f"{speed_range}", "Use for example (1, 3).")
     area, reached = 0.0, low
     for point in pareto_front(points):
         step = min(point.layer_speedup, high)

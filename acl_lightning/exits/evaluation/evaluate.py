@@ -21,10 +21,16 @@ from acl_lightning.exits.evaluation.curve import area_under_curve, as_curve
 from acl_lightning.exits.evaluation.groups import group_counts, histograms, measure_difficulty
 from acl_lightning.exits.evaluation.latency_table import LatencyTable
 from acl_lightning.exits.evaluation.operating_point import OperatingPoint
-from acl_lightning.exits.evaluation.recommended_point import Interval, PointIntervals, RecommendedPoint
 from acl_lightning.exits.evaluation.record import ExitRecord
-from acl_lightning.exits.evaluation.report import SweepReport
-from acl_lightning.exits.evaluation.report_parts import Baseline, ExitQuality, SplitSizes
+from acl_lightning.exits.evaluation.report import (
+    Baseline,
+    ExitQuality,
+    Interval,
+    PointIntervals,
+    RecommendedPoint,
+    SplitSizes,
+    SweepReport,
+)
 from acl_lightning.exits.evaluation.selection import as_budgets, cross_fit, recommend
 from acl_lightning.exits.evaluation.sweep import sweep
 from acl_lightning.metrics import check_metrics, quality

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from acl_lightning.exits.evaluation.record import ExitRecord
-from acl_lightning.exits.evaluation.report_parts import Difficulty
+from acl_lightning.exits.evaluation.report import Difficulty
 
 
 def exit_histogram(exits_B: Tensor, groups_B: Tensor, num_exits: int) -> dict[int, tuple[float, ...]]:

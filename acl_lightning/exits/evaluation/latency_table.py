@@ -14,7 +14,7 @@ from acl_lightning.exits.evaluation.operating_point import OperatingPoint
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """Milliseconds of one sample that leaves at each exit, as measured on one machine, in one mode.
+    """Milliseconds per sample that leaves at each exit, measured on one machine in one mode.
 
     Attributes:
         path: File that the times come from, for messages.
@@ -55,12 +55,12 @@ class LatencyTable:
             raise UserError(f"columns exit_layer and milliseconds in {path}", f"{error!r}", remedy) from error
         wrong = [time for time in (*times, *static, *plain) if not 0 < time < math.inf]
         if wrong or not layers:
-            found = f"{wrong[0]:g}" if wrong else "no rows"
-            raise UserError(f"positive times in {path}", found, "Measure the latency of this model again.")
+            reason = f"{wrong[0]:g}" if wrong else "no rows"
+            raise UserError(f"positive times in {path}", reason, "Measure the latency of this model again.")
         return cls(path, tuple(layers), tuple(times), tuple(static), plain[0] if plain else None)
 
     def check_exits(self, exit_layers: Sequence[int]) -> None:
-        """Check that the table is about a model with these exits.
+        """Check that the table belongs to a model with these exits.
 
         Args:
             exit_layers: Layer of each exit, counted from 1.

@@ -120,7 +120,7 @@ class ExitRecord:
 
     def leaving(self, criterion: Criterion, threshold: float) -> Tensor:
         """Return the index (B,) of the exit at which each sample leaves."""
-        certainty_EB = criterion.certainty(criterion.evidence(self.logits_EBC, self.gates_EB))
+        certainty_EB = criterion.certainty(criterion.inputs(self.logits_EBC, self.gates_EB))
         return exit_index(certainty_EB, torch.tensor([threshold], dtype=torch.float64))[0]
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -1,4 +1,4 @@
-"""Quality metrics of many resamples at once: a resample is how often each sample was drawn."""
+"""Quality metrics of many resamples at once. A resample is the number of times that each sample was drawn."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import Tensor
 
 from acl_lightning.errors import UserError
 
-#: (predictions (P, B), labels (B,), how often each sample was drawn (R, B)) -> quality (R, P), float64. P counts
-#: predictors (operating points or exits), R resamples.
+#: (predictions (P, B), labels (B,), draws (R, B)) -> quality (R, P), float64, for P predictors (operating points or
+#: exits) and R resamples.
 ResampledQuality = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def accuracy(predictions_PB: Tensor, labels_B: Tensor, draws_RB: Tensor) -> Tensor:
-    """Share of the drawn samples that are answered rightly (R, P)."""
+    """Return the share of correct predictions (R, P)."""
     hits_PB = (predictions_PB == labels_B).to(draws_RB)
     return draws_RB @ hits_PB.T / draws_RB.sum(dim=1, keepdim=True)
 
 
 def f1(predictions_PB: Tensor, labels_B: Tensor, draws_RB: Tensor) -> Tensor:
-    """F1 of class 1 (R, P): `2 TP / (2 TP + FP + FN)`, 0 where nobody has or gets that class."""
+    """Return F1 of class 1 (R, P): `2 TP / (2 TP + FP + FN)`; 0 where no label and no prediction is 1."""
     positive_PB, positive_B = (predictions_PB == 1).to(draws_RB), (labels_B == 1).to(draws_RB)
     true_RP = draws_RB @ (positive_PB * positive_B).T
     either_RP = draws_RB @ positive_PB.T + (draws_RB @ positive_B).unsqueeze(1)
@@ -29,18 +29,18 @@ def f1(predictions_PB: Tensor, labels_B: Tensor, draws_RB: Tensor) -> Tensor:
 
 
 def matthews(predictions_PB: Tensor, labels_B: Tensor, draws_RB: Tensor) -> Tensor:
-    """Matthews correlation for any number of classes (R, P), 0 where one side is constant.
+    """Return Matthews correlation for any number of classes (R, P); 0 where predictions or labels are constant.
 
-    With s samples, c right ones, p_k predicted and t_k true ones of class k:
+    With s samples, c correct predictions, p_k predictions and t_k labels of class k:
     `(c s - sum_k p_k t_k) / sqrt((s^2 - sum_k p_k^2) (s^2 - sum_k t_k^2))` (Gorodkin, 2004).
     """
     classes = int(max(predictions_PB.max(), labels_B.max())) + 1
     size_R1 = draws_RB.sum(dim=1, keepdim=True)
     right_RP = draws_RB @ (predictions_PB == labels_B).to(draws_RB).T
     cross_RP = squares_RP = true_squares_R1 = torch.zeros_like(size_R1)
-    for one in range(classes):
-        predicted_RP = draws_RB @ (predictions_PB == one).to(draws_RB).T
-        true_R1 = (draws_RB @ (labels_B == one).to(draws_RB)).unsqueeze(1)
+    for class_ in range(classes):
+        predicted_RP = draws_RB @ (predictions_PB == class_).to(draws_RB).T
+        true_R1 = (draws_RB @ (labels_B == class_).to(draws_RB)).unsqueeze(1)
         cross_RP = cross_RP + predicted_RP * true_R1
         squares_RP = squares_RP + predicted_RP.square()
         true_squares_R1 = true_squares_R1 + true_R1.square()
@@ -49,7 +49,7 @@ def matthews(predictions_PB: Tensor, labels_B: Tensor, draws_RB: Tensor) -> Tens
 
 
 def pearson(predictions_PB: Tensor, labels_B: Tensor, draws_RB: Tensor) -> Tensor:
-    """Pearson's correlation (R, P), 0 where one side is constant."""
+    """Return Pearson's correlation (R, P); 0 where predictions or labels are constant."""
     first_PB, second_B = predictions_PB.to(draws_RB), labels_B.to(draws_RB)
     # Centred first: moments of values far from 0 would cancel.
     first_PB, second_B = first_PB - first_PB.mean(dim=1, keepdim=True), second_B - second_B.mean()
@@ -58,22 +58,22 @@ def pearson(predictions_PB: Tensor, labels_B: Tensor, draws_RB: Tensor) -> Tenso
     covariance_RP = share_RB @ (first_PB * second_B).T - means_RP * mean_R1
     variances_RP = share_RB @ first_PB.square().T - means_RP.square()
     variance_R1 = (share_RB @ second_B.square()).unsqueeze(1) - mean_R1.square()
-    # A variance that is all rounding is none.
+    # A variance below rounding error counts as 0.
     scale_RP = first_PB.square().mean(dim=1) * second_B.square().mean() * 1e-24
     product_RP = variances_RP.clamp_min(0) * variance_R1.clamp_min(0)
     return _ratio(covariance_RP, torch.where(product_RP > scale_RP, product_RP, 0.0).sqrt())
 
 
 def spearman(predictions_PB: Tensor, labels_B: Tensor, draws_RB: Tensor) -> Tensor:
-    """Spearman's rank correlation (R, P): Pearson's of the ranks within each resample, ties at their mean rank."""
+    """Return Spearman's rank correlation (R, P): Pearson's of the ranks in each resample, ties at their mean rank."""
     columns = []
     for draws_B in draws_RB:
-        ranks_PB = torch.stack([_ranks(one_B, draws_B) for one_B in predictions_PB])
+        ranks_PB = torch.stack([_ranks(values_B, draws_B) for values_B in predictions_PB])
         columns.append(pearson(ranks_PB, _ranks(labels_B, draws_B), draws_B.unsqueeze(0))[0])
     return torch.stack(columns)
 
 
-#: Metric name -> the metric of many resamples; the names are those of the tasks' metrics.
+#: Metric name -> the metric of many resamples. The names are those of `acl_lightning.metrics`.
 RESAMPLED: dict[str, ResampledQuality] = {
     "accuracy": accuracy,
     "f1": f1,
@@ -84,18 +84,20 @@ RESAMPLED: dict[str, ResampledQuality] = {
 
 
 def resampled_quality(metric: str) -> ResampledQuality:
-    """The metric of that name.
+    """Return the metric of that name.
 
     Raises:
-        UserError: no such metric.
+        UserError: There is no such metric.
     """
     if metric not in RESAMPLED:
-        raise UserError(f"a metric among {', '.join(RESAMPLED)}", metric, "Intervals are defined for those.")
+        raise UserError(
+            f"a metric among {', '.join(RESAMPLED)}", metric, "Use the name of a metric that has intervals."
+        )
     return RESAMPLED[metric]
 
 
 def _ranks(values_B: Tensor, draws_B: Tensor) -> Tensor:
-    """Mean rank of each value among the drawn ones, from 1."""
+    """Return the mean rank of each value among the drawn samples, from 1."""
     _, group_B = torch.unique(values_B, sorted=True, return_inverse=True)
     counts_G = draws_B.new_zeros(int(group_B.max()) + 1).index_add_(0, group_B, draws_B)
     return (counts_G.cumsum(0) - (counts_G - 1) / 2)[group_B]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from acl_lightning.errors import UserError
 from acl_lightning.exits.evaluation.budgets import Budget, MaxDrop, full_depth
 from acl_lightning.exits.evaluation.operating_point import OperatingPoint
-from acl_lightning.exits.evaluation.report_parts import CrossFitted
+from acl_lightning.exits.evaluation.report import CrossFitted
 
 
 def drop_name(points: float) -> str:
@@ -73,6 +73,6 @@ def cross_fit(
             drop_points=sum(100 * (full.quality - point.quality) for full, point in pairs) / 2,
             layer_speedup=(first.layer_speedup + second.layer_speedup) / 2,
             flops_speedup=(first.flops_speedup + second.flops_speedup) / 2,
-            chosen=((first.criterion_name, first.threshold), (second.criterion_name, second.threshold)),
+            selected=((first.criterion_name, first.threshold), (second.criterion_name, second.threshold)),
         )
     return results

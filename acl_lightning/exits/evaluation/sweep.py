@@ -1,4 +1,4 @@
-"""Every criterion at every threshold, from one pass of exit logits over the validation set."""
+"""Sweep of all criteria and thresholds over exit logits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from acl_lightning.exits.evaluation.operating_point import OperatingPoint
 from acl_lightning.exits.evaluation.record import ExitCosts
 from acl_lightning.outputs import predictions
 
-#: Predictions (n,) and labels (n,) to the value of a metric.
+#: (predictions (n,), labels (n,)) -> value of a metric.
 Quality = Callable[[Tensor, Tensor], float]
 
 
@@ -30,27 +30,27 @@ def sweep(
     gates_EB: Tensor | None = None,
     thresholds: Mapping[str, Sequence[float]] | None = None,
 ) -> list[OperatingPoint]:
-    """Measure every criterion, each of its variants over its full threshold grid, and every static exit.
+    """Measure every criterion, with each of its variants, at all thresholds, and every static exit.
 
-    The cost is one comparison per variant; `quality` is evaluated once for all points at which all samples get the same
-    answers.
+    Each variant is compared with all thresholds at once; `quality` is evaluated once for all points with the same
+    predictions.
 
     Args:
-        logits_EBC: the exit logits of all validation samples (here B is their number), on any device.
-        labels_B: classes, or values for a regression.
-        criteria: criteria with different names. `Static` is swept in any case and need not be among them.
-        quality: the task's primary metric, a fraction, larger is better.
-        selection_B: bool, True for the half that chooses thresholds, False for the half that is reported.
-        costs: what leaving at each exit costs.
-        gates_EB: the learnt gate's logits, where the model has one.
-        thresholds: grids to use in place of the criteria's own, by the name of the criterion.
+        logits_EBC: Exit logits of all validation samples (B is their number), on any device.
+        labels_B: Classes, or values for a regression.
+        criteria: Criteria with different names. `Static` is always swept and need not be among them.
+        quality: The task's primary metric, a fraction, larger is better.
+        selection_B: Bool; True for the selection split, which chooses thresholds, False for the report split.
+        costs: Costs of leaving at each exit.
+        gates_EB: Logits of the learnt gate; None for a model without a gate.
+        thresholds: Grids to use instead of the criteria's own grids, by the name of the criterion.
 
     Returns:
-        Points by criterion, then variant, thresholds ascending; the static exits first, so `points[E - 1]` is full
+        Points by criterion, then variant, thresholds ascending. The static exits are first, so `points[E - 1]` is full
         depth.
 
     Raises:
-        UserError: a half is empty, a criterion cannot read this task's logits, or a grid that does not fit.
+        UserError: A split is empty, a criterion cannot read the logits, or a grid does not fit.
     """
     assert logits_EBC.shape[:2] == (len(costs.layers_E), len(labels_B))
     check_grids(criteria, thresholds or {})
@@ -58,10 +58,10 @@ def sweep(
     selection = _Split("selection", selection_B.bool(), predictions_EB, labels_B, quality)
     report = _Split("report", ~selection_B.bool(), predictions_EB, labels_B, quality)
     points: list[OperatingPoint] = []
-    for criterion in (Static(), *(one for one in criteria if one.name != Static.name)):
+    for criterion in (Static(), *(criterion for criterion in criteria if criterion.name != Static.name)):
         grid = _grid(criterion, len(logits_EBC), thresholds or {})
         for variant in criterion.variants(logits_EBC.shape[-1]):
-            certainty_EB = variant.certainty(variant.evidence(logits_EBC, gates_EB))
+            certainty_EB = variant.certainty(variant.inputs(logits_EBC, gates_EB))
             exits_TB = exit_index(certainty_EB, torch.tensor(grid, dtype=torch.float64))
             splits = selection.measure(exits_TB), report.measure(exits_TB)
             points += [_point(variant, *measured, costs) for measured in zip(grid, *splits, strict=True)]
@@ -69,7 +69,7 @@ def sweep(
 
 
 def check_grids(criteria: Iterable[Criterion], thresholds: Mapping[str, Sequence[float]]) -> None:
-    """Raise `UserError` unless every grid of thresholds is one of a criterion, not empty, ascending and in range."""
+    """Raise `UserError` unless every grid belongs to one of the criteria, is not empty, ascends and is in range."""
     by_name = {criterion.name: criterion for criterion in criteria if criterion.name != Static.name}
     for name, grid in thresholds.items():
         if name not in by_name:
@@ -82,12 +82,12 @@ def check_grids(criteria: Iterable[Criterion], thresholds: Mapping[str, Sequence
 def _grid(criterion: Criterion, num_exits: int, thresholds: Mapping[str, Sequence[float]]) -> list[float]:
     if criterion.name not in thresholds:
         return criterion.thresholds(num_exits)
-    given = list(thresholds[criterion.name])
-    criterion.check_reachable(given[-1], num_exits)
-    return given
+    grid = list(thresholds[criterion.name])
+    criterion.check_reachable(grid[-1], num_exits)
+    return grid
 
 
-#: Quality and shares of one half at one threshold.
+#: Quality and shares of a split at a threshold.
 _Measured = tuple[float, tuple[float, ...]]
 
 
@@ -108,7 +108,7 @@ class _Split:
         self.known: dict[bytes, float] = {}
 
     def measure(self, exits_TB: Tensor) -> list[_Measured]:
-        """Quality and shares when all samples leave as each row of `exits_TB` says."""
+        """Return quality and shares for each row of exit indices."""
         exits_TB = exits_TB[:, self.members_B]
         num_exits, batch = self.predictions_EB.shape
         shares_TE = torch.stack([(exits_TB == exit_).sum(dim=1) for exit_ in range(num_exits)], dim=1).double() / batch

@@ -81,7 +81,7 @@ class LayerStepper:
         for batch in batches:
             whole = batch.num_tokens < self.row_first_tokens
             reading, half = self.encoder.exit_first(layer, batch.state, whole=whole)
-            readable = self.criterion.evidence(*table.record(exit_, batch.samples_R(), reading))
+            readable = self.criterion.inputs(*table.record(exit_, batch.samples_R(), reading))
             leaves.append(self.criterion.certainty(readable)[-1] >= self.threshold)
             half_layers.append(half)
         answers = iter(torch.cat(leaves).tolist())

@@ -151,16 +151,16 @@ def test_an_open_bound_has_a_default():
     assert torch.equal(Patience().certainty(values_EB1), Patience(0.2).certainty(values_EB1))
 
 
-def test_the_gate_is_its_own_evidence():
+def test_the_gate_reads_its_own_logits():
     gate, gates_EB = LearntGate(), torch.tensor([[-1e4, 0.0, 1e4, 2.0], [math.nan, math.inf, -math.inf, 2.0]])
     logits_EBC = torch.zeros(2, 4, 3)
     logits_EBC[0, 3, 1] = math.nan
-    certainty_EB = gate.certainty(gate.evidence(logits_EBC, gates_EB))
+    certainty_EB = gate.certainty(gate.inputs(logits_EBC, gates_EB))
     assert certainty_EB[0].tolist() == [0.0, 0.5, 1 - 2**-24, -math.inf]
     assert certainty_EB[1, :3].tolist() == [-math.inf] * 3
     assert certainty_EB[1, 3] == pytest.approx(0.880797)
     with pytest.raises(UserError, match="a model with a learnt gate; found one without"):
-        gate.evidence(logits_EBC, None)
+        gate.inputs(logits_EBC, None)
     assert not gate.supports_regression
 
 

@@ -1,4 +1,4 @@
-"""Budgets: what each kind asks of the selection half, ties, names, and what no point keeps."""
+"""Budgets: the constraint of each kind on the selection split, ties, names, and what no point keeps."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def unrounded(quality, speed, flops):
 
 @settings(max_examples=200)
 @given(st.lists(st.tuples(*[st.sampled_from([0.5, 0.8, 0.89, 0.9, 1.0, 2.0, 2.5])] * 3), max_size=12))
-def test_a_chosen_point_is_on_the_front_of_the_selection_half(triples):
+def test_a_chosen_point_is_on_the_front_of_the_selection_split(triples):
     points = [FULL, *(unrounded(*one) for one in triples)]
     for budget in BUDGETS:
         point = budget.choose(points)
@@ -179,11 +179,11 @@ def test_cross_fitting_averages_what_both_turns_report():
     assert list(found) == ["drop1"]
     assert found["drop1"].quality == pytest.approx((0.75 + 0.87) / 2)
     assert found["drop1"].drop_points == pytest.approx((5 + 3) / 2)
-    assert found["drop1"].chosen == (("entropy", 0.9), ("patience", 3))
+    assert found["drop1"].selected == (("entropy", 0.9), ("patience", 3))
     assert (found["drop1"].layer_speedup, found["drop1"].flops_speedup) == (2.0, 3.0)
 
 
-def test_a_front_on_the_selection_half_does_not_look_at_the_other():
+def test_a_front_on_the_selection_split_does_not_look_at_the_other():
     front = pareto_front([*POINTS, point("entropy", 0.1, 0.7, 2.5, reported=1.0)], selection=True)
     assert [(one.criterion_name, one.threshold) for one in front] == [
         ("static", 2), ("entropy", 0.9), ("entropy", 0.8), ("entropy", 0.5), ("static", 1)

@@ -79,12 +79,12 @@ def test_what_cannot_be_calibrated_is_said(logits, message):
 def test_a_calibrated_criterion_sees_divided_logits_exit_by_exit():
     logits_EBC = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
     calibrated = Calibrated(Entropy(), (0.5, 1.0, 4.0))
-    found = calibrated.certainty(calibrated.evidence(logits_EBC, None))
+    found = calibrated.certainty(calibrated.inputs(logits_EBC, None))
     for number, temperature in enumerate((0.5, 1.0, 4.0)):
         expected = Entropy().certainty(logits_EBC[number : number + 1] / temperature)[0]
         torch.testing.assert_close(found[number], expected)
     # Causal: with the first exits alone it gives the same certainties, bit for bit, as it is the same object.
-    assert torch.equal(calibrated.certainty(calibrated.evidence(logits_EBC[:2], None)), found[:2])
+    assert torch.equal(calibrated.certainty(calibrated.inputs(logits_EBC[:2], None)), found[:2])
     assert (calibrated.name, Entropy.name) == ("calibrated_entropy", "entropy")
     assert calibrated.thresholds(3) == Entropy().thresholds(3)
     assert calibrated.settings == Entropy().settings
@@ -97,7 +97,7 @@ def test_temperatures_must_be_positive_and_enough():
         with pytest.raises(UserError, match="a positive temperature per exit"):
             Calibrated(Confidence(), wrong)
     with pytest.raises(UserError, match="expected temperatures of 3 exits; found 2"):
-        Calibrated(Confidence(), (1.0, 1.0)).evidence(torch.zeros(3, 1, 2), None)
+        Calibrated(Confidence(), (1.0, 1.0)).inputs(torch.zeros(3, 1, 2), None)
 
 
 def test_its_description_builds_it_again():

@@ -85,7 +85,7 @@ def test_mean_layer_by_grade():
     assert mean_layer_by_grade(torch.tensor([2, 4, 1, 6]), torch.tensor([3, 3, 0, 3])) == {0: 1.0, 3: 4.0}
 
 
-def test_a_family_is_a_line_chosen_on_the_selection_half():
+def test_a_family_is_a_line_chosen_on_the_selection_split():
     lucky = replace(point(3.0, 1.0, PCEE(0.5)), quality_selection=0.1)
     chosen = replace(point(2.0, 0.6, PCEE(0.2)), quality_selection=0.9)
     beaten = replace(point(1.5, 0.99, PCEE(0.3)), quality_selection=0.8)

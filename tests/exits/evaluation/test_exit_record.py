@@ -53,7 +53,7 @@ def test_costs_of_static_exits_are_stored_and_records_without_them_are_read(tmp_
         replace(COSTS, static_flops_E=(10.0,))
 
 
-def test_halves():
+def test_splits():
     one = record()
     selection, report = one.split(selection=True), one.split(selection=False)
     assert (selection.index_B.tolist(), report.index_B.tolist()) == ([0, 2], [1, 3, 4])

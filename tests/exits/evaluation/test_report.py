@@ -28,7 +28,7 @@ from acl_lightning.exits import (
     recommend,
 )
 from acl_lightning.exits.evaluation.operating_point import table_rows
-from acl_lightning.exits.evaluation.recommended_point import point_from_json, point_to_json
+from acl_lightning.exits.evaluation.report import point_from_json, point_to_json
 
 FORMATS = Path(__file__).parents[2] / "formats"
 SAMPLES, LAYERS = 120, (1, 2, 4)

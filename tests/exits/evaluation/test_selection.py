@@ -1,4 +1,4 @@
-"""Thresholds are chosen by the selection half alone; every tie has an answer."""
+"""Thresholds are chosen on the selection split alone; every tie is resolved."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ADAPTIVE = [
 ]
 
 
-def test_the_fastest_within_each_loss_is_recommended():
+def test_the_fastest_within_each_drop_is_recommended():
     chosen = recommend([*STATIC, *ADAPTIVE], (0, 1, 2, 5, 0.5))
     found = {name: (one.criterion_name, one.threshold) for name, one in chosen.items()}
     assert found == {
@@ -43,7 +43,7 @@ def test_the_fastest_within_each_loss_is_recommended():
     }
 
 
-def test_the_report_half_does_not_take_part():
+def test_the_report_split_does_not_take_part():
     points = [*STATIC, *ADAPTIVE]
     altered = [replace(one, quality=0.1 * number, layer_speedup=9.0 - number) for number, one in enumerate(points)]
     for name, chosen in recommend(altered).items():
@@ -85,12 +85,12 @@ def test_an_undefined_quality_leaves_full_depth():
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(1, 6)), max_size=8), st.floats(0, 1))
-def test_an_answer_always_exists_keeps_its_bound_and_is_no_slower_for_a_larger_loss(others, quality):
+def test_an_answer_always_exists_keeps_its_bound_and_is_no_slower_for_a_larger_drop(others, quality):
     points = [point("static", 1, quality, 1.0)]
     points += [point("confidence", number, *one) for number, one in enumerate(others)]
     chosen = list(recommend(points, (0, 1, 2)).values())
-    for loss, one in zip((0, 1, 2), chosen, strict=True):
-        assert one.quality_selection >= quality - loss / 100 - 1e-8
+    for drop, one in zip((0, 1, 2), chosen, strict=True):
+        assert one.quality_selection >= quality - drop / 100 - 1e-8
     speeds = [one.layer_speedup_selection for one in chosen]
     assert speeds == sorted(speeds)
 
@@ -99,12 +99,12 @@ def test_full_depth_is_the_deepest_static_exit():
     assert full_depth([*ADAPTIVE, *STATIC]) == STATIC[-1]
 
 
-@pytest.mark.parametrize(("loss", "name"), [(0, "drop0"), (1.0, "drop1"), (0.5, "drop0.5")])
-def test_names(loss, name):
-    assert drop_name(loss) == name
+@pytest.mark.parametrize(("drop", "name"), [(0, "drop0"), (1.0, "drop1"), (0.5, "drop0.5")])
+def test_names(drop, name):
+    assert drop_name(drop) == name
 
 
-@pytest.mark.parametrize("loss", [-1.0, math.nan])
-def test_a_negative_loss_is_a_mistake(loss):
-    with pytest.raises(UserError, match=f"losses of 0 points or more; found {loss}"):
-        recommend(STATIC, (loss,))
+@pytest.mark.parametrize("drop", [-1.0, math.nan])
+def test_a_negative_drop_is_a_mistake(drop):
+    with pytest.raises(UserError, match=f"drops of 0 points or more; found {drop}"):
+        recommend(STATIC, (drop,))

@@ -73,25 +73,25 @@ def test_sweep_equals_a_loop_over_thresholds_and_samples(seed, num_exits):
     for point, (criterion, threshold) in zip(points, expected, strict=True):
         certainty_EB = certainties[criterion]
         assert type(point.criterion) is type(criterion)
-        halves = {True: [], False: []}
+        splits = {True: [], False: []}
         for sample in range(len(labels_B)):
             reached = [e for e in range(num_exits) if certainty_EB[e][sample] >= float32(threshold)]
             exit_ = reached[0] if reached else num_exits - 1
-            halves[selection[sample]].append((exit_, hits_EB[exit_][sample]))
-        report = halves[False]
+            splits[selection[sample]].append((exit_, hits_EB[exit_][sample]))
+        report = splits[False]
         layers = sum(costs.layers_E[e] for e, _ in report) / len(report)
         flops = sum(costs.flops_E[e] for e, _ in report) / len(report)
-        selection_layers = sum(costs.layers_E[e] for e, _ in halves[True]) / len(halves[True])
+        selection_layers = sum(costs.layers_E[e] for e, _ in splits[True]) / len(splits[True])
         assert point.quality == pytest.approx(sum(hit for _, hit in report) / len(report))
-        assert point.quality_selection == pytest.approx(sum(hit for _, hit in halves[True]) / len(halves[True]))
+        assert point.quality_selection == pytest.approx(sum(hit for _, hit in splits[True]) / len(splits[True]))
         assert point.mean_exit_layer == pytest.approx(layers)
         assert point.layer_speedup == pytest.approx(costs.depth / layers)
         assert point.layer_saving == pytest.approx(1 - layers / costs.depth)
         assert point.flops_speedup == pytest.approx(costs.full_flops / flops)
         assert point.layer_speedup_selection == pytest.approx(costs.depth / selection_layers)
-        selection_flops = sum(costs.flops_E[e] for e, _ in halves[True]) / len(halves[True])
+        selection_flops = sum(costs.flops_E[e] for e, _ in splits[True]) / len(splits[True])
         assert point.flops_speedup_selection == pytest.approx(costs.full_flops / selection_flops)
-        selected = [sum(e == exit_ for e, _ in halves[True]) / len(halves[True]) for exit_ in range(num_exits)]
+        selected = [sum(e == exit_ for e, _ in splits[True]) / len(splits[True]) for exit_ in range(num_exits)]
         assert point.shares_selection_E == pytest.approx(selected)
         shares = [sum(e == exit_ for e, _ in report) / len(report) for exit_ in range(num_exits)]
         assert point.shares_E == pytest.approx(shares)
@@ -135,11 +135,11 @@ def test_quality_is_asked_once_for_points_with_the_same_answers():
     criteria = [Confidence(), Entropy(), PCEE()]
     sweep(logits_EBC, labels_B, criteria, quality=counting, selection_B=selection_B, costs=costs_of(4))
     answers = set()
-    for half in (selection_B, ~selection_B):
+    for split_B in (selection_B, ~selection_B):
         for criterion in [Static(), Confidence(), Entropy(), *PCEE().variants(3)]:
             grid = torch.tensor(criterion.thresholds(4), dtype=torch.float64)
-            exits_TB = exit_index(criterion.certainty(logits_EBC[:, half]), grid)
-            answers |= {tuple(row) for row in predictions(logits_EBC[:, half]).gather(0, exits_TB).tolist()}
+            exits_TB = exit_index(criterion.certainty(logits_EBC[:, split_B]), grid)
+            answers |= {tuple(row) for row in predictions(logits_EBC[:, split_B]).gather(0, exits_TB).tolist()}
     assert len(calls) == len(answers)
 
 
@@ -230,10 +230,10 @@ def test_the_learnt_gate_is_swept_by_its_own_logits():
     assert points[-1].shares_E == pytest.approx([(first_B == exit_).double().mean().item() for exit_ in range(4)])
 
 
-@pytest.mark.parametrize(("fill", "half"), [(True, "report"), (False, "selection")])
-def test_an_empty_half_is_named(fill, half):
+@pytest.mark.parametrize(("fill", "split"), [(True, "report"), (False, "selection")])
+def test_an_empty_split_is_named(fill, split):
     logits_EBC, labels_B, selection_B = data(0)
-    with pytest.raises(UserError, match=f"expected samples in the {half} split .*; found none among 24"):
+    with pytest.raises(UserError, match=f"expected samples in the {split} split .*; found none among 24"):
         sweep(
             logits_EBC,
             labels_B,

@@ -67,7 +67,7 @@ def test_sweep_and_runtime_leave_where_the_published_loop_does(number, criterion
     gates_EB = 3 * torch.randn(EXITS, SAMPLES, generator=generator)
     samples = zip(logits_EBC.transpose(0, 1).tolist(), gates_EB.T.tolist(), strict=True)
     expected = torch.tensor([loop(*sample) for sample in samples])
-    certainty_EB = criterion.certainty(criterion.evidence(logits_EBC, gates_EB))
+    certainty_EB = criterion.certainty(criterion.inputs(logits_EBC, gates_EB))
     assert torch.equal(exit_index(certainty_EB, torch.tensor([threshold]))[0], expected)
     runtime = AdaptiveRuntime(written(logits_EBC, gates_EB), criterion, threshold)
     decisions = runtime(*numbers(SAMPLES))

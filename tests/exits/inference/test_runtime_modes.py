@@ -84,7 +84,7 @@ def test_every_mode_leaves_and_answers_as_the_sweep_does(case, criterion, mode, 
     assert [len(decisions.exit_B) for decisions in found] == sizes
     if not sum(sizes):
         return
-    certainty_EB = criterion.certainty(criterion.evidence(logits_EBC, gates_EB))
+    certainty_EB = criterion.certainty(criterion.inputs(logits_EBC, gates_EB))
     exit_B = exit_index(certainty_EB, torch.tensor([threshold], dtype=torch.float64))[0]
     decisions = joined(found)
     assert torch.equal(decisions.exit_B, exit_B)

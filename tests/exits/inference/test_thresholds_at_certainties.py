@@ -37,7 +37,7 @@ def test_the_runtime_leaves_where_the_sweep_does(criterion, classes, samples, se
     generator = torch.Generator().manual_seed(seed)
     logits_EBC = 3 * torch.randn(4, samples, classes, generator=generator)
     gates_EB = 2 * torch.randn(4, samples, generator=generator)
-    certainty_EB = criterion.certainty(criterion.evidence(logits_EBC, gates_EB))
+    certainty_EB = criterion.certainty(criterion.inputs(logits_EBC, gates_EB))
     encoder, (ids, mask) = written(logits_EBC, gates_EB), numbers(samples)
     reached = certainty_EB[:-1].flatten()
     if any(name in criterion.name for name in ("patience", "pcee", "fpabee")):

@@ -8,14 +8,7 @@ from typing import Any
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits.evaluation.operating_point import OperatingPoint
-from acl_lightning.exits.evaluation.recommended_point import (
-    RecommendedPoint,
-    number,
-    plain,
-    point_from_json,
-    point_to_json,
-)
-from acl_lightning.exits.evaluation.report_parts import (
+from acl_lightning.exits.evaluation.report.parts import (
     Baseline,
     Bin,
     CrossFitted,
@@ -24,12 +17,19 @@ from acl_lightning.exits.evaluation.report_parts import (
     ExitQuality,
     SplitSizes,
 )
+from acl_lightning.exits.evaluation.report.recommended_point import (
+    RecommendedPoint,
+    number,
+    plain,
+    point_from_json,
+    point_to_json,
+)
 from acl_lightning.legacy import present_point, present_points
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepReport:
-    """All results of an exit sweep. Measured on the report split except where a name says `selection`.
+    """All results of an exit sweep. Measured on the report split, except fields with `selection` in their name.
 
     `acl_lightning.exits.evaluate` computes it; `result.json` stores it.
 
@@ -132,7 +132,7 @@ class SweepReport:
                     "loss_points": result.drop_points,
                     "layer_speedup": result.layer_speedup,
                     "flops_speedup": result.flops_speedup,
-                    "chosen": result.chosen,
+                    "chosen": result.selected,
                 }
                 for name, result in self.cross_fitted.items()
             }
@@ -220,6 +220,6 @@ def _read_cross_fitted(content: Mapping[str, Any]) -> dict[str, CrossFitted]:
             drop_points=number(stored["loss_points"]),
             layer_speedup=number(stored["layer_speedup"]),
             flops_speedup=number(stored["flops_speedup"]),
-            chosen=(first, second),
+            selected=(first, second),
         )
     return results

@@ -112,11 +112,11 @@ class CrossFitted:
         drop_points: Mean of the drops against full depth, in hundredths.
         layer_speedup: Mean of depth / mean exit layer.
         flops_speedup: Mean of FLOPs of full depth / mean FLOPs.
-        chosen: Criterion name and threshold of each turn.
+        selected: Criterion name and threshold of each turn.
     """
 
     quality: float
     drop_points: float
     layer_speedup: float
     flops_speedup: float
-    chosen: tuple[tuple[str, float], tuple[str, float]]
+    selected: tuple[tuple[str, float], tuple[str, float]]
