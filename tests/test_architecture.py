@@ -1,6 +1,6 @@
-"""The house rules that a parser can check: imports run one way, third parties have a home, everything is explained.
+"""Rules of the architecture: allowed imports between packages, places of third-party imports, and docstrings.
 
-The rules are read from the syntax trees, so that an import inside a function counts as one at the top of the file.
+The imports are read from the syntax trees, including imports inside functions.
 """
 
 import ast
@@ -21,9 +21,9 @@ MODULES = {
 #: Files that may name modules of this package in strings: the lazy public interface and the table of commands.
 MAY_IMPORT_BY_STRING = {"__init__.py", "cli/commands.py"}
 
-GROUND = {"outputs", "errors", "files", "pretrained"}
+BASE = {"outputs", "errors", "files", "pretrained"}
 
-#: Package or module (the longest match counts) -> what of ours it may import beside itself.
+#: Package or module -> packages that it may import beside itself. The longest matching name applies to a file.
 MAY_IMPORT = {
     "outputs": set(),
     "errors": set(),
@@ -33,16 +33,16 @@ MAY_IMPORT = {
     "pretrained": {"errors"},
     "distributed": {"outputs"},
     "metrics": {"errors", "outputs"},
-    "encoders": GROUND,
-    "objectives": GROUND,
-    "gradients": GROUND | {"distributed"},
-    "representation": GROUND,
+    "encoders": BASE,
+    "objectives": BASE,
+    "gradients": BASE | {"distributed"},
+    "representation": BASE,
     "tables": {"exits"},
-    "exits/criteria": GROUND,
-    "exits/evaluation": GROUND | {"exits/criteria", "metrics", "legacy"},
-    "exits/inference": GROUND | {"exits/criteria", "exits/evaluation", "encoders"},
+    "exits/criteria": BASE,
+    "exits/evaluation": BASE | {"exits/criteria", "metrics", "legacy"},
+    "exits/inference": BASE | {"exits/criteria", "exits/evaluation", "encoders"},
     "exits": {"exits/criteria", "exits/evaluation"},
-    "data": GROUND,
+    "data": BASE,
     "training": {
         "encoders",
         "objectives",
@@ -160,8 +160,8 @@ MAY_IMPORT = {
     },
 }
 
-#: Third party -> where it may be imported.
-HOMES = {
+#: Third-party library -> packages that may import it.
+THIRD_PARTIES = {
     "lightning": {"training", "data/datamodule", "data/loaders", "callbacks", "cli"},
     "transformers": {"encoders", "data", "export", "demo", "latency"},
     "datasets": {"data"},
@@ -179,19 +179,19 @@ def tree_of(path: Path) -> ast.Module:
 
 
 def imported(path: Path) -> set[str]:
-    """Full names of what a file imports, those under `if TYPE_CHECKING` and inside functions included."""
+    """Full names that a file imports, including imports under `if TYPE_CHECKING` and inside functions."""
     names: set[str] = set()
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports are absolute, so that they can be read at a glance"
+            assert node.level == 0, f"{path}: expected absolute imports"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names | module_strings(path)
 
 
 def module_strings(path: Path) -> set[str]:
-    """Modules of this package that a file names in strings, where the file imports by string at all."""
+    """Modules of this package that a file names in strings, if the file calls `import_module` or `__import__`."""
     nodes = list(ast.walk(tree_of(path)))
     if not any(getattr(node, "id", getattr(node, "attr", "")) in {"import_module", "__import__"} for node in nodes):
         return set()
@@ -201,7 +201,7 @@ def module_strings(path: Path) -> set[str]:
 
 @cache
 def module_of(name: str) -> str:
-    """The module that defines an imported name; packages are looked through. Empty for other packages' names."""
+    """The module that defines a name, also if a package re-exports it; empty for names of other libraries."""
     parts = name.split(".")
     module = next((prefix for end in range(len(parts), 0, -1) if (prefix := ".".join(parts[:end])) in MODULES), "")
     if module.count(".") == 0 or not MODULES[module].endswith("__init__.py") or module == name:
@@ -214,23 +214,23 @@ def module_of(name: str) -> str:
     return module
 
 
-def room(file: str, rooms) -> str:
-    """The most special of `rooms` that `file` ('exits/runtime.py') belongs to; '' for what is in none."""
+def package_of(file: str, packages) -> str:
+    """The most specific element of `packages` that contains `file` ('exits/record.py'); '' if there is none."""
     stem = file.removesuffix(".py")
-    return max((name for name in rooms if stem == name or stem.startswith(f"{name}/")), key=len, default="")
+    return max((name for name in packages if stem == name or stem.startswith(f"{name}/")), key=len, default="")
 
 
-def ours(path: Path) -> set[str]:
-    """Rooms of this package that a file imports; '' is the package itself, for its version."""
+def imported_packages(path: Path) -> set[str]:
+    """Packages of `acl_lightning` that a file imports; '' is `acl_lightning` itself, for its version."""
     names = (name.split(".")[1:] for name in imported(path) if name.split(".")[0] == "acl_lightning")
-    return {room("/".join(parts), MAY_IMPORT) for parts in names}
+    return {package_of("/".join(parts), MAY_IMPORT) for parts in names}
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_imports_run_one_way(file):
-    home = room(file, MAY_IMPORT)
-    assert home, f"{file} is in no room; give it a line in MAY_IMPORT"
-    forbidden = ours(FILES[file]) - MAY_IMPORT[home] - {home}
+def test_a_file_imports_only_allowed_packages(file):
+    package = package_of(file, MAY_IMPORT)
+    assert package, f"{file} belongs to no package; add its package to MAY_IMPORT"
+    forbidden = imported_packages(FILES[file]) - MAY_IMPORT[package] - {package}
     assert not forbidden, f"{file} imports {forbidden}"
 
 
@@ -240,7 +240,7 @@ def test_only_the_public_interface_and_the_table_of_commands_import_by_string():
 
 
 def graph() -> dict[str, set[str]]:
-    """Modules that each module imports. The names that a package hands on do not count as its imports."""
+    """Modules that each module imports. Names that a package re-exports do not count as its imports."""
     edges = {}
     for module, file in MODULES.items():
         targets = {module_of(name) for name in imported(FILES[file])} - {"", module}
@@ -271,12 +271,12 @@ def test_there_is_no_import_cycle():
     assert " -> ".join(cycle_in(graph())) == ""
 
 
-def test_a_cycle_is_recognized():
+def test_import_cycles_are_detected():
     assert cycle_in({"a": {"b"}, "b": {"c", "d"}, "c": set(), "d": {"b"}}) == ["b", "d", "b"]
     assert cycle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
-def test_imported_names_are_followed_to_the_module_that_defines_them():
+def test_names_are_traced_to_the_module_that_defines_them():
     assert module_of("acl_lightning.exits.Criterion") == "acl_lightning.exits.criteria.base"
     assert module_of("acl_lightning.exits.inference.AdaptiveRuntime") == "acl_lightning.exits.inference.adaptive"
     assert module_of("acl_lightning.errors.UserError") == "acl_lightning.errors"
@@ -284,22 +284,20 @@ def test_imported_names_are_followed_to_the_module_that_defines_them():
     assert module_of("lightning.pytorch") == ""
 
 
-@pytest.mark.parametrize("party", HOMES)
-def test_third_parties_stay_at_home(party):
-    users = {file for file, path in FILES.items() if party in {name.split(".")[0] for name in imported(path)}}
-    strangers = {file for file in users if not room(file, HOMES[party])}
-    assert not strangers
+@pytest.mark.parametrize("library", THIRD_PARTIES)
+def test_third_party_libraries_are_imported_in_their_packages_only(library):
+    users = {file for file, path in FILES.items() if library in {name.split(".")[0] for name in imported(path)}}
+    forbidden = {file for file in users if not package_of(file, THIRD_PARTIES[library])}
+    assert not forbidden
 
 
-def test_every_rule_is_about_something():
-    """A rule for a room that is gone, or for a party that nobody uses, guards nothing."""
-    assert set(MAY_IMPORT) == {room(file, MAY_IMPORT) for file in FILES}
+def test_every_rule_applies_to_an_existing_package_or_library():
+    assert set(MAY_IMPORT) == {package_of(file, MAY_IMPORT) for file in FILES}
     used = {name.split(".")[0] for path in FILES.values() for name in imported(path)}
-    assert set(HOMES) - {"wandb"} <= used
+    assert set(THIRD_PARTIES) - {"wandb"} <= used
 
 
-def test_the_rules_see_what_they_forbid(tmp_path):
-    """The reader of imports, against a file with one import of every form."""
+def test_every_form_of_import_is_detected(tmp_path):
     source = tmp_path / "example.py"
     source.write_text(
         "import importlib\nimport acl_lightning.cli\nfrom acl_lightning import training\n"
@@ -307,34 +305,34 @@ def test_the_rules_see_what_they_forbid(tmp_path):
         "def late():\n    from acl_lightning.data import Y\n    import lightning.pytorch as pl\n"
         "    importlib.import_module('acl_lightning.demo.page')\n"
     )
-    assert ours(source) == {"cli", "training", "exits/inference", "data", "demo"}
+    assert imported_packages(source) == {"cli", "training", "exits/inference", "data", "demo"}
     assert module_strings(source) == {"acl_lightning.demo.page"}
     assert "lightning.pytorch" in imported(source)
 
 
 def undocumented(scope: ast.Module | ast.ClassDef, owner: str) -> list[str]:
-    """Public definitions without a docstring; an entry under the class's `Attributes:` does for a property."""
+    """Public definitions without a docstring. A property may be documented under `Attributes:` of its class."""
     attributes = (ast.get_docstring(scope) or "").partition("Attributes:")[2]
-    found = []
+    missing = []
     for node in scope.body:
         if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or node.name.startswith("_"):
             continue
         if ast.get_docstring(node) is None and f"{node.name}:" not in attributes:
-            found.append(f"{owner}.{node.name}")
+            missing.append(f"{owner}.{node.name}")
         if isinstance(node, ast.ClassDef):
-            found += undocumented(node, f"{owner}.{node.name}")
-    return found
+            missing += undocumented(node, f"{owner}.{node.name}")
+    return missing
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_everything_public_is_explained(file):
+def test_everything_public_has_a_docstring(file):
     tree = tree_of(FILES[file])
-    assert ast.get_docstring(tree), f"{file} does not say what it is"
+    assert ast.get_docstring(tree), f"{file} has no docstring"
     assert undocumented(tree, file) == []
 
 
-def test_rooms_list_what_they_export():
-    """`__all__` of a room names exactly what its `__init__` imports, in order."""
+def test_packages_list_their_exports():
+    """`__all__` of a package contains exactly the names that its `__init__` imports."""
     for file, path in FILES.items():
         tree = tree_of(path)
         lists = [

@@ -1,4 +1,4 @@
-"""Small random models of every family, and batches for them."""
+"""Small random models of every family, and their batches."""
 
 import torch
 from transformers import BertConfig, BertModel, ElectraConfig, ElectraModel, RobertaConfig, RobertaModel
@@ -21,7 +21,7 @@ FAMILIES = {
 
 
 def tiny(family: str, *, dropout: float = 0.1, attention: str = "sdpa", **changes):
-    """A random model in eval mode; weights five times BERT's, so that layers do more than pass tokens on."""
+    """A random model in eval mode, with weights five times as large as those of BERT, so that layers change tokens."""
     model_class, config_class, extra = FAMILIES[family]
     config = config_class(
         **{**SIZES, **extra, **changes},

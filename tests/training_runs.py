@@ -1,4 +1,4 @@
-"""Small trainings: on a tiny backbone and a few generated rows, in this process or in processes of their own."""
+"""Short training runs on a tiny backbone and generated rows, in this process or in separate processes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from acl_lightning.training.optimization import OptimizationConfig
 
 ROOT = Path(__file__).parent.parent
 
-#: Children are forked from a server that has imported the package and started no threads: a tenth of a fresh start.
+#: Processes are forked from a server that has imported the package, which takes a tenth of the time of a new start.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["acl_lightning.cli.trainer", "training_runs"])
 
 
 def still_backbone(backbone: str, directory: Path) -> str:
-    """A copy of `backbone` without dropout, so that what differs is not chance."""
+    """A copy of `backbone` without dropout, for deterministic comparisons."""
     shutil.copytree(backbone, directory)
     path = directory / "config.json"
     config = json.loads(path.read_text()) | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -37,7 +37,7 @@ def still_backbone(backbone: str, directory: Path) -> str:
 
 
 def tiny_data(backbone: str, **settings: Any) -> GLUEDataModule:
-    """Generated rows; batches of 8."""
+    """A data module of generated rows in batches of 8; `settings` override its arguments."""
     defaults = {"source": "synthetic", "synthetic_rows": 40, "max_length": 16, "batch_size": 8}
     return GLUEDataModule(tokenizer=backbone, **(defaults | settings))
 
@@ -45,7 +45,7 @@ def tiny_data(backbone: str, **settings: Any) -> GLUEDataModule:
 def tiny_module(
     backbone: str, data: GLUEDataModule, *, encoder: dict[str, Any] | None = None, **settings: Any
 ) -> ACLModule:
-    """A module for `data`; `optimization` overrides a learning rate of 1e-3 without warm-up."""
+    """A module for `data`, with a learning rate of 1e-3 without warm-up; `optimization` overrides the rates."""
     torch.manual_seed(0)
     rates = {"learning_rate": 1e-3, "warmup_fraction": 0.0} | settings.pop("optimization", {})
     return ACLModule(
@@ -58,7 +58,7 @@ def tiny_module(
 
 
 def tiny_trainer(directory: Path, **settings: Any) -> Trainer:
-    """One epoch on the CPU, nothing logged, shown or saved unless `settings` say so."""
+    """A trainer for one epoch on the CPU without logging, output or checkpoints; `settings` override its arguments."""
     defaults = {
         "accelerator": "cpu",
         "devices": 1,
@@ -76,20 +76,20 @@ def tiny_trainer(directory: Path, **settings: Any) -> Trainer:
 
 
 def weights(module: ACLModule) -> dict[str, torch.Tensor]:
-    """Copies of everything that the module would save."""
+    """Copies of all tensors of the state dictionary."""
     return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
 
 
 def furthest(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> float:
-    """Largest difference of any entry of any tensor; both hold the same names."""
+    """Largest absolute difference of two state dictionaries with the same names."""
     assert first.keys() == second.keys()
     return max((first[name].double() - second[name].double()).abs().max().item() for name in first)
 
 
 def in_processes(target: Callable[..., Any], *arguments: Any, number: int = 1, timeout: float = 120) -> list[int]:
-    """Exit codes of `number` processes that ran `target(*arguments)`, with the ranks of a distributed run if several.
+    """Run `target(*arguments)` in `number` processes, as ranks of a run if several; return exit codes.
 
-    `target` must be importable. A process that outlives `timeout` (s) is killed.
+    `target` must be importable. A process is killed after `timeout` seconds.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -116,7 +116,7 @@ def _child(target: Callable[..., Any], arguments: tuple[Any, ...], rank: int, nu
 
 
 def command_line(arguments: list[str]) -> None:
-    """Run a command as `python -m acl_lightning` does, and exit with its code."""
+    """Run a command like `python -m acl_lightning`, and exit with its code."""
     from acl_lightning.cli import main
 
     sys.argv = ["acl_lightning"]

@@ -1,7 +1,7 @@
 """Ratios on a GPU: training steps, host synchronisations, and the adaptive runtime. Run by `make gpu-check`.
 
-Everything is measured side by side in one process; a ratio is the median over rounds, with the range. With
-`quick=True` the sizes are those of a trial of the script itself, on the CPU.
+All variants are measured alternately in the same process; a ratio is the median over rounds, with the range. With
+`quick=True` the sizes are small, to test the script itself on the CPU.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ ONE_EXIT = "CE, one exit (cls)"
 CE = "CE, six exits (mean_row)"
 ACL_GRAD = "ACL-Grad, six exits (mean_row)"
 BATCHED = "ACL-Grad with BatchedRows, six exits (mean_row)"
-#: What is divided by what.
+#: Numerator and denominator of each reported ratio.
 RATIOS = ((ONE_EXIT, PLAIN), (CE, PLAIN), (ACL_GRAD, CE), (BATCHED, CE))
 
 
 def module(**settings: Any) -> ACLModule:
-    """MiniLM on a task of two classes."""
+    """MiniLM for a task with two classes."""
     settings = {"encoder": EncoderConfig()} | settings
     optimization = OptimizationConfig(learning_rate=5e-5)
     return ACLModule(optimization=optimization, label_names=["a", "b"], metric_names=["accuracy"], **settings)
 
 
 def acl(**settings: Any) -> ACLModule:
-    """The same, trained by ACL-Grad."""
+    """MiniLM trained with ACL-Embed and ACL-Grad."""
     return module(objective=WeightedObjective(ACLEmbed()), gradient_rule=ACLGrad(), **settings)
 
 
 def accelerator_of(device: torch.device) -> str:
-    """Lightning's name of a device."""
+    """Name of a device in Lightning."""
     return "gpu" if device.type == "cuda" else "cpu"
 
 
 def training_steps(device: torch.device, precision: str, *, quick: bool) -> dict[str, Any]:
-    """Milliseconds a step and the `RATIOS`, of batches of 32 pairs of RTE's kind."""
-    found, source = batches(4 if quick else 25)
+    """Milliseconds per step and the `RATIOS`, for batches of 32 sentence pairs of RTE."""
+    data, source = batches(4 if quick else 25)
     if quick:
-        found = [{name: rows[:4, :32] if rows.dim() > 1 else rows[:4] for name, rows in one.items()} for one in found]
+        data = [{name: rows[:4, :32] if rows.dim() > 1 else rows[:4] for name, rows in batch.items()} for batch in data]
     where = accelerator_of(device), precision
     turns = {
         PLAIN: hugging_face(use_cpu=device.type == "cpu", bf16=precision == "bf16-mixed"),
@@ -67,11 +67,13 @@ def training_steps(device: torch.device, precision: str, *, quick: bool) -> dict
         ACL_GRAD: ours(acl(), *where),
         BATCHED: ours(acl(gradient_collector=BatchedRows()), *where),
     }
-    rounds = [{name: statistics.median(turn(found)) for name, turn in turns.items()} for _ in range(1 if quick else 5)]
+    rounds = [{name: statistics.median(turn(data)) for name, turn in turns.items()} for _ in range(1 if quick else 5)]
     return {
-        "data": f"{source}, batches of {list(found[0]['input_ids'].shape)}",
-        "milliseconds": {name: round(1000 * statistics.median(one[name] for one in rounds), 3) for name in turns},
-        "ratios": {f"{over} / {under}": _spread([one[over] / one[under] for one in rounds]) for over, under in RATIOS},
+        "data": f"{source}, batches of {list(data[0]['input_ids'].shape)}",
+        "milliseconds": {name: round(1000 * statistics.median(times[name] for times in rounds), 3) for name in turns},
+        "ratios": {
+            f"{over} / {under}": _spread([times[over] / times[under] for times in rounds]) for over, under in RATIOS
+        },
     }
 
 
@@ -84,7 +86,7 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 
 class _Synchronisations(pl.Callback):
-    """Counts where the host waits for the device, in the steps after the first `skip`."""
+    """Counts the places where the host waits for the device, after the first `skip` steps."""
 
     def __init__(self, skip: int) -> None:
         self.skip = skip
@@ -111,13 +113,13 @@ class _Synchronisations(pl.Callback):
 
 
 def synchronisations(device: torch.device, *, quick: bool) -> dict[str, Any]:
-    """Host synchronisations a step, of CE and of ACL-Grad, and the places in the code that cause them.
+    """Host synchronisations per step of CE and ACL-Grad, and the lines of code that cause them.
 
-    The transfer of the batch, before the step, is not counted.
+    The transfer of the batch before the step is not counted.
     """
     if device.type != "cuda":
         return {"skipped": "only a CUDA device reports synchronisations"}
-    found, _ = batches(5 if quick else 20)
+    data, _ = batches(5 if quick else 20)
     counted = {}
     for name, model in ((CE, module()), (ACL_GRAD, acl()), (BATCHED, acl(gradient_collector=BatchedRows()))):
         counter = _Synchronisations(skip=3)
@@ -125,7 +127,7 @@ def synchronisations(device: torch.device, *, quick: bool) -> dict[str, Any]:
             accelerator="gpu", devices=1, precision="bf16-mixed", max_epochs=1, logger=False, callbacks=[counter],
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         )  # fmt: skip
-        trainer.fit(model, datamodule=_Batches(found))
+        trainer.fit(model, datamodule=_Batches(data))
         steps = max(1, counter.steps)
         counted[name] = {
             "per_step": round(counter.places.total() / steps, 2),
@@ -135,7 +137,7 @@ def synchronisations(device: torch.device, *, quick: bool) -> dict[str, Any]:
 
 
 def runtime(device: torch.device, run: Path, *, quick: bool) -> list[dict[str, Any]]:
-    """The adaptive runtime in bfloat16 against the plain model in bfloat16, for batches of 1, 32 and 256 texts.
+    """Speed-up of the adaptive runtime over the plain model, both in bfloat16, for batches of 1, 32 and 256 texts.
 
     Args:
         device: Where both run.
@@ -154,8 +156,8 @@ def runtime(device: torch.device, run: Path, *, quick: bool) -> list[dict[str, A
     }
     rows = []
     for size in BATCH_SIZES:
-        found = validation_batches(data, size, 32 if quick else max(64, 2 * size))
-        batched = [{name: values.to(device) for name, values in batch.items()} for batch in found]
+        texts = validation_batches(data, size, 32 if quick else max(64, 2 * size))
+        batched = [{name: values.to(device) for name, values in batch.items()} for batch in texts]
         measured = measure(encoder, plain, points, batched, modes=["batch"], repeats=1 if quick else 15)
         rows += [_row(size, point) for point in measured]
     return rows

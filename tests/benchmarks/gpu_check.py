@@ -1,9 +1,9 @@
-"""Check this program on a GPU and write one small results file. Run by `make gpu-check`.
+"""Tests and benchmarks on a GPU with a small file of results. Run by `make gpu-check`.
 
-Three parts: the tests marked `gpu`, the quickstart, and the benchmark of `tests.benchmarks.gpu`. A part that fails is
-reported and the others run; the exit code is then 1. Without a GPU nothing runs and the exit code is 0.
+The parts are the tests marked `gpu`, the quickstart, and the benchmark `tests.benchmarks.gpu`. If a part fails, it is
+reported, the other parts run, and the exit code is 1. Without a GPU nothing runs and the exit code is 0.
 
-ACL_LIGHTNING_GPU_DEVICE=cpu tries the script itself on the CPU, with small sizes; its numbers mean nothing.
+ACL_LIGHTNING_GPU_DEVICE=cpu tests the script itself on the CPU with small sizes; its numbers are not meaningful.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PARTS = ("tests", "quickstart", "training", "synchronisations", "runtime")
 
 
 def run_tests(quick: bool) -> dict[str, Any]:
-    """Run the tests marked `gpu` in a process of their own."""
+    """Run the tests marked `gpu` in a separate process."""
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests/gpu", "-p", "no:cacheprovider"]
@@ -58,7 +58,7 @@ def _failed(case: xml.etree.ElementTree.Element) -> bool:
 
 
 def run_quickstart(run: Path, accelerator: str, quick: bool) -> dict[str, Any]:
-    """Train, sweep and draw as `make run` does."""
+    """Run the quickstart like `make run`."""
     command = [sys.executable, "-m", "acl_lightning", "fit", "--config=conf/quickstart.yaml", f"--run_dir={run}"]
     command += [f"--trainer.accelerator={accelerator}", "--trainer.devices=1", "--trainer.enable_progress_bar=false"]
     if quick:
@@ -79,7 +79,7 @@ def run_quickstart(run: Path, accelerator: str, quick: bool) -> dict[str, Any]:
 
 
 def environment(device: Any) -> dict[str, Any]:
-    """Names and versions of what was measured."""
+    """Names and versions of the device and the libraries."""
     import torch
 
     packages = ("torch", "lightning", "transformers", "datasets", "numpy")
@@ -94,7 +94,7 @@ def environment(device: Any) -> dict[str, Any]:
 
 
 def as_markdown(results: dict[str, Any]) -> str:
-    """The results as tables."""
+    """Markdown tables of the results."""
     lines = [f"# GPU check on {results['environment']['device']}", ""]
     lines += [", ".join(f"{name} {value}" for name, value in results["environment"].items() if name != "device"), ""]
     for name, error in results["failures"].items():
@@ -104,20 +104,25 @@ def as_markdown(results: dict[str, Any]) -> str:
         lines += [f"Tests: {tests['passed']} passed, {len(tests['failed'])} failed, {tests['skipped']} skipped."]
         lines += [f"- failed: `{name}`" for name in tests["failed"]] + [""]
     if "quickstart" in results:
-        found = results["quickstart"]
-        shares = ", ".join(f"{100 * value:.1f}" for value in found["accuracy_per_exit"])
-        lines += [f"Quickstart: {found['seconds']} s with start-up; accuracy per exit (%): {shares}.", ""]
-    for precision, found in results.get("training", {}).items():
-        lines += [f"Training steps, {precision}, {found['data']}:", "", "| ratio | median | range |", "|---|---|---|"]
-        lines += [f"| {name} | {_range(ratio)} |" for name, ratio in found["ratios"].items()] + [""]
+        quickstart = results["quickstart"]
+        shares = ", ".join(f"{100 * value:.1f}" for value in quickstart["accuracy_per_exit"])
+        lines += [f"Quickstart: {quickstart['seconds']} s with start-up; accuracy per exit (%): {shares}.", ""]
+    for precision, training in results.get("training", {}).items():
+        lines += [
+            f"Training steps, {precision}, {training['data']}:",
+            "",
+            "| ratio | median | range |",
+            "|---|---|---|",
+        ]
+        lines += [f"| {name} | {_range(ratio)} |" for name, ratio in training["ratios"].items()] + [""]
         lines += ["| step | ms |", "|---|---|"]
-        lines += [f"| {name} | {value} |" for name, value in found["milliseconds"].items()] + [""]
+        lines += [f"| {name} | {value} |" for name, value in training["milliseconds"].items()] + [""]
     counted = results.get("synchronisations", {})
     if counted and "skipped" not in counted:
         lines += ["| step, bf16-mixed | host synchronisations | most frequent places |", "|---|---|---|"]
-        for name, one in counted.items():
-            places = ", ".join(f"`{place}` {count}" for place, count in one["places"].items())
-            lines += [f"| {name} | {one['per_step']} | {places} |"]
+        for name, counts in counted.items():
+            places = ", ".join(f"`{place}` {count}" for place, count in counts["places"].items())
+            lines += [f"| {name} | {counts['per_step']} | {places} |"]
         lines += [""]
     if "runtime" in results:
         lines += ["Adaptive runtime against the plain model, both in bfloat16:", ""]
@@ -140,10 +145,10 @@ def _range(ratio: dict[str, float]) -> str:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the parts and write `DEVICE.json` and `DEVICE.md`."""
+    """Run the parts, and write `DEVICE.json` and `DEVICE.md`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="directory of the results (default: experiments/gpu_check)")
-    parser.add_argument("--parts", default=",".join(PARTS), help=f"parts to run, of {','.join(PARTS)}")
+    parser.add_argument("--parts", default=",".join(PARTS), help="comma-separated parts (default: all)")
     arguments = parser.parse_args(args)
     parts = arguments.parts.split(",")
     if unknown := [part for part in parts if part not in PARTS]:
@@ -168,7 +173,7 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _parts(device: Any, run: Path, quick: bool) -> dict[str, Callable[[], Any]]:
-    """The parts in order. The benchmark is imported late: it needs the whole program."""
+    """Run the parts in order. The benchmark is imported late, because it imports the whole package."""
     from tests.benchmarks import gpu
 
     warnings.simplefilter("ignore")
@@ -178,7 +183,7 @@ def _parts(device: Any, run: Path, quick: bool) -> dict[str, Callable[[], Any]]:
     return {
         "tests": lambda: run_tests(quick),
         "quickstart": lambda: run_quickstart(run, accelerator, quick),
-        "training": lambda: {one: gpu.training_steps(device, one, quick=quick) for one in precisions},
+        "training": lambda: {precision: gpu.training_steps(device, precision, quick=quick) for precision in precisions},
         "synchronisations": lambda: gpu.synchronisations(device, quick=quick),
         "runtime": lambda: gpu.runtime(device, run, quick=quick),
     }
@@ -187,7 +192,7 @@ def _parts(device: Any, run: Path, quick: bool) -> dict[str, Callable[[], Any]]:
 def _attempt(name: str, part: Callable[[], Any], results: dict[str, Any]) -> None:
     try:
         results[name] = part()
-    except Exception as error:  # the other parts are worth their results
+    except Exception as error:  # the other parts run nevertheless
         traceback.print_exc()
         results["failures"][name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 

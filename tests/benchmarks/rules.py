@@ -1,8 +1,8 @@
-"""What a gradient rule costs: `discard` by scope, over a CE step and over torchjd; and its memory.
+"""Time and memory of ACL-Grad by scope, relative to a CE step and to torchjd.
 
-Run by `make bench`. MiniLM with six `mean_row` exits, batch 32, the same padded batches for every contestant (real RTE
-where ACL_LIGHTNING_GLUE is set). Steps are bare (forward, gradients, clipping, AdamW; no trainer). The contestants take
-turns in one process; ratios are taken round by round, their median and range are printed.
+Run by `make bench`. All methods train MiniLM with six `mean_row` exits on the same padded batches of 32 (real RTE if
+ACL_LIGHTNING_GLUE is set). Steps consist of forward pass, gradients, clipping and AdamW, without a trainer. The methods
+run alternately in the same process; ratios are computed for each round, and their median and range are printed.
 """
 
 from __future__ import annotations
@@ -41,9 +41,11 @@ from tests.benchmarks.training import batches
 
 Batches = list[dict[str, Tensor]]
 
+ACL_GRAD = "ACL-Grad, all parameters"
 
-class Contestant:
-    """A model, its optimiser, and one way to take a step."""
+
+class Method:
+    """A model, its optimiser, and a way to compute gradients."""
 
     def __init__(self, objective: Objective) -> None:
         torch.manual_seed(0)
@@ -52,11 +54,11 @@ class Contestant:
         self.optimizer, _ = build_optimizer(self.encoder.named_parameters(), OptimizationConfig(), 1000, fused=True)
 
     def gradients(self, outputs: ExitOutputs, labels: Tensor) -> None:
-        """Write `.grad`."""
+        """Compute the gradients and write them to `.grad`."""
         raise NotImplementedError
 
     def step(self, batch: dict[str, Tensor]) -> None:
-        """Forward, gradients, clipping, optimiser."""
+        """Run forward pass, gradients, clipping and optimiser."""
         inputs = {name: value for name, value in batch.items() if name != "labels"}
         self.gradients(self.encoder(**inputs), batch["labels"])
         nn.utils.clip_grad_norm_(self.encoder.parameters(), 1.0)
@@ -64,72 +66,73 @@ class Contestant:
         self.optimizer.zero_grad()
 
 
-class Ours(Contestant):
-    """Through `GradientStep`."""
+class WithGradientStep(Method):
+    """Gradients by `GradientStep`."""
 
     def __init__(self, objective: Objective, rule: GradientRule, scope: Scope | None = None) -> None:
         super().__init__(objective)
         self.rule_step = GradientStep(rule, self.encoder.named_parameters(), scope)
 
     def gradients(self, outputs: ExitOutputs, labels: Tensor) -> None:
-        """One or two backward passes, as the scope wants it."""
+        """Run one or two backward passes, depending on the scope."""
         self.rule_step.add(list(self.objective(outputs, labels).values()), outputs.embeddings_EBD)
         self.rule_step.finish()
 
 
-class TwoPasses(Contestant):
-    """The floor of a test over all parameters: both gradients are computed, and nothing is decided."""
+class TwoPasses(Method):
+    """Two backward passes without a decision: a lower bound for ACL-Grad over all parameters."""
 
     def gradients(self, outputs: ExitOutputs, labels: Tensor) -> None:
-        """Two backward passes; the first is the update."""
+        """Run two backward passes and write the first gradient."""
         parameters = list(self.encoder.parameters())
         first, _ = autograd_rows(list(self.objective(outputs, labels).values()), parameters)
         for parameter, gradient in zip(parameters, first, strict=True):
             parameter.grad = gradient
 
 
-class _DiscardWeights(Weighting):
-    """ACL-Grad as torchjd sees it: from the Gramian of the terms' gradients, 1 for what agrees with the first."""
+class _ACLGradWeights(Weighting):
+    """Weights of ACL-Grad for torchjd: 1 for terms whose gradient does not conflict with the first term."""
 
     def forward(self, gramian: Tensor) -> Tensor:
         return (gramian[0] >= 0).to(gramian.dtype)
 
 
-class TorchJD(Contestant):
-    """The same update, from torchjd's Jacobian: as its documentation calls it, or tuned for a CPU.
+class TorchJD(Method):
+    """The same update computed by torchjd, with its documented settings or tuned for a CPU.
 
-    Tuned, it takes a backward pass per row, which is its faster mode on a CPU, and its cheaper way to the Gramian.
+    The tuned settings use a backward pass per row, which is faster on a CPU, and the optimised computation of the
+    Gramian.
     """
 
     def __init__(self, objective: Objective, *, tuned: bool) -> None:
         super().__init__(objective)
         self.tuned = tuned
-        self.aggregator = GramianWeightedAggregator(_DiscardWeights())
+        self.aggregator = GramianWeightedAggregator(_ACLGradWeights())
 
     def gradients(self, outputs: ExitOutputs, labels: Tensor) -> None:
-        """The Jacobian, then its aggregation into `.grad`."""
+        """Compute the Jacobian and aggregate it into `.grad`."""
         parameters = list(self.encoder.parameters())
         terms = list(self.objective(outputs, labels).values())
         torchjd.autojac.backward(terms, inputs=parameters, parallel_chunk_size=1 if self.tuned else None)
         torchjd.autojac.jac_to_grad(parameters, self.aggregator, optimize_gramian_computation=self.tuned)
 
 
-def contestants() -> dict[str, Contestant]:
-    """Name -> contestant."""
+def methods() -> dict[str, Method]:
+    """Return name -> method."""
     return {
-        "CE": Ours(WeightedObjective(), Sum()),
+        "CE": WithGradientStep(WeightedObjective(), Sum()),
         "two backward passes, no decision": TwoPasses(WeightedObjective(ACLEmbed())),
-        "discard, all": Ours(WeightedObjective(ACLEmbed()), ACLGrad()),
-        "discard, top 1 layer": Ours(WeightedObjective(ACLEmbed()), ACLGrad(), TopLayers(1)),
-        "discard, top 2 layers": Ours(WeightedObjective(ACLEmbed()), ACLGrad(), TopLayers(2)),
-        "discard, representation": Ours(WeightedObjective(ACLEmbed()), ACLGrad(), Representation()),
+        ACL_GRAD: WithGradientStep(WeightedObjective(ACLEmbed()), ACLGrad()),
+        "ACL-Grad, top 1 layer": WithGradientStep(WeightedObjective(ACLEmbed()), ACLGrad(), TopLayers(1)),
+        "ACL-Grad, top 2 layers": WithGradientStep(WeightedObjective(ACLEmbed()), ACLGrad(), TopLayers(2)),
+        "ACL-Grad, representation": WithGradientStep(WeightedObjective(ACLEmbed()), ACLGrad(), Representation()),
         "torchjd, as documented": TorchJD(WeightedObjective(ACLEmbed()), tuned=False),
         "torchjd, tuned": TorchJD(WeightedObjective(ACLEmbed()), tuned=True),
     }
 
 
 def seconds(step: Callable[[], object], repeats: int) -> float:
-    """Median time of a call, after one that does not count."""
+    """Median seconds of a call, after a warm-up call."""
     step()
     times = []
     for _ in range(repeats):
@@ -140,13 +143,13 @@ def seconds(step: Callable[[], object], repeats: int) -> float:
 
 
 def ratio_line(name: str, over: list[float], under: list[float], limit: str) -> str:
-    """`name: median (low-high), at most limit`."""
+    """Line of a table: name, median ratio, range and limit."""
     ratios = sorted(a / b for a, b in zip(over, under, strict=True))
     return f"  {name:46} {statistics.median(ratios):5.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})  {limit}"
 
 
 def peak_bytes(step: Callable[[], object]) -> int:
-    """Most memory that tensors held during a call, beyond what they held before it."""
+    """Largest increase of the memory of tensors during a call."""
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as directory:
         warnings.simplefilter("ignore")
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
@@ -164,48 +167,46 @@ def peak_bytes(step: Callable[[], object]) -> int:
     return peak
 
 
-def steps_table(found: Batches, rounds: int) -> None:
-    """Time and memory of the rules."""
-    turns = contestants()
-    assert_same_update(turns, found[0])
+def steps_table(data: Batches, rounds: int) -> None:
+    """Print time and memory of the methods."""
+    turns = methods()
+    assert_same_update(turns, data[0])
     times: dict[str, list[float]] = {name: [] for name in turns}
     for _ in range(rounds):
-        for name, contestant in turns.items():
-            supply = iter(found)
-            times[name].append(seconds(lambda c=contestant, s=supply: c.step(next(s)), len(found) - 1))
+        for name, method in turns.items():
+            supply = iter(data)
+            times[name].append(seconds(lambda c=method, s=supply: c.step(next(s)), len(data) - 1))
     print(f"\n{'ratio, median (range)':48} at most")
     for name, limit in (
         ("two backward passes, no decision", "-"),
-        ("discard, all", "1.50"),
-        ("discard, top 1 layer", "1.20"),
-        ("discard, top 2 layers", "-"),
-        ("discard, representation", "1.05"),
+        (ACL_GRAD, "1.50"),
+        ("ACL-Grad, top 1 layer", "1.20"),
+        ("ACL-Grad, top 2 layers", "-"),
+        ("ACL-Grad, representation", "1.05"),
     ):
         print(ratio_line(f"{name} / CE", times[name], times["CE"], limit))
     for name, limit in (("torchjd, as documented", "0.90"), ("torchjd, tuned", "-")):
-        print(ratio_line(f"discard, all / {name}", times["discard, all"], times[name], limit))
-    peaks = {
-        name: peak_bytes(lambda c=turns[name]: c.step(found[0])) for name in ("CE", "discard, all", "torchjd, tuned")
-    }
+        print(ratio_line(f"{ACL_GRAD} / {name}", times[ACL_GRAD], times[name], limit))
+    peaks = {name: peak_bytes(lambda c=turns[name]: c.step(data[0])) for name in ("CE", ACL_GRAD, "torchjd, tuned")}
     extra = sum(p.numel() * p.element_size() for p in turns["CE"].encoder.parameters())
-    for name, limit in (("discard, all", "1.05"), ("torchjd, tuned", "-")):
+    for name, limit in ((ACL_GRAD, "1.05"), ("torchjd, tuned", "-")):
         beyond = (peaks[name] - extra) / peaks["CE"]
         print(f"  {'peak memory: (' + name + ' - one gradient) / CE':46} {beyond:5.2f}  {limit}")
-    found_peaks = ", ".join(f"{name} {peak / 1e6:.0f}" for name, peak in peaks.items())
-    print(f"  (peaks in MB: {found_peaks}; a gradient {extra / 1e6:.0f})")
+    megabytes = ", ".join(f"{name} {peak / 1e6:.0f}" for name, peak in peaks.items())
+    print(f"  (peaks in MB: {megabytes}; a gradient {extra / 1e6:.0f})")
 
 
-def assert_same_update(turns: dict[str, Contestant], batch: dict[str, Tensor]) -> None:
-    """Ours and torchjd's gradients agree, or the comparison would be of different things."""
+def assert_same_update(turns: dict[str, Method], batch: dict[str, Tensor]) -> None:
+    """Assert that the gradients of this package and of torchjd are equal."""
     inputs = {name: value for name, value in batch.items() if name != "labels"}
-    found = []
-    for name in ("discard, all", "torchjd, tuned"):
-        contestant = turns[name]
+    gradients = []
+    for name in (ACL_GRAD, "torchjd, tuned"):
+        method = turns[name]
         torch.manual_seed(1)
-        contestant.gradients(contestant.encoder(**inputs), batch["labels"])
-        found.append([None if p.grad is None else p.grad.clone() for p in contestant.encoder.parameters()])
-        contestant.optimizer.zero_grad()
-    for ours, theirs in zip(*found, strict=True):
+        method.gradients(method.encoder(**inputs), batch["labels"])
+        gradients.append([None if p.grad is None else p.grad.clone() for p in method.encoder.parameters()])
+        method.optimizer.zero_grad()
+    for ours, theirs in zip(*gradients, strict=True):
         assert (ours is None) == (theirs is None) or theirs.abs().max() == 0
         if ours is not None:
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
@@ -215,13 +216,13 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=4, help="steps of a turn, the first of which does not count")
+    parser.add_argument("--steps", type=int, default=4, help="steps per round, of which the first is a warm-up")
     arguments = parser.parse_args()
     keep_freed_memory()
-    found, source = batches(arguments.steps)
-    shapes = [tuple(batch["input_ids"].shape) for batch in found]
+    data, source = batches(arguments.steps)
+    shapes = [tuple(batch["input_ids"].shape) for batch in data]
     print(f"{source}, batches of {shapes}, {torch.get_num_threads()} threads")
-    steps_table(found, arguments.rounds)
+    steps_table(data, arguments.rounds)
 
 
 if __name__ == "__main__":

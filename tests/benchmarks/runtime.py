@@ -1,9 +1,9 @@
-"""The adaptive runtime against the plain Hugging Face model at full depth: ratios in one process, MiniLM, real text.
+"""Speed-up of the adaptive runtime over the plain Hugging Face model at full depth, with MiniLM on real text.
 
-Run by `python -m tests.benchmarks.runtime`; needs ACL_LIGHTNING_GLUE. Batches are 32 rows of RTE of about 128 tokens;
-single sentences and the stream are of SST-2's validation split, in its order. Static exits decide who leaves where; the
-stream is decided by a model trained on 1000 rows, at the confidence whose mean exit layer is nearest to 3. Every figure
-is the median of rounds in which the plain model and the runtime take turns.
+Run by `make bench`; needs ACL_LIGHTNING_GLUE. Batches are 32 rows of RTE with about 128 tokens; single sentences and
+the stream are rows of the validation split of SST-2 in their order. Batches and single sentences leave at a static
+exit. In the stream a model trained on 1000 rows decides, at the confidence whose mean exit layer is nearest to 3. Every
+number is the median over rounds in which the plain model and the runtime run alternately.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KINDS = ("cls", "mean_row")
 
 
 def compare(name: str, target: float, plain: Callable[[], object], ours: Callable[[], object], rounds: int) -> None:
-    """Print how many times as fast ours is, and whether that is enough."""
+    """Print the speed-up, and whether it reaches the target."""
     seconds = interleaved({"plain": plain, "ours": ours}, rounds)
     median, low, high = ratio(seconds["plain"], seconds["ours"])
     verdict = "" if median >= target else "   MISSED"
@@ -46,7 +46,7 @@ def serve(model: torch.nn.Module, batches: list[dict[str, torch.Tensor]]) -> Non
 
 
 def trained(kind: str, root: str, directory: Path) -> MultiExitEncoder:
-    """MiniLM with exits of a kind, after two epochs on 1000 rows of SST-2."""
+    """MiniLM with exit rows of a kind, trained for two epochs on 1000 rows of SST-2."""
     arguments = ["fit", "--config=conf/quickstart.yaml", "--data.source=local", f"--data.root={root}"]
     arguments += ["--data.train_rows=1000", f"--model.encoder.exit_row={kind}", f"--run_dir={directory}"]
     with mock.patch.object(sys, "argv", ["acl_lightning"]):
@@ -56,16 +56,16 @@ def trained(kind: str, root: str, directory: Path) -> MultiExitEncoder:
 
 def nearest_to_layer_3(encoder: MultiExitEncoder, batches: list[dict[str, torch.Tensor]]) -> tuple[float, float]:
     """The confidence whose mean exit layer is nearest to 3, and that layer."""
-    found = {}
+    mean_layers = {}
     for threshold in Confidence().thresholds(encoder.num_exits)[25:-1:2]:
         decisions = AdaptiveRuntime(encoder, Confidence(), threshold).stream(batches)
-        found[threshold] = torch.cat([one.exit_layer_B for one in decisions]).double().mean().item()
-    threshold = min(found, key=lambda one: abs(found[one] - 3))
-    return threshold, found[threshold]
+        mean_layers[threshold] = torch.cat([batch.exit_layer_B for batch in decisions]).double().mean().item()
+    threshold = min(mean_layers, key=lambda value: abs(mean_layers[value] - 3))
+    return threshold, mean_layers[threshold]
 
 
 class EveryExitRead(Static):
-    """Leaves at a known exit, but has all exits before it read, as a criterion does that decides."""
+    """A static exit for which the heads of all earlier exits are computed, like for other criteria."""
 
     def exits_read(self, threshold: float, num_exits: int) -> range:
         return range(num_exits)
@@ -75,7 +75,13 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--run", type=Path, action="append", default=[], help="RUN trained as above, instead of anew")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        action="append",
+        default=[],
+        help="run directory of a trained model",
+    )
     arguments = parser.parse_args()
     root = os.environ.get("ACL_LIGHTNING_GLUE")
     if not root:
@@ -91,7 +97,7 @@ def main() -> None:
     print(
         f"32 x {tokens:.0f} tokens; {torch.get_num_threads()} threads; median (smallest-largest) of {arguments.rounds}"
     )
-    given = {type(load_run(run)[0].encoder.exit_rows[0]): run for run in arguments.run}
+    trained_runs = {type(load_run(run)[0].encoder.exit_rows[0]): run for run in arguments.run}
     for kind in KINDS:
         print(kind)
         torch.manual_seed(0)
@@ -111,8 +117,8 @@ def main() -> None:
             )
         with tempfile.TemporaryDirectory() as directory:
             model = (
-                load_run(given[EXIT_ROWS[kind]])[0].encoder
-                if EXIT_ROWS[kind] in given
+                load_run(trained_runs[EXIT_ROWS[kind]])[0].encoder
+                if EXIT_ROWS[kind] in trained_runs
                 else trained(kind, root, Path(directory) / kind)
             )
         threshold, layer = nearest_to_layer_3(model, stream)

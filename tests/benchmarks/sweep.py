@@ -1,9 +1,9 @@
-"""One pass for all curves: a validation pass with the sweep of six criteria, over the pass alone.
+"""Time of a validation pass with the sweep of six criteria, relative to the pass alone.
 
-Run by `make bench`. MiniLM with six exits over a validation set (real SST-2 where ACL_LIGHTNING_GLUE is set, generated
-reviews elsewhere). The sweep evaluates confidence, entropy, margin, patience, PCEE and F-PABEE, the families of two
-parameters over about 100 pairs each, and every static exit, and recommends operating points. Pass and sweep are timed
-in turn in one process; the ratio is taken round by round.
+Run by `make bench`. MiniLM with six exits is evaluated on a validation split (real SST-2 if ACL_LIGHTNING_GLUE is set,
+generated reviews otherwise). The sweep evaluates confidence, entropy, margin, patience, PCEE and F-PABEE, criteria with
+two parameters at about 100 pairs each, and every static exit, and recommends operating points. Pass and sweep are timed
+alternately in the same process; ratios are computed for each round.
 """
 
 from __future__ import annotations

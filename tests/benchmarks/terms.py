@@ -1,7 +1,7 @@
-"""What the contrastive terms cost: forward and backward at 12 exits, as a share of a BERT-base-sized CE step.
+"""Time of the contrastive terms at 12 exits, relative to a CE step of a model of the size of BERT-base.
 
-Run by `make bench`. The step is measured at batch 32 x 128 tokens with random weights; for the terms at batch 256 it
-counts eightfold, since its time grows with the samples.
+Run by `make bench`. The step is measured with random weights on a batch of 32 x 128 tokens. For the terms at batch 256
+its time is multiplied by eight, because it is proportional to the number of samples.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BATCH, TOKENS = 32, 128
 
 
 def base_step() -> float:
-    """Seconds of a CE step of a model of BERT-base's size with an exit at every layer."""
+    """Seconds of a CE step of a model of the size of BERT-base with an exit at every layer."""
     heads = [ExitHead(WIDTH, CLASSES, pooler=True, pretrained_pooler=None, dropout=0.1) for _ in range(EXITS)]
     rows = [MeanRow(WIDTH) for _ in range(EXITS)]
     encoder = MultiExitEncoder(BertFamily(BertModel(BertConfig())), tuple(range(1, EXITS + 1)), rows, heads).train()
@@ -50,7 +50,7 @@ def base_step() -> float:
 
 
 def cost(objective: Objective, batch: int) -> float:
-    """Seconds of forward and backward of an objective down to what the classifiers see."""
+    """Seconds of the forward and backward pass of an objective, without the encoder."""
     generator = torch.Generator().manual_seed(0)
     h = torch.randn(EXITS, batch, WIDTH, generator=generator, requires_grad=True)
     w = torch.randn(EXITS, CLASSES, WIDTH, generator=generator, requires_grad=True)

@@ -1,9 +1,9 @@
-"""Training steps side by side: ACL-Grad over CE, CE over `transformers.Trainer`. Run by `make bench`.
+"""Time of training steps: ACL-Grad relative to CE, and CE relative to `transformers.Trainer`. Run by `make bench`.
 
-MiniLM, batch 32, AdamW, clipping at 1, the same padded batches for every contestant (real RTE where ACL_LIGHTNING_GLUE
-is set, generated pairs elsewhere). The contestants take turns in one process, a few steps each; the ratio is taken
-round by round and the median over rounds is printed, with the range. Optimiser, clipping, schedule and the frameworks'
-own loops are inside the measured time; the first two steps of every turn are not.
+All methods train MiniLM with AdamW and clipping at 1 on the same padded batches of 32 (real RTE if ACL_LIGHTNING_GLUE
+is set, generated pairs otherwise). They run alternately in the same process for a few steps; ratios are computed for
+each round, and their median and range are printed. The measured time includes optimiser, clipping, schedule and the
+training loops of the frameworks, but not the first two steps of each round.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ WARM_UP = 2
 
 
 def batches(count: int) -> tuple[list[dict[str, torch.Tensor]], str]:
-    """`count` padded batches of 32 and the name of their source."""
+    """Return `count` padded batches of 32 rows, and the name of their source."""
     root = os.environ.get("ACL_LIGHTNING_GLUE")
-    data = GLUEDataModule("rte", source="local" if root else "synthetic", root=root, tokenizer=MINILM, batch_size=32)
-    data.prepare_data()
-    data.setup("fit")
+    module = GLUEDataModule("rte", source="local" if root else "synthetic", root=root, tokenizer=MINILM, batch_size=32)
+    module.prepare_data()
+    module.setup("fit")
     kept = ("input_ids", "attention_mask", "token_type_ids", "labels")
-    found = [{k: batch[k] for k in kept} for batch in itertools.islice(data.train_dataloader(), count)]
-    return found, "real RTE" if root else "generated RTE"
+    data = [{k: batch[k] for k in kept} for batch in itertools.islice(module.train_dataloader(), count)]
+    return data, "real RTE" if root else "generated RTE"
 
 
 class _Batches(pl.LightningDataModule):
@@ -59,7 +59,7 @@ class _Batches(pl.LightningDataModule):
 
 
 def _now() -> float:
-    """The time once the device has done all that it was told to."""
+    """Return the time after the device has finished all operations."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()
@@ -87,42 +87,42 @@ class _Trainer(transformers.Trainer):
 
 
 def step_times(ticks: list[float]) -> list[float]:
-    """Seconds of every step after the warm-up."""
+    """Records the seconds of every step after the warm-up."""
     return [b - a for a, b in itertools.pairwise(ticks)][WARM_UP - 1 :]
 
 
 def ours(
     module: ACLModule, accelerator: str = "cpu", precision: str = "32-true"
 ) -> Callable[[list[dict[str, torch.Tensor]]], list[float]]:
-    """A turn of a Lightning run."""
+    """Return a function that trains with Lightning and returns the seconds of its steps."""
 
-    def turn(found: list[dict[str, torch.Tensor]]) -> list[float]:
+    def turn(data: list[dict[str, torch.Tensor]]) -> list[float]:
         clock = _Clock()
         trainer = pl.Trainer(
             accelerator=accelerator, devices=1, precision=precision, max_epochs=1, logger=False,
             enable_checkpointing=False, enable_progress_bar=False,
             enable_model_summary=False, callbacks=[clock],
         )  # fmt: skip
-        trainer.fit(module, datamodule=_Batches(found))
+        trainer.fit(module, datamodule=_Batches(data))
         return step_times(clock.ticks)
 
     return turn
 
 
 def hugging_face(use_cpu: bool = True, bf16: bool = False) -> Callable[[list[dict[str, torch.Tensor]]], list[float]]:
-    """A turn of `transformers.Trainer` on the plain model."""
+    """Return a function that trains the plain model with `transformers.Trainer`."""
     directory = resolve_pretrained(MINILM)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(directory, num_labels=2)
 
-    def turn(found: list[dict[str, torch.Tensor]]) -> list[float]:
+    def turn(data: list[dict[str, torch.Tensor]]) -> list[float]:
         clock = _HuggingFaceClock()
         with tempfile.TemporaryDirectory() as output:
             settings = transformers.TrainingArguments(
-                output_dir=output, max_steps=len(found), learning_rate=5e-5, weight_decay=0.01, max_grad_norm=1.0,
+                output_dir=output, max_steps=len(data), learning_rate=5e-5, weight_decay=0.01, max_grad_norm=1.0,
                 report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True, use_cpu=use_cpu,
                 bf16=bf16,
             )  # fmt: skip
-            trainer = _Trainer(model=model, args=settings, train_dataset=found, callbacks=[clock])
+            trainer = _Trainer(model=model, args=settings, train_dataset=data, callbacks=[clock])
             trainer.remove_callback(transformers.PrinterCallback)
             trainer.train()
         return step_times(clock.ticks)
@@ -130,8 +130,8 @@ def hugging_face(use_cpu: bool = True, bf16: bool = False) -> Callable[[list[dic
     return turn
 
 
-def contestants() -> dict[str, Callable[[list[dict[str, torch.Tensor]]], list[float]]]:
-    """Name -> turn."""
+def methods() -> dict[str, Callable[[list[dict[str, torch.Tensor]]], list[float]]]:
+    """Return name -> function that trains and returns the seconds of its steps."""
 
     def module(**settings: object) -> ACLModule:
         optimization = OptimizationConfig(learning_rate=5e-5)
@@ -155,18 +155,18 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=5, help="steps of a turn, of which two are warm-up")
+    parser.add_argument("--steps", type=int, default=5, help="steps per round, of which two are a warm-up")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.manual_seed(0)
-    found, source = batches(arguments.steps)
-    shape = [tuple(batch["input_ids"].shape) for batch in found]
+    data, source = batches(arguments.steps)
+    shape = [tuple(batch["input_ids"].shape) for batch in data]
     print(f"{source}, batches of {shape}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    turns = contestants()
-    rounds = [{name: statistics.median(turn(found)) for name, turn in turns.items()} for _ in range(arguments.rounds)]
+    turns = methods()
+    rounds = [{name: statistics.median(turn(data)) for name, turn in turns.items()} for _ in range(arguments.rounds)]
     print(f"\n{'seconds a step, median of ' + str(arguments.rounds) + ' rounds':46}")
     for name in turns:
         print(f"  {name:44} {statistics.median(r[name] for r in rounds):.3f}")

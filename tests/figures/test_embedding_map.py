@@ -1,4 +1,4 @@
-"""Maps of embeddings: where points and stars are, what is said where something is missing."""
+"""Maps of embeddings and the projections behind them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MEASURES = {"alignment": 0.5, "uniformity": -1.234, "label_margin": math.nan}
 
 
 def clusters(classes: int = 2, n: int = 24, width: int = 5, seed: int = 0):
-    """Unit vectors around as many axes as classes, labels, and the axes."""
+    """Unit vectors near an axis per class, their labels, and the axes."""
     generator = np.random.default_rng(seed)
     labels_n = np.arange(n) % classes
     vectors_nD = np.eye(width)[labels_n] + 0.1 * generator.normal(size=(n, width))
@@ -36,7 +36,7 @@ def drawn(figure):
 
 
 def points_of(axes):
-    """Coordinates of each scatter, in the order in which they were drawn."""
+    """Coordinates of each scatter in drawing order."""
     return [np.asarray(collection.get_offsets()) for collection in axes.collections]
 
 
@@ -62,20 +62,20 @@ def test_principal_components_are_the_eigenvectors_of_the_covariance():
     expected = (vectors_nD - vectors_nD.mean(axis=0)) @ axes[:, [-1, -2]]
     np.testing.assert_allclose(np.abs(points), np.abs(expected), atol=1e-10)
     assert share == pytest.approx(values[-2:].sum() / values.sum())
-    # The same map: a star that sits on a sample lands on it.
+    # Both arguments have the same projection.
     again, on_samples, _ = principal_components(vectors_nD, vectors_nD[:3])
     np.testing.assert_allclose(on_samples, again[:3], atol=1e-12)
     assert stars.shape == (3, 2)
 
 
-def test_signs_are_fixed():
+def test_signs_do_not_depend_on_the_order_of_the_samples():
     vectors_nD, _, stars_CD = clusters()
     points = principal_components(vectors_nD, stars_CD)[0]
     order = np.random.default_rng(1).permutation(len(vectors_nD))
     np.testing.assert_allclose(principal_components(vectors_nD[order], stars_CD)[0], points[order], atol=1e-10)
 
 
-def test_directions_without_variance_are_zero():
+def test_coordinates_along_directions_without_variance_are_zero():
     line = np.outer(np.arange(4.0), [1.0, 0.0, 2.0])
     points, stars, share = principal_components(line, np.ones((1, 3)))
     assert not points[:, 1].any()
@@ -86,7 +86,7 @@ def test_directions_without_variance_are_zero():
     assert math.isnan(share)
 
 
-def test_tsne_keeps_neighbours_and_is_repeatable():
+def test_tsne_preserves_neighbours_and_is_repeatable():
     pytest.importorskip("sklearn")
     vectors_nD, labels_n, stars_CD = clusters(n=60)
     points, stars = tsne(vectors_nD, stars_CD)
@@ -98,12 +98,12 @@ def test_tsne_keeps_neighbours_and_is_repeatable():
     np.testing.assert_array_equal(tsne(vectors_nD, stars_CD)[0], points)
 
 
-def test_tsne_of_too_little_is_left_out():
+def test_tsne_of_too_few_or_equal_vectors_is_none():
     assert tsne(np.eye(3)[:2], np.eye(3)[:1]) is None
     assert tsne(np.ones((9, 3)), np.ones((1, 3))) is None
 
 
-def test_a_column_per_run_with_components_above_and_neighbours_below():
+def test_each_run_has_a_column_with_principal_components_above_tsne():
     pytest.importorskip("sklearn")
     names = ("CE", "CE+SCL", "ACL")
     figure = drawn(
@@ -126,11 +126,11 @@ def test_a_column_per_run_with_components_above_and_neighbours_below():
     assert figure.get_suptitle() == "sst2"
 
 
-def test_samples_and_label_embeddings_are_where_the_projection_puts_them():
+def test_samples_and_label_embeddings_are_drawn_at_their_projections():
     vectors_nD, labels_n, stars_CD = clusters()
     points, stars, _ = principal_components(vectors_nD, stars_CD)
     figure = embedding_map_figure([column()], ["negative", "positive"], title="")
-    if points[labels_n == 0, 0].mean() > 0:  # the first class goes to the left
+    if points[labels_n == 0, 0].mean() > 0:  # the first class is drawn on the left
         points, stars = points * [-1, 1], stars * [-1, 1]
     negative, positive, *marks = points_of(figure.axes[0])
     assert negative[:, 0].mean() < positive[:, 0].mean()
@@ -141,7 +141,7 @@ def test_samples_and_label_embeddings_are_where_the_projection_puts_them():
     assert [text.get_text() for text in legend.get_texts()] == ["negative", "positive", "label embedding"]
 
 
-def test_the_first_class_is_on_the_left_whichever_it_is():
+def test_the_first_class_is_on_the_left():
     vectors_nD, labels_n, stars_CD = clusters()
     for labels in (labels_n, 1 - labels_n):
         figure = embedding_map_figure([EmbeddingMap("", vectors_nD, labels, stars_CD, {})], ["a", "b"], title="")
@@ -150,7 +150,7 @@ def test_the_first_class_is_on_the_left_whichever_it_is():
             assert first[:, 0].mean() < second[:, 0].mean()
 
 
-def test_classes_differ_without_colour():
+def test_classes_differ_by_marker():
     figure = embedding_map_figure([column(classes=5, n=25)], list("abcde"), title="")
     shapes = {collection.get_paths()[0].vertices.tobytes() for collection in figure.axes[0].collections[:5]}
     assert len(shapes) == 5
@@ -161,7 +161,7 @@ def test_more_classes_than_styles_are_all_drawn():
     assert sum(map(len, points_of(figure.axes[0])[:7])) == 28
 
 
-def test_without_scikit_learn_there_are_components_alone_and_the_figure_says_so(monkeypatch):
+def test_without_scikit_learn_a_note_replaces_the_tsne_panels(monkeypatch):
     without_sklearn(monkeypatch)
     figure = drawn(embedding_map_figure([column(), column("ACL")], ["a", "b"], title=""))
     assert len(figure.axes) == 2
@@ -169,7 +169,7 @@ def test_without_scikit_learn_there_are_components_alone_and_the_figure_says_so(
     assert "alignment" in figure.axes[1].get_xlabel()
 
 
-def test_what_is_not_finite_says_so_and_leaves_the_others_alone():
+def test_a_note_replaces_embeddings_that_are_not_finite():
     broken = EmbeddingMap("broken", np.full((24, 5), np.nan), np.arange(24) % 2, np.eye(5)[:2], MEASURES)
     figure = drawn(embedding_map_figure([broken, column()], ["a", "b"], title=""))
     assert "no finite embeddings" in texts_of(figure.axes[0])
@@ -179,15 +179,15 @@ def test_what_is_not_finite_says_so_and_leaves_the_others_alone():
 
 
 @pytest.mark.parametrize("n", [1, 2])
-def test_a_sample_or_two_and_no_label_embeddings_are_drawn(n):
-    one = EmbeddingMap("few", np.eye(4)[:n], np.zeros(n, dtype=np.int64), np.eye(4)[:0], {})
-    figure = drawn(embedding_map_figure([one], ["all samples"], title=""))
+def test_few_samples_without_label_embeddings_are_drawn(n):
+    few = EmbeddingMap("few", np.eye(4)[:n], np.zeros(n, dtype=np.int64), np.eye(4)[:0], {})
+    figure = drawn(embedding_map_figure([few], ["all samples"], title=""))
     assert len(points_of(figure.axes[0])[0]) == n
     assert len(figure.axes) == 1
     assert figure.legends[0].get_title().get_text() == ""
 
 
-def test_a_regression_has_no_label_embeddings_in_its_legend_and_its_undefined_measures_keep_apart():
+def test_without_label_embeddings_the_legend_has_classes_only():
     vectors_nD, labels_n, _ = clusters()
     bare = EmbeddingMap("all", vectors_nD, labels_n, np.zeros((0, 5)), {"class_separation": math.nan})
     figure = embedding_map_figure([bare], ["negative", "positive"], title="stsb")

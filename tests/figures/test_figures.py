@@ -1,4 +1,4 @@
-"""Figures are asked what they drew, by label and coordinate."""
+"""Labels and coordinates of the speed-quality and per-exit figures."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def shifted(number):
     return [(speed, quality - number / 100) for speed, quality in CURVES["confidence"]]
 
 
-def test_curves_differ_without_colour():
+def test_curves_differ_by_marker_and_line():
     curves = {name: shifted(number) for number, name in enumerate("abcd")}
     (axes,) = speed_quality_figure(curves, STATIC, {}, metric="accuracy", title="").axes
     looks = [(line.get_linestyle(), line.get_marker()) for line in axes.get_lines() if line.get_label() in set("abcd")]
     assert len(set(looks)) == 4
 
 
-def test_recommendations_that_coincide_share_one_ring_and_are_described_in_the_legend():
+def test_equal_recommendations_share_a_ring_and_a_legend_entry():
     figure = speed_quality()
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.texts] == ["drop0", "drop1, drop2"]
@@ -57,7 +57,7 @@ def test_recommendations_that_coincide_share_one_ring_and_are_described_in_the_l
     assert not any("interval" in entry or "majority" in entry for entry in entries)
 
 
-def test_criteria_with_the_same_points_are_one_curve_with_all_names():
+def test_criteria_with_the_same_points_share_a_curve():
     curves = {"confidence": CURVES["confidence"], "patience": CURVES["patience"], "margin": CURVES["confidence"][::-1]}
     (axes,) = speed_quality_figure(curves, STATIC, {}, metric="accuracy", title="").axes
     names = [line.get_label() for line in axes.get_lines()]
@@ -78,14 +78,14 @@ def test_intervals_and_the_majority_class_are_drawn():
     assert "drop1, drop2: 88.0 % [86.0, 91.0] at 2.00x" in found
 
 
-def test_a_majority_class_far_below_the_curves_is_named_only():
+def test_a_majority_class_far_below_the_curves_is_only_named():
     figure = speed_quality_figure(CURVES, STATIC, {}, metric="accuracy", title="", baseline=0.08)
     (axes,) = figure.axes
     assert axes.get_ylim()[0] > 50
     assert len(lines(axes)["majority class: 8.0 % (below this range)"].get_xdata()) == 0
 
 
-def test_a_single_exit_has_axes_of_a_readable_range():
+def test_the_axes_of_a_single_exit_have_a_smallest_range():
     point = (1.0, 0.9)
     figure = speed_quality_figure({"a": [point], "b": [point]}, {6: point}, {}, metric="accuracy", title="t")
     (axes,) = figure.axes
@@ -96,7 +96,7 @@ def test_a_single_exit_has_axes_of_a_readable_range():
     assert "a = b" in lines(axes)
 
 
-def test_the_upper_edge_names_the_layers_of_the_static_exits():
+def test_the_layers_of_the_static_exits_are_on_the_upper_edge():
     (axes,) = speed_quality().axes
     (upper,) = axes.child_axes
     ticks = dict(zip((tick.get_text() for tick in upper.get_xticklabels()), upper.get_xticks(), strict=True))
@@ -109,7 +109,7 @@ def test_more_criteria_than_styles_are_all_drawn():
     assert set(curves) <= set(lines(axes))
 
 
-def test_a_criterion_has_one_style_in_every_figure():
+def test_a_criterion_has_the_same_style_in_every_figure():
     alone = speed_quality_figure({"patience": CURVES["patience"]}, STATIC, {}, metric="accuracy", title="")
     calibrated = speed_quality_figure({"calibrated_patience": CURVES["patience"]}, STATIC, {}, metric="", title="")
     others = {"own": shifted(1), **CURVES}
@@ -139,25 +139,25 @@ def test_per_exit_draws_metrics_shares_and_grades():
 
 
 @pytest.mark.parametrize("grades", [None, {}])
-def test_unknown_difficulty_has_no_panel(grades):
+def test_without_difficulty_there_is_no_panel_of_grades(grades):
     assert len(per_exit(grades).axes) == 2
 
 
-def test_a_single_metric_names_the_axis_and_needs_no_legend():
+def test_a_single_metric_labels_the_axis_without_a_legend():
     quality = per_exit(metrics=("matthews",)).axes[0]
     assert quality.get_ylabel() == "matthews (%)"
     assert quality.get_legend() is None
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
-def test_both_are_drawn_in_any_format(kind):
+def test_figures_are_saved_in_every_format(kind):
     for figure in (speed_quality(), per_exit({1: 2.0})):
         file = io.BytesIO()
         figure.savefig(file, format=kind)
         assert len(file.getvalue()) > 1000
 
 
-def test_one_exit_and_undefined_quality_are_drawn():
+def test_a_single_exit_and_undefined_qualities_are_drawn():
     nan = float("nan")
     point = (1.0, nan)
     for figure in (
@@ -169,7 +169,7 @@ def test_one_exit_and_undefined_quality_are_drawn():
         assert len(file.getvalue()) > 1000
 
 
-def test_pyplot_and_this_package_stay_unimported():
+def test_figures_import_neither_pyplot_nor_other_packages():
     code = (
         "import sys, acl_lightning\n"
         "before = set(sys.modules)\n"
@@ -181,7 +181,7 @@ def test_pyplot_and_this_package_stay_unimported():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_sweep_of_all_criteria_has_a_look_for_each():
+def test_every_criterion_of_a_full_sweep_has_its_own_style():
     names = ("confidence", "entropy", "margin", "patience", "pcee", "fpabee", "learnt_gate")
     curves = {name: shifted(number) for number, name in enumerate(names)}
     (axes,) = speed_quality_figure(curves, STATIC, {}, metric="accuracy", title="").axes
@@ -190,12 +190,12 @@ def test_a_sweep_of_all_criteria_has_a_look_for_each():
     assert len({line.get_color() for line in found}) == 7
 
 
-def test_a_share_that_is_not_zero_is_never_written_as_zero():
+def test_small_shares_are_not_rounded_to_zero():
     figure = per_exit_figure((1, 2, 3), {"m": [0.5] * 3}, (0.004, 0.996, 0.0), operating_point="drop1", title="")
     assert [text.get_text() for text in figure.axes[1].texts] == ["<1", "100", "0"]
 
 
-def test_bars_of_the_grades_say_how_many_samples_they_stand_for():
+def test_bars_of_the_grades_are_labelled_with_their_number_of_samples():
     figure = per_exit_figure(
         (1, 2), {"m": [0.5] * 2}, (0.5, 0.5), {0: 1.0, 3: 2.0}, operating_point="drop1", title="",
         counts_by_grade={0: 12, 3: 5},

@@ -1,4 +1,4 @@
-"""No text of a figure leaves the page or covers other text or a marker, for few and many classes, exits and groups."""
+"""Texts of figures neither leave the page nor cover other texts, for few and many classes, exits and groups."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SETTINGS = (
 
 
 def boxes(figure: Figure) -> dict[str, Bbox]:
-    """Box of every text that is drawn, in pixels."""
+    """Bounding box of every drawn text in pixels."""
     every, drawn = set(), set()
     for axis in figure.findobj(Axis):
         if axis.axes.axison:
@@ -45,14 +45,14 @@ def boxes(figure: Figure) -> dict[str, Bbox]:
         every |= {label for label in axis.findobj(Text) if label not in (axis.label, axis.offsetText)}
     texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
     return {
-        f"{number}: {text.get_text()}": Text.get_window_extent(text)  # of an annotation without its line
+        f"{number}: {text.get_text()}": Text.get_window_extent(text)  # without the line of an annotation
         for number, text in enumerate(texts)
         if text not in every or text in drawn
     }
 
 
 def check(figure: Figure) -> None:
-    """Draw the figure; its texts lie on the page and apart."""
+    """Assert that the texts of a figure are on the page and do not overlap."""
     FigureCanvasAgg(figure).draw()
     page = figure.bbox
     found = boxes(figure)
@@ -74,7 +74,7 @@ def curve(depth: int, number: int) -> list[tuple[float, float]]:
 
 
 @pytest.mark.parametrize("depth", [1, 6, 12])
-def test_speed_quality(depth):
+def test_texts_of_the_speed_quality_figure_do_not_overlap(depth):
     curves = {name: curve(depth, number) for number, name in enumerate(CRITERIA)}
     static = {layer: (depth / layer, 0.9 - 0.35 * np.exp(-3 * (layer - 1) / depth)) for layer in range(1, depth + 1)}
     recommended = {f"drop{n}": curves[CRITERIA[n]][-6 * (n + 1) if depth > 1 else 0] for n in range(5)}
@@ -95,7 +95,7 @@ def test_speed_quality(depth):
 
 @pytest.mark.parametrize("exits", [1, 6, 12])
 @pytest.mark.parametrize("grades", [None, dict.fromkeys(range(5), 1.0)])
-def test_per_exit(exits, grades):
+def test_texts_of_the_per_exit_figure_do_not_overlap(exits, grades):
     qualities = {"accuracy": [0.9] * exits, "f1": [0.8] * exits}
     shares = [1 / exits] * exits
     counts = None if grades is None else dict.fromkeys(grades, 1234)
@@ -108,7 +108,7 @@ def test_per_exit(exits, grades):
 
 @pytest.mark.parametrize("classes", [2, 12])
 @pytest.mark.parametrize("exits", [1, 6])
-def test_exit_histogram(classes, exits):
+def test_texts_of_the_exit_histogram_figure_do_not_overlap(classes, exits):
     names = [f"class {number}, whose name is longer than a line and costs $1 or $2" for number in range(classes)]
     groups = {
         "class": {name: [1 / exits] * exits for name in names},
@@ -121,14 +121,14 @@ def test_exit_histogram(classes, exits):
 
 
 @pytest.mark.parametrize("exits", [1, 6])
-def test_reliability(exits):
+def test_texts_of_the_reliability_figure_do_not_overlap(exits):
     bins = dict.fromkeys(range(1, exits + 1), ((0.55, 0.5, 20), (0.7, 0.75, 40), (0.99, 0.9, 300)))
     check(reliability_figure(bins, bins, dict.fromkeys(bins, (0.1, 0.02)), title=TITLE))
 
 
 @pytest.mark.parametrize("groups", [2, 5])
 @pytest.mark.parametrize("name", ["ACL {}", f"auxiliary=ACL{{}}, {SETTINGS}"])
-def test_seed_curves(groups, name):
+def test_texts_of_the_seed_curves_figure_do_not_overlap(groups, name):
     speeds = np.linspace(1, 5, 60)
     curves = {
         name.format(number): SeedCurve(
@@ -146,7 +146,7 @@ def test_seed_curves(groups, name):
 
 
 @pytest.mark.parametrize("groups", [2, 5])
-def test_gradient_angles(groups):
+def test_texts_of_the_gradient_angles_figure_do_not_overlap(groups):
     curves = {f"seed {seed}": [(step, 80.0 + seed) for step in range(5)] for seed in range(5)}
     rows = [[AnglePanel(f"{SETTINGS}: {term}", curves) for term in ("scl", "acl_embed")] for _ in range(groups)]
     check(gradient_angles_figure(rows, title=TITLE))
@@ -154,7 +154,7 @@ def test_gradient_angles(groups):
 
 @pytest.mark.parametrize("classes", [2, 12])
 @pytest.mark.parametrize("columns", [1, 3])
-def test_embedding_map(classes, columns, monkeypatch):
+def test_texts_of_the_embedding_map_figure_do_not_overlap(classes, columns, monkeypatch):
     monkeypatch.setattr(embedding_map, "tsne", lambda *_: None)
     generator = np.random.default_rng(0)
     vectors, labels = generator.normal(size=(48, 16)), np.arange(48) % classes
@@ -165,7 +165,7 @@ def test_embedding_map(classes, columns, monkeypatch):
     assert len({(handle.get_marker(), handle.get_color()) for handle in handles}) == classes
 
 
-def test_measured_speed():
+def test_texts_of_the_measured_speed_figure_do_not_overlap():
     quality = {"full_depth": 0.9, "drop0": 0.9, "drop1": 0.89, "drop2": 0.881, "speed2": 0.885}
     computed = {name: {"layers": 1 + 0.4 * n, "FLOPs": 0.97 + 0.4 * n} for n, name in enumerate(quality)}
     measured = {
@@ -175,7 +175,7 @@ def test_measured_speed():
 
 
 @pytest.mark.parametrize("points", [0, 1, 50])
-def test_training(points):
+def test_texts_of_the_training_figure_do_not_overlap(points):
     loss = [(step, 1.0 / (step + 1)) for step in range(points)]
     rates = {"backbone": [(step, 1e-4) for step in range(points)], "heads": [(step, 1e-3) for step in range(points)]}
     quality = {"selection split": [(points - 1, 0.8)]} if points else {}
@@ -186,7 +186,7 @@ def test_training(points):
     assert ([*drawn["heads"].get_ydata()] == [1e-3] * points) if points else not drawn
 
 
-def test_wrapped_lines_are_no_wider_than_asked_for():
+def test_wrapped_lines_are_not_wider_than_the_width():
     text = wrapped(TITLE, 3.0, 11)
     figure = Figure()
     drawn = figure.text(0, 0, text, fontsize=11)

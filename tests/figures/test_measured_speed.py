@@ -1,11 +1,11 @@
-"""The figure of measured speed shows every number it is given."""
+"""Figure of measured speed-ups."""
 
 import pytest
 
 from acl_lightning.figures import measured_speed_figure
 
 
-def test_points_lie_at_their_speed_and_quality():
+def test_points_are_drawn_at_their_speed_up_and_quality():
     figure = measured_speed_figure(
         {"full_depth": 0.9, "drop1": 0.88},
         {"full_depth": {"layers": 1.0, "FLOPs": 0.97}, "drop1": {"layers": 2.0, "FLOPs": 2.4}},
@@ -34,5 +34,5 @@ def test_points_lie_at_their_speed_and_quality():
     assert axes.get_xlabel() == "speed-up over the plain model"
 
 
-def test_no_points_make_an_empty_figure():
+def test_a_figure_without_points_is_empty():
     assert len(measured_speed_figure({}, {}, {}, metric="accuracy", title="t").axes) == 1

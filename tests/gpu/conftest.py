@@ -1,17 +1,17 @@
-"""The device of the tests marked `gpu`."""
+"""Device of the tests marked `gpu`."""
 
 import os
 
 import pytest
 import torch
 
-#: Where the tests run. `cpu` runs their logic without a GPU.
+#: Type of the device. `cpu` tests the logic of the tests without a GPU.
 DEVICE = os.environ.get("ACL_LIGHTNING_GPU_DEVICE", "cuda")
 
 
 @pytest.fixture(scope="session")
 def device() -> torch.device:
-    """The GPU, or a skip where there is none."""
+    """The GPU; the test is skipped without it."""
     if DEVICE == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device; ACL_LIGHTNING_GPU_DEVICE=cpu runs these tests on the CPU")
     return torch.device(DEVICE)
@@ -19,5 +19,5 @@ def device() -> torch.device:
 
 @pytest.fixture(scope="session")
 def accelerator(device) -> str:
-    """Lightning's name of the device."""
+    """Name of the device in Lightning."""
     return "gpu" if device.type == "cuda" else device.type

@@ -1,4 +1,4 @@
-"""The script behind `make gpu-check`: what it does without a GPU, and what it writes."""
+"""Script of `make gpu-check`: its files, and its behaviour without a GPU."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ def gpu_check(monkeypatch):
     return gpu_check
 
 
-def test_without_a_gpu_it_skips_with_a_reason(gpu_check, monkeypatch, capsys, tmp_path):
+def test_without_a_gpu_the_script_reports_why_it_skips(gpu_check, monkeypatch, capsys, tmp_path):
     monkeypatch.delenv("ACL_LIGHTNING_GPU_DEVICE", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert gpu_check.main([f"--out={tmp_path}"]) == 0
@@ -32,7 +32,7 @@ def test_an_unknown_part_is_refused(gpu_check, capsys):
     assert "expected parts among tests, quickstart, " in capsys.readouterr().err
 
 
-def test_a_part_that_fails_is_reported_and_the_others_run(gpu_check, monkeypatch, tmp_path):
+def test_a_failing_part_is_reported_and_the_other_parts_run(gpu_check, monkeypatch, tmp_path):
     def broken():
         raise RuntimeError("out of\nmemory")
 

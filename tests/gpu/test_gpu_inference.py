@@ -1,6 +1,6 @@
-"""Exits on a GPU: encoder, sweep and runtime agree with each other and with the CPU within stated tolerances.
+"""Agreement of encoder, sweep and runtime on a GPU with each other and with the CPU.
 
-A sample may leave elsewhere only where its certainty is within `NEAR` of the threshold.
+The exit of a sample may differ only if its certainty is within `NEAR` of the threshold.
 """
 
 import pytest
@@ -25,7 +25,7 @@ CRITERIA = [
 
 
 def encoder_on(where, backbone, kind="mean_row"):
-    """Three layers with an exit each, whose heads are sure of what they say."""
+    """An encoder with three exits whose heads have large logits."""
     torch.manual_seed(0)
     encoder = EncoderConfig(backbone, exit_row=kind).build(3).eval()
     for head in encoder.heads:
@@ -48,16 +48,16 @@ def batches(where, size):
 @torch.no_grad()
 @pytest.mark.parametrize("kind", EXIT_ROWS)
 def test_logits_equal_those_of_the_cpu(kind, device, tiny_backbone):
-    found = encoder_on(device, tiny_backbone, kind)(**inputs(device)).logits_EBC.cpu()
+    logits_EBC = encoder_on(device, tiny_backbone, kind)(**inputs(device)).logits_EBC.cpu()
     expected = encoder_on("cpu", tiny_backbone, kind)(**inputs("cpu")).logits_EBC
-    torch.testing.assert_close(found, expected, rtol=0, atol=NEAR)
+    torch.testing.assert_close(logits_EBC, expected, rtol=0, atol=NEAR)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("mode", ["latency", "batch", "throughput"])
 @pytest.mark.parametrize("criterion", CRITERIA, ids=lambda criterion: criterion.name)
 def test_sweep_and_runtime_agree_sample_by_sample(criterion, mode, device, tiny_backbone):
-    """The runtime on the device against the sweep over logits of the device, and over logits of the CPU."""
+    """Compare the runtime on the device with the sweep over logits of the device and of the CPU."""
     encoder = encoder_on(device, tiny_backbone)
     sources = {
         "device": encoder(**inputs(device)).logits_EBC,
@@ -66,9 +66,9 @@ def test_sweep_and_runtime_agree_sample_by_sample(criterion, mode, device, tiny_
     left = set()
     grid = criterion.thresholds(3)
     for threshold in grid[:: max(1, len(grid) // 9)]:
-        found = list(AdaptiveRuntime(encoder, criterion, threshold).stream(batches(device, 8), mode))
-        exit_B = torch.cat([one.exit_B for one in found]).cpu()
-        logits_BC = torch.cat([one.logits_BC for one in found]).cpu()
+        decisions = list(AdaptiveRuntime(encoder, criterion, threshold).stream(batches(device, 8), mode))
+        exit_B = torch.cat([batch.exit_B for batch in decisions]).cpu()
+        logits_BC = torch.cat([batch.logits_BC for batch in decisions]).cpu()
         left |= set(exit_B.tolist())
         for name, logits_EBC in sources.items():
             certainty_EB = criterion.certainty(criterion.inputs(logits_EBC, None)).cpu()
@@ -82,7 +82,7 @@ def test_sweep_and_runtime_agree_sample_by_sample(criterion, mode, device, tiny_
 
 
 def clear(criterion, logits_EBC, certainty_EB, threshold):
-    """Samples whose exit does not hang on differences below `NEAR`.
+    """Samples whose exit does not depend on differences below `NEAR`.
 
     Criteria that count exits make a decision per exit: the samples whose decisions change with the bound, or whose two
     best classes are as close, are left out.
@@ -99,17 +99,17 @@ def clear(criterion, logits_EBC, certainty_EB, threshold):
 
 
 @torch.no_grad()
-def test_bfloat16_stays_near_float32(device, tiny_backbone):
+def test_bfloat16_logits_are_close_to_float32(device, tiny_backbone):
     encoder = encoder_on(device, tiny_backbone)
     whole = AdaptiveRuntime(encoder, Static(), 3.0)(**inputs(device)).logits_BC
-    found = AdaptiveRuntime(encoder, Static(), 3.0, dtype=torch.bfloat16)(**inputs(device)).logits_BC
-    assert found.dtype == torch.float32
-    assert (found - whole).abs().max() < BFLOAT16 * whole.std()
+    logits_BC = AdaptiveRuntime(encoder, Static(), 3.0, dtype=torch.bfloat16)(**inputs(device)).logits_BC
+    assert logits_BC.dtype == torch.float32
+    assert (logits_BC - whole).abs().max() < BFLOAT16 * whole.std()
 
 
-def test_an_empty_batch_and_a_single_token(device, tiny_backbone):
+def test_an_empty_batch_and_a_single_token_are_accepted(device, tiny_backbone):
     runtime = AdaptiveRuntime(encoder_on(device, tiny_backbone), Confidence(), 0.9)
     empty = {name: rows[:0] for name, rows in inputs(device).items()}
     assert runtime(**empty).logits_BC.shape == (0, 3)
-    one = {name: rows[3:4, :1] for name, rows in inputs(device).items()}
-    assert runtime(**one).exit_B.shape == (1,)
+    token = {name: rows[3:4, :1] for name, rows in inputs(device).items()}
+    assert runtime(**token).exit_B.shape == (1,)

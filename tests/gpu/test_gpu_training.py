@@ -1,9 +1,9 @@
-"""Training on a GPU: precisions, resume, collectors, and every objective against the CPU.
+"""Training on a GPU: precisions, resuming, collectors, and every objective in comparison with the CPU.
 
-Tolerances. Two kernels that compute the same sum in another order differ by about 1e-6 of its terms in float32, by
+Tolerances: kernels that compute the same sum in a different order differ by about 1e-6 of its terms in float32, and by
 4e-3 (bfloat16) and 5e-4 (float16) per rounding. AdamW turns a gradient near zero into a step of either sign, so weights
-are not compared entry by entry: the Euclidean distance of two trainings is compared with the length of the way that
-training went.
+are not compared entry by entry. Instead the Euclidean distance between the weights of two runs is compared with the
+distance between the weights before and after training.
 """
 
 import json
@@ -31,12 +31,12 @@ from acl_lightning.outputs import ExitOutputs
 
 pytestmark = [
     pytest.mark.gpu,
-    # The drivers and libraries of a GPU machine warn of things that these tests do not depend on.
+    # Drivers and libraries of a GPU machine emit warnings that are unrelated to these tests.
     pytest.mark.filterwarnings("default"),
 ]
 
-#: Distance to the training in 32-true on the CPU over the length of its way. In float16 the loss scaler skips the first
-#: steps until it has found its scale.
+#: Precision -> largest distance to the weights of the run on the CPU in 32-true, relative to the distance that it
+#: trained. In float16 the loss scaler skips the first steps.
 DISTANCE = {"32-true": 0.02, "bf16-mixed": 0.5, "16-mixed": 0.8}
 
 
@@ -57,7 +57,7 @@ def trained(
     checkpoints=False,
     **model,
 ):
-    """A training of ten steps on generated rows; its trainer, and the weights before and after."""
+    """Train for ten steps on generated rows; return the trainer, and the weights before and after."""
     data = tiny_data(backbone, synthetic_rows=80)
     objective = WeightedObjective(ACLEmbed(0.3), weight=0.5, exit_weights=Uniform())
     module = tiny_module(backbone, data, **({"objective": objective, "gradient_rule": ACLGrad()} | model))
@@ -71,7 +71,7 @@ def trained(
 
 
 def distance(first, second):
-    """Euclidean distance over all parameters."""
+    """Euclidean distance of all parameters."""
     squares = ((first[name].double() - second[name].double()).square().sum().item() for name in first)
     return math.sqrt(sum(squares))
 
@@ -83,16 +83,16 @@ def on_cpu(still, tmp_path_factory):
 
 
 @pytest.mark.parametrize("precision", DISTANCE)
-def test_a_training_ends_where_that_on_the_cpu_does(precision, accelerator, still, on_cpu, tmp_path):
+def test_training_gives_the_weights_of_the_cpu(precision, accelerator, still, on_cpu, tmp_path):
     before, expected = on_cpu
-    trainer, _, found = trained(still, tmp_path, accelerator, precision=precision)
+    trainer, _, after = trained(still, tmp_path, accelerator, precision=precision)
     assert trainer.global_step == 10
-    assert all(tensor.isfinite().all() for tensor in found.values())
-    assert distance(found, expected) < DISTANCE[precision] * distance(expected, before)
+    assert all(tensor.isfinite().all() for tensor in after.values())
+    assert distance(after, expected) < DISTANCE[precision] * distance(expected, before)
 
 
 @pytest.mark.parametrize("precision", DISTANCE)
-def test_the_command_line_trains_and_measures(precision, accelerator, device, command, tmp_path):
+def test_the_command_line_trains_and_evaluates(precision, accelerator, device, command, tmp_path):
     run = tmp_path / "run"
     arguments = (f"--trainer.accelerator={accelerator}", "--trainer.devices=1", f"--trainer.precision={precision}")
     acl = (
@@ -116,19 +116,19 @@ def test_the_command_line_trains_and_measures(precision, accelerator, device, co
 
 
 class StopsError(Exception):
-    """Ends a training from outside."""
+    """An interruption of the training."""
 
 
 class StopsAfterSeven(Callback):
-    """Interrupts a training after its seventh step."""
+    """Interrupts the training after its seventh step."""
 
     def on_train_batch_start(self, trainer, *_):
         if trainer.global_step == 7:
             raise StopsError
 
 
-def test_a_resumed_training_ends_as_one_that_was_not_interrupted(accelerator, tiny_backbone, tmp_path):
-    """With dropout, whose masks continue. Kernels that add in any order may differ in the last bits."""
+def test_a_resumed_run_gives_the_weights_of_an_uninterrupted_run(accelerator, tiny_backbone, tmp_path):
+    """The dropout masks continue. Kernels without a fixed order of summation may differ in the last bits."""
 
     def run(name, *more, **settings):
         settings |= {"callbacks": [RNGState(), LastCheckpoint(5, str(tmp_path / name)), *more], "checkpoints": True}
@@ -139,26 +139,26 @@ def test_a_resumed_training_ends_as_one_that_was_not_interrupted(accelerator, ti
     with pytest.raises(StopsError):
         run("stopped", StopsAfterSeven())
     torch.manual_seed(99)
-    resumed, _, found = run("stopped", ckpt_path=tmp_path / "stopped/last.ckpt")
+    resumed, _, after = run("stopped", ckpt_path=tmp_path / "stopped/last.ckpt")
     assert resumed.global_step == 10
-    assert distance(found, expected) <= max(0.02 * distance(expected, before), 2 * distance(again, expected))
+    assert distance(after, expected) <= max(0.02 * distance(expected, before), 2 * distance(again, expected))
 
 
-@pytest.mark.parametrize("rule", [ACLGrad(), ProtectedPCGrad()], ids=["discard", "project"])
+@pytest.mark.parametrize("rule", [ACLGrad(), ProtectedPCGrad()], ids=["acl_grad", "protected_pcgrad"])
 @pytest.mark.parametrize("collector", [BatchedRows(), BackwardRows()], ids=["batched", "backward"])
 def test_collectors_give_the_same_update(collector, rule, accelerator, still, tmp_path):
     _, before, expected = trained(still, tmp_path, accelerator, gradient_rule=rule, gradient_collector=AutogradRows())
-    _, _, found = trained(still, tmp_path, accelerator, gradient_rule=rule, gradient_collector=collector)
-    assert distance(found, expected) < 0.02 * distance(expected, before)
+    _, _, after = trained(still, tmp_path, accelerator, gradient_rule=rule, gradient_collector=collector)
+    assert distance(after, expected) < 0.02 * distance(expected, before)
 
 
 def test_a_scope_with_several_decisions_trains(accelerator, still, tmp_path):
-    trainer, before, found = trained(still, tmp_path, accelerator, gradient_scope=PerLayer())
+    trainer, before, after = trained(still, tmp_path, accelerator, gradient_scope=PerLayer())
     assert trainer.global_step == 10
-    assert distance(found, before) > 0
+    assert distance(after, before) > 0
 
 
-def test_rows_of_batched_rows_equal_a_pass_per_term(device, still):
+def test_batched_rows_equal_separate_backward_passes(device, still):
     data = tiny_data(still)
     module = tiny_module(still, data).to(device)
     batch = {name: values.to(device) for name, values in next(iter(data.train_dataloader())).items()}
@@ -167,11 +167,11 @@ def test_rows_of_batched_rows_equal_a_pass_per_term(device, still):
     def rows(collector):
         return collector.rows(list(WeightedObjective(ACLEmbed())(module(batch), batch["labels"]).values()), parameters)
 
-    for found, expected in zip(rows(BatchedRows()), rows(AutogradRows()), strict=True):
-        for one, other in zip(found, expected, strict=True):
-            assert (one is None) == (other is None)
-            if one is not None:
-                torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+    for after, expected in zip(rows(BatchedRows()), rows(AutogradRows()), strict=True):
+        for actual, other in zip(after, expected, strict=True):
+            assert (actual is None) == (other is None)
+            if actual is not None:
+                torch.testing.assert_close(actual, other, rtol=1e-3, atol=1e-5)
 
 
 TERMS = [
@@ -197,14 +197,14 @@ def test_terms_and_their_gradients_equal_those_of_the_cpu(term, device):
         gradients = torch.autograd.grad(loss_E.sum(), leaves, allow_unused=True)
         return [loss_E.detach().cpu(), *(None if gradient is None else gradient.cpu() for gradient in gradients)]
 
-    for found, expected in zip(computed(device), computed(torch.device("cpu")), strict=True):
-        assert (found is None) == (expected is None)
-        if found is not None:
-            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    for after, expected in zip(computed(device), computed(torch.device("cpu")), strict=True):
+        assert (after is None) == (expected is None)
+        if after is not None:
+            torch.testing.assert_close(after, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", EXIT_ROWS)
 def test_every_exit_row_is_trained(kind, accelerator, still, tmp_path):
-    _, before, found = trained(still, tmp_path, accelerator, encoder={"exit_row": kind}, steps=2)
-    assert all(tensor.isfinite().all() for tensor in found.values())
-    assert distance(found, before) > 0
+    _, before, after = trained(still, tmp_path, accelerator, encoder={"exit_row": kind}, steps=2)
+    assert all(tensor.isfinite().all() for tensor in after.values())
+    assert distance(after, before) > 0

@@ -1,4 +1,4 @@
-"""Reliability diagrams and exit histograms: what is drawn, in percent."""
+"""Reliability diagrams and exit histograms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from acl_lightning.figures.reliability import merge_small_bins
 BINS = [(0.6, 0.5, 30), (0.9, 0.8, 10)]
 
 
-def test_every_exit_has_its_diagram_before_and_after_and_spare_panels_are_empty():
+def test_every_exit_has_a_diagram_with_curves_before_and_after_calibration():
     exits = range(1, 6)
     figure = reliability_figure(
         dict.fromkeys(exits, BINS), dict.fromkeys(exits, BINS[:1]), dict.fromkeys(exits, (0.1, 0.05)), title="t"
@@ -25,7 +25,7 @@ def test_every_exit_has_its_diagram_before_and_after_and_spare_panels_are_empty(
         assert axes.get_title(loc="left") == f"exit {layer}: 10.0 \u2192 5.0"
 
 
-def test_the_area_of_a_marker_is_the_number_of_samples():
+def test_the_area_of_a_marker_is_proportional_to_the_number_of_samples():
     figure = reliability_figure({1: BINS}, {1: BINS}, {1: (0.1, 0.05)}, title="t")
     large, small = figure.axes[0].collections[0].get_sizes()
     assert large / small == pytest.approx(3)
@@ -34,15 +34,15 @@ def test_the_area_of_a_marker_is_the_number_of_samples():
 @pytest.mark.parametrize(
     ("counts", "merged"), [((3, 9, 20, 1), (12, 21)), ((10, 10), (10, 10)), ((4, 2), (6,)), ((), ())]
 )
-def test_bins_of_few_samples_are_merged_with_their_neighbour(counts, merged):
+def test_bins_of_few_samples_are_merged_with_a_neighbour(counts, merged):
     bins = [(0.5 + number / 10, number % 2, count) for number, count in enumerate(counts)]
     found = merge_small_bins(bins)
     assert tuple(count for _, _, count in found) == merged
-    for column in (0, 1):  # means over the samples are kept
+    for column in (0, 1):  # the means over the samples do not change
         assert sum(one[column] * one[2] for one in found) == pytest.approx(sum(one[column] * one[2] for one in bins))
 
 
-def test_bars_are_shares_stacked_from_the_first_exit():
+def test_bars_stack_the_shares_from_the_first_exit():
     groups = {"class": {"0": (0.5, 0.5), "1": (0.25, 0.75)}, "difficulty": {"3": (0.0, 1.0)}}
     figure = exit_histogram_figure((2, 4), groups, operating_point="drop1", title="t")
     first, second = figure.axes
@@ -52,7 +52,7 @@ def test_bars_are_shares_stacked_from_the_first_exit():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["2", "4"]
 
 
-def test_bars_say_how_many_samples_they_stand_for():
+def test_bars_are_labelled_with_their_number_of_samples():
     groups = {"class": {"negative": (0.5, 0.5), "a class of a very long name, too long": (0.25, 0.75)}}
     counts = {"class": {"negative": 12}}
     (axes,) = exit_histogram_figure((2, 4), groups, operating_point="drop1", title="t", counts=counts).axes
