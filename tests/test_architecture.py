@@ -84,7 +84,7 @@ MAY_IMPORT = {
         "outputs",
         "errors",
     },
-    "studies/curves": {"studies", "studies/stored_curves", "figures", "errors"},
+    "studies/curves": {"studies", "studies/stored_curves", "exits", "figures", "errors"},
     "studies": {"figures", "runs", "files", "errors", ""},
     "export": {
         "encoders",
@@ -206,7 +206,7 @@ def module_of(name: str) -> str:
     module = next((prefix for end in range(len(parts), 0, -1) if (prefix := ".".join(parts[:end])) in MODULES), "")
     if module.count(".") == 0 or not MODULES[module].endswith("__init__.py") or module == name:
         return module
-    for node in tree_of(FILES[MODULES[module]]).body:
+    for node in ast.walk(tree_of(FILES[MODULES[module]])):  # lazily imported names are listed under TYPE_CHECKING
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if (alias.asname or alias.name) == parts[module.count(".") + 1]:

@@ -94,13 +94,13 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 def versions() -> dict[str, str | None]:
     """Return the versions of Python, of this package and of `PACKAGES`; None for a package that is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version(), "acl_lightning": acl_lightning.__version__}
+    installed: dict[str, str | None] = {"python": platform.python_version(), "acl_lightning": acl_lightning.__version__}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+            installed[package] = None
+    return installed
 
 
 def git_state(directory: Path = CHECKOUT) -> dict[str, str | bool] | None:

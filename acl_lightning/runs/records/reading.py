@@ -57,8 +57,8 @@ def reading(path: Path, content: str, remedy: str) -> Iterator[None]:
         raise MissingFile(f"{content} at {path}", "no such file", remedy) from error
     except (OSError, *DAMAGE) as error:
         if isinstance(error, OSError) and error.strerror:
-            found = error.strerror
+            reason_text = error.strerror
         else:
             reason = next(iter(str(error).splitlines()), "")
-            found = f"a damaged file ({type(error).__name__}{': ' if reason else ''}{reason})"
-        raise UserError(f"{content} at {path}", found, remedy) from error
+            reason_text = f"a damaged file ({type(error).__name__}{': ' if reason else ''}{reason})"
+        raise UserError(f"{content} at {path}", reason_text, remedy) from error
