@@ -15,6 +15,7 @@ from acl_lightning.runs.names import (
     BEST_CHECKPOINT,
     CHECKPOINTS,
     CONFIG,
+    EARLIER_GRADIENTS,
     EMBEDDINGS,
     EXIT_LOGITS,
     EXIT_SWEEP,
@@ -88,6 +89,7 @@ def run(tmp_path) -> Path:
     """A copy of a run of version 0.1 with points and embeddings."""
     directory = tmp_path / "run"
     shutil.copytree(FORMAT, directory)
+    (directory / EARLIER_GRADIENTS).rename(directory / GRADIENTS)
     add_points(directory, {"speed2": json.loads((directory / RESULT).read_text())["recommended"]["loss1"]})
     arrays = {
         "vectors_KnD": np.zeros((1, 4, 2), dtype=np.float16),
