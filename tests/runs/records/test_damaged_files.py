@@ -185,3 +185,12 @@ def test_the_status_of_a_run(run, tmp_path):
     for status in ("failed", "interrupted"):
         (run / RESULT).write_text(json.dumps({"status": status}))
         assert run_status(run) == status
+
+
+def test_the_report_of_a_result_is_typed(run):
+    report = read_result(run).sweep_report
+    assert {"drop0", "drop1", "drop2", "speed2"} == set(report.recommended)
+    path = run / RESULT
+    path.write_text(json.dumps({"status": "finished"}))
+    (run / POINTS).unlink()
+    assert "exit sweep" in refusal(lambda directory: read_result(directory).sweep_report, run)
