@@ -16,9 +16,10 @@ from acl_lightning.callbacks.embedding_arrays import drawn, embedding_arrays, em
 from acl_lightning.callbacks.logger_media import show_figure, show_table
 from acl_lightning.callbacks.validation_record import Columns, gathered, joined
 from acl_lightning.errors import UserError
-from acl_lightning.files import replaced_atomically, write_text_atomically
+from acl_lightning.files import replaced_atomically
 from acl_lightning.representation import measure_exits
-from acl_lightning.runs.records.tables import csv_text
+from acl_lightning.runs.names import EMBEDDING_FIGURE
+from acl_lightning.runs.records import write_representation
 
 #: Columns that a validation step must return.
 NEEDED = ("embeddings_EBD", "labels", "index")
@@ -147,14 +148,12 @@ class RepresentationDiagnostics(Callback):
         header, rows = measure_rows(self.measures, samples=len(kept["labels_n"]))
         drawn_n = drawn(len(kept["labels_n"]), self.map_rows, self.seed).numpy()
         figure = embedding_map(kept, drawn_n, self.measures, title)
-        write_text_atomically(directory / "representation.csv", csv_text(header, rows))
-        with replaced_atomically(directory / "embeddings.npz") as temporary:
-            np.savez_compressed(temporary, **kept)
-        with replaced_atomically(directory / "embeddings.png") as temporary:
+        write_representation(directory, header, rows, kept)
+        with replaced_atomically(directory / EMBEDDING_FIGURE) as temporary:
             figure.savefig(temporary, dpi=150)
         for logger in trainer.loggers:
             show_table(logger, "representation", header, rows)
-            show_figure(logger, "embeddings", figure, directory / "embeddings.png", trainer.global_step)
+            show_figure(logger, "embeddings", figure, directory / EMBEDDING_FIGURE, trainer.global_step)
 
 
 def _rows_of_first_set(trainer: Trainer) -> int:

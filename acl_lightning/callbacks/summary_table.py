@@ -13,6 +13,7 @@ from rich.text import Text
 from acl_lightning.callbacks.exit_sweep import ExitSweep
 from acl_lightning.exits import SweepReport
 from acl_lightning.tables import new_table, point_notes, points_table, quality_text
+from acl_lightning.training.trainer_attributes import find_callback
 
 
 class SummaryTable(Callback):
@@ -28,10 +29,10 @@ class SummaryTable(Callback):
         """Print on rank zero, after a `validate` with a sweep."""
         if trainer.state.fn != TrainerFn.VALIDATING or not trainer.is_global_zero:
             return
-        sweeps = [callback for callback in trainer.callbacks if isinstance(callback, ExitSweep)]  # type: ignore[attr-defined]
-        if sweeps and sweeps[0].report is not None:
+        sweep = find_callback(trainer, ExitSweep)
+        if sweep is not None and sweep.report is not None:
             task = str(getattr(pl_module, "task_name", "task"))
-            (self.console or Console()).print(summary_tables(sweeps[0].report, task, Path(trainer.default_root_dir)))
+            (self.console or Console()).print(summary_tables(sweep.report, task, Path(trainer.default_root_dir)))
 
 
 def summary_tables(report: SweepReport, task: str, directory: Path) -> RenderableType:

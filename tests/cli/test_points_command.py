@@ -199,7 +199,9 @@ def test_files_that_are_missing_or_damaged_are_named(run, capsys):
     assert "expected stored exit logits at" in capsys.readouterr().err
     (run / POINTS).write_text("{half")
     assert points(run) == 2
-    assert "found a damaged file. Delete it and run `points` again." in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "found a damaged file (JSONDecodeError" in error
+    assert "Delete it and run `points` again." in error
 
 
 def test_choosing_imports_neither_lightning_nor_the_model():

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from acl_lightning.errors import UserError
 from acl_lightning.files import write_text_atomically
@@ -18,6 +18,9 @@ from acl_lightning.runs.provenance import Provenance
 from acl_lightning.runs.records.json_values import as_mapping, finite, read_json_object
 from acl_lightning.runs.records.points import read_points
 from acl_lightning.runs.records.reading import reading
+
+if TYPE_CHECKING:
+    from acl_lightning.exits.evaluation.report import SweepReport
 
 #: State of a run directory: how its last command ended, or why nothing is known about it.
 Status = Literal["finished", "failed", "interrupted", "absent", "damaged"]
@@ -56,6 +59,17 @@ class RunResult:
     def is_finished(self) -> bool:
         """Whether the run finished."""
         return self.status == "finished"
+
+    @property
+    def sweep_report(self) -> SweepReport:
+        """Report of the exit sweep.
+
+        Raises:
+            UserError: The run has no exit sweep, or its report is damaged.
+        """
+        from acl_lightning.exits.evaluation.report import SweepReport
+
+        return SweepReport.from_json(self.report)
 
     @property
     def points(self) -> Mapping[str, Mapping[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ class SweepRow:
     flops_speedup: float
 
 
-def write_sweep(directory: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def write_sweep(directory: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Write `exit_sweep.csv`, atomically.
 
     Args:

@@ -15,6 +15,7 @@ from acl_lightning.runs.names import (
     BEST_CHECKPOINT,
     CHECKPOINTS,
     CONFIG,
+    EARLIER_GRADIENTS,
     EMBEDDINGS,
     EXIT_LOGITS,
     EXIT_SWEEP,
@@ -88,6 +89,7 @@ def run(tmp_path) -> Path:
     """A copy of a run of version 0.1 with points and embeddings."""
     directory = tmp_path / "run"
     shutil.copytree(FORMAT, directory)
+    (directory / EARLIER_GRADIENTS).rename(directory / GRADIENTS)
     add_points(directory, {"speed2": json.loads((directory / RESULT).read_text())["recommended"]["loss1"]})
     arrays = {
         "vectors_KnD": np.zeros((1, 4, 2), dtype=np.float16),
@@ -183,3 +185,12 @@ def test_the_status_of_a_run(run, tmp_path):
     for status in ("failed", "interrupted"):
         (run / RESULT).write_text(json.dumps({"status": status}))
         assert run_status(run) == status
+
+
+def test_the_report_of_a_result_is_typed(run):
+    report = read_result(run).sweep_report
+    assert {"drop0", "drop1", "drop2", "speed2"} == set(report.recommended)
+    path = run / RESULT
+    path.write_text(json.dumps({"status": "finished"}))
+    (run / POINTS).unlink()
+    assert "exit sweep" in refusal(lambda directory: read_result(directory).sweep_report, run)
