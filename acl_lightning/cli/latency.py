@@ -5,24 +5,31 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-import torch
-
 from acl_lightning.cli.arguments import Parser, path
 from acl_lightning.errors import UserError
-from acl_lightning.exits.inference import MODES
-from acl_lightning.latency.report import table, write_report
-from acl_lightning.latency.run_times import time_run
+
+#: Modes of the adaptive runtime, `acl_lightning.exits.inference.MODES`. Importing them would import torch.
+MODES = ("latency", "batch", "throughput")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Time a run, print a table, and write `latency.csv`, `exit_latency.csv` and `latency.png`.
+    """Time a run, print a table, and write `latency.csv`, `exit_latency.csv` and `latency.png`. Returns exit code 0.
 
     `exit_latency.csv` holds the times of the exits in the first mode; `points --table` selects operating points by it.
+
+    Args:
+        arguments: Arguments after the name of the command.
 
     Raises:
         UserError: An option is out of range, or `time_run` raises it.
     """
     options = _parsed(arguments)
+
+    import torch
+
+    from acl_lightning.latency.report import table, write_report
+    from acl_lightning.latency.run_times import time_run
+
     times = time_run(
         options.run,
         checkpoint=options.ckpt_path,
@@ -62,11 +69,12 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 def _parser() -> Parser:
     parser = Parser(
         prog="acl_lightning latency",
-        description="Time a run's operating points on this machine, compared with the plain Hugging Face model.",
+        description="Time a run's operating points on this machine, compared with the plain Hugging Face model. "
+        "Writes latency.csv, exit_latency.csv and latency.png.",
+        example="latency runs/first --operating_point drop1 --batch_size 1",
     )
-    parser.add_argument("run", type=path, help="directory of a finished run")
-    parser.add_argument("--out", type=path, metavar="DIR", help="directory to write to (default: the run)")
     model = parser.add_argument_group("model")
+    model.add_argument("run", type=path, metavar="RUN", help="directory of a finished run")
     model.add_argument(
         "--ckpt_path", metavar="FILE", help="best, last or a file (default: the checkpoint that the result is about)"
     )
@@ -102,4 +110,6 @@ def _parser() -> Parser:
     timing.add_argument("--batch_size", type=int, default=32, help="samples in a batch (default: 32)")
     timing.add_argument("--repeats", type=int, default=5, help="rounds after the warm-up (default: 5)")
     timing.add_argument("--device", metavar="NAME", help="device of the models (default: cuda if available, else cpu)")
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", type=path, metavar="DIR", help="directory to write to (default: the run)")
     return parser

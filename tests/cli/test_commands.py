@@ -92,6 +92,13 @@ def test_help_of_a_command_is_grouped_with_defaults_and_an_example_and_imports_n
     assert "(default: None)" not in options
 
 
+def test_latency_knows_the_modes_of_the_runtime():
+    from acl_lightning.cli.latency import MODES
+    from acl_lightning.exits.inference import MODES as runtime_modes
+
+    assert list(MODES) == list(runtime_modes)
+
+
 @pytest.mark.parametrize("name", TRAINER_COMMANDS)
 def test_help_of_a_trainer_command_lists_all_settings(name, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["acl_lightning"])
@@ -99,7 +106,7 @@ def test_help_of_a_trainer_command_lists_all_settings(name, capsys, monkeypatch)
         main([name, "--help"])
     assert stop.value.code == 0
     shown = capsys.readouterr().out
-    assert TRAINER_COMMANDS[name].split(",")[0] in " ".join(shown.split())
+    assert TRAINER_COMMANDS[name].lower() in " ".join(shown.lower().split())
     for section in SECTIONS:
         assert section.removesuffix("*") in shown
 
