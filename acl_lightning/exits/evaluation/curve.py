@@ -88,15 +88,15 @@ class FigurePoints(TypedDict):
 
 
 def figure_points(
-    points: Sequence[OperatingPoint], recommended: Mapping[str, OperatingPoint] | None = None
+    points: Sequence[OperatingPoint], recommended: Mapping[str, CurvePoint] | None = None
 ) -> FigurePoints:
-    """Arrange what `sweep` and `recommend` return for `figures.speed_quality_figure`.
+    """Arrange the points of a sweep and the recommended ones for `figures.speed_quality_figure`.
 
     `speed_quality_figure(**figure_points(points, recommend(points)), metric="accuracy", title="mine")` draws it.
 
     Args:
-        points: What `sweep` returned.
-        recommended: What `recommend` returned; None marks no point.
+        points: What `sweep` returned, or `SweepReport.points`.
+        recommended: What `recommend` returned, or `SweepReport.recommended`; None marks no point.
     """
     by_criterion: dict[str, list[OperatingPoint]] = {}
     for point in points:
@@ -109,7 +109,7 @@ def figure_points(
     )
 
 
-def _place(point: OperatingPoint) -> tuple[float, float]:
+def _place(point: CurvePoint) -> tuple[float, float]:
     return point.layer_speedup, point.quality
 
 
