@@ -25,7 +25,7 @@ class SeedCurve:
         speeds: speed-ups, ascending.
         mean: mean quality at each speed.
         std: sample standard deviation at each speed; None where n is 1.
-        static: layer -> mean point at which everybody leaves there.
+        static: layer -> mean point if all samples leave there.
         interval: low and high quality at each speed, of one run; None where it is not known.
         oracle: points of the upper bound, from fast to slow; empty where there is none.
     """

@@ -48,7 +48,7 @@ class ACLModule(EvaluationModule):
         optimization: Settings of AdamW, its schedule, clipping and accumulation.
         global_pool: Whether the terms are computed over the batches of all processes, so that a contrastive term
             compares the same samples as in a single process with the whole batch. Off: each process compares the
-            samples of its own batch.
+            samples of the local batch.
         first_stage_epochs: Number of epochs that train the backbone with the deepest exit only; the later epochs train
             the other exits on the frozen backbone, see `TwoStages`. None: all parameters are trained jointly.
         label_names: Names of the classes; empty for regression. The command line takes them from the DataModule.
