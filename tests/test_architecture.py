@@ -18,8 +18,8 @@ MODULES = {
     ".".join(["acl_lightning", *Path(file).with_suffix("").parts]).removesuffix(".__init__"): file for file in FILES
 }
 
-#: Files that may name modules of this package in strings: the lazy public interface and the table of commands.
-MAY_IMPORT_BY_STRING = {"__init__.py", "cli/commands.py"}
+#: Files that may name modules of this package in strings: lazily imported packages, and the table of commands.
+MAY_IMPORT_BY_STRING = {"__init__.py", "exits/__init__.py", "cli/commands.py"}
 
 GROUND = {"outputs", "errors", "files", "pretrained"}
 
@@ -196,6 +196,9 @@ def module_strings(path: Path) -> set[str]:
     if not any(getattr(node, "id", getattr(node, "attr", "")) in {"import_module", "__import__"} for node in nodes):
         return set()
     strings = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    if path.name == "__init__.py" and path.is_relative_to(PACKAGE):  # a lazy package may name its modules relatively
+        package = ".".join(path.parent.relative_to(PACKAGE.parent).parts)
+        strings |= {f"{package}.{text}" for text in strings}
     return strings & MODULES.keys() - {"acl_lightning"}
 
 
@@ -206,7 +209,7 @@ def module_of(name: str) -> str:
     module = next((prefix for end in range(len(parts), 0, -1) if (prefix := ".".join(parts[:end])) in MODULES), "")
     if module.count(".") == 0 or not MODULES[module].endswith("__init__.py") or module == name:
         return module
-    for node in tree_of(FILES[MODULES[module]]).body:
+    for node in ast.walk(tree_of(FILES[MODULES[module]])):
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if (alias.asname or alias.name) == parts[module.count(".") + 1]:
