@@ -18,8 +18,8 @@ MODULES = {
     ".".join(["acl_lightning", *Path(file).with_suffix("").parts]).removesuffix(".__init__"): file for file in FILES
 }
 
-#: Files that may name modules of this package in strings: the lazy public interface and the table of commands.
-MAY_IMPORT_BY_STRING = {"__init__.py", "cli/commands.py"}
+#: Files that may name modules of this package in strings: lazily imported packages, and the table of commands.
+MAY_IMPORT_BY_STRING = {"__init__.py", "exits/__init__.py", "cli/commands.py"}
 
 BASE = {"outputs", "errors", "files", "pretrained"}
 
@@ -196,6 +196,9 @@ def module_strings(path: Path) -> set[str]:
     if not any(getattr(node, "id", getattr(node, "attr", "")) in {"import_module", "__import__"} for node in nodes):
         return set()
     strings = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    if path.name == "__init__.py" and path.is_relative_to(PACKAGE):  # a lazy package may name its modules relatively
+        package = ".".join(path.parent.relative_to(PACKAGE.parent).parts)
+        strings |= {f"{package}.{text}" for text in strings}
     return strings & MODULES.keys() - {"acl_lightning"}
 
 
