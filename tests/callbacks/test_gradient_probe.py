@@ -187,7 +187,7 @@ def test_with_stages_it_compares_the_exits_that_are_trained(tiny_backbone, tmp_p
 
 def test_with_stages_terms_of_several_exits_are_refused(tiny_backbone, tmp_path):
     settings = {"first_stage_epochs": 1, "trainer": {"max_epochs": 2}}
-    with pytest.raises(UserError, match="one exit at a time, for training in two stages; found acl_cl"):
+    with pytest.raises(UserError, match="a single exit, for training in two stages; found acl_cl"):
         trained(tiny_backbone, tmp_path, GradientProbe([ACLCrossLayer()]), **settings)
 
 

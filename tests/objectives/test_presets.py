@@ -9,7 +9,7 @@ import pytest
 import torch
 from test_terms import outputs
 
-from acl_lightning.cli.parsing import Parser
+from acl_lightning.cli.parsing.parser import Parser
 from acl_lightning.objectives import (
     ACF,
     ACFObjective,
