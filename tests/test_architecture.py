@@ -85,7 +85,7 @@ MAY_IMPORT = {
         "errors",
     },
     "studies/curves": {"studies", "studies/stored_curves", "exits", "figures", "errors"},
-    "studies": {"figures", "runs", "files", "errors", ""},
+    "studies": {"figures", "runs", "exits/evaluation", "files", "errors", ""},
     "export": {
         "encoders",
         "exits",

@@ -21,9 +21,6 @@ from acl_lightning.exits import (
     MinSpeedup,
     RecommendedPoint,
     SweepReport,
-    evaluate,
-    from_config,
-    to_config,
 )
 from acl_lightning.exits.evaluation.report import point_to_json
 from acl_lightning.exits.evaluation.selection import check_names
@@ -35,7 +32,10 @@ from acl_lightning.tables import point_notes, points_table
 def main(arguments: Sequence[str]) -> int:
     """Choose operating points from the stored logits of a run, add them to it and print them.
 
-    Without a budget, the operating points that the run has are printed.
+    Without a budget, the operating points that the run has are printed. Returns exit code 0.
+
+    Args:
+        arguments: Arguments after the name of the command.
 
     Raises:
         UserError: There is no finished run or no stored logits, a budget is out of range or kept by no point, or the
@@ -51,6 +51,9 @@ def main(arguments: Sequence[str]) -> int:
     if not budgets:
         _print(SweepReport.from_json(result))
         return 0
+
+    from acl_lightning.exits import evaluate  # imports torch
+
     suffix = options.suffix if options.suffix is not None else "_calibrated" if options.calibrate else ""
     report = evaluate(
         read_exit_logits(options.run),
@@ -65,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UserError(
             f"an operating point with: {'; '.join(unreachable)}",
             "none on the selection split",
-            "Ask for less speed or accept a larger drop.",
+            "Set a smaller speed-up or a larger drop.",
         )
     report = replace(report, recommended=_named(report.recommended, budgets, suffix))
     _check_free(options.run, result, report.recommended)
@@ -83,24 +86,36 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
         description="Choose operating points of a finished run from its stored exit logits, without the model. "
         f"They are added to RUN/{POINTS}, and predict, export, latency and demo accept their names. "
         "Without a budget the operating points of the run are listed.",
+        example="points runs/first --max-drop 0.5 --speed 2 3",
     )
-    parser.add_argument("run", type=path, help="directory of a finished run")
+    parser.add_argument_group("run").add_argument("run", type=path, metavar="RUN", help="directory of a finished run")
+    budgets = parser.add_argument_group("budgets (each value gives a point)")
     numbers: dict[str, Any] = {"type": float, "nargs": "+", "default": []}
-    parser.add_argument("--max-drop", **numbers, metavar="POINTS", help="drop against full depth: drop0.5")
-    parser.add_argument("--speed", **numbers, metavar="TIMES", help="layer speed-up of at least TIMES: speed3")
-    parser.add_argument("--flops-speed", **numbers, metavar="TIMES", help="FLOPs speed-up of at least TIMES: flops3")
-    parser.add_argument("--max-latency", **numbers, metavar="MS", help="mean time per sample of at most MS: ms5")
-    parser.add_argument(
-        "--measured-speed", **numbers, metavar="TIMES", help="measured speed-up over the plain model: measured2"
+    budgets.add_argument(
+        "--max-drop", **numbers, metavar="POINTS", help="largest drop against full depth; 0.5 gives drop0.5"
     )
-    parser.add_argument(
+    budgets.add_argument("--speed", **numbers, metavar="TIMES", help="smallest layer speed-up; 3 gives speed3")
+    budgets.add_argument("--flops-speed", **numbers, metavar="TIMES", help="smallest FLOPs speed-up; 3 gives flops3")
+    budgets.add_argument(
+        "--max-latency", **numbers, metavar="MS", help="largest mean time per sample in milliseconds; 5 gives ms5"
+    )
+    budgets.add_argument(
+        "--measured-speed",
+        **numbers,
+        metavar="TIMES",
+        help="smallest measured speed-up over the plain model; 2 gives measured2",
+    )
+    budgets.add_argument(
         "--table",
         metavar="CSV",
         help=f"measured times that `latency` wrote (default: RUN/{LATENCY} where a budget needs times); with it "
         "--max-drop chooses the fastest point by time: drop0.5_measured",
     )
-    parser.add_argument("--calibrate", action="store_true", help="fit a temperature per exit first: drop0.5_calibrated")
-    parser.add_argument("--suffix", help="appended to the names (default: _calibrated with --calibrate)")
+    calibration = parser.add_argument_group("calibration and names")
+    calibration.add_argument(
+        "--calibrate", action="store_true", help="fit a temperature per exit first; gives drop0.5_calibrated"
+    )
+    calibration.add_argument("--suffix", help="end of the names (default: _calibrated with --calibrate)")
     return parser.parse_args(list(arguments))
 
 
@@ -134,7 +149,9 @@ def _named(
 
 
 def _check_free(run: Path, result: Mapping[str, Any], points: Mapping[str, RecommendedPoint]) -> None:
-    """Refuse a name that means another point in the run's result; points of an earlier call are replaced."""
+    """Refuse names of other points in the result of the run; points of an earlier call are replaced."""
+    from acl_lightning.exits import from_config, to_config  # imports torch
+
     for name, point in points.items():
         known = result["recommended"].get(name)
         if known is None or "budget" in known:  # `points` adds entries with a budget
@@ -144,7 +161,7 @@ def _check_free(run: Path, result: Mapping[str, Any], points: Mapping[str, Recom
             raise UserError(
                 f"names that {run / RESULT} does not use for another point",
                 f"{name!r} ({known['criterion']} at {known['threshold']:g})",
-                "Give for example --suffix=_new.",
+                "Set --suffix=_new, for example.",
             )
 
 

@@ -20,6 +20,9 @@ POINT_COLUMNS = (
     ("flops_speedup", "FLOPs speed-up", 1.0, 2),
 )
 
+#: Measure of an operating point whose name in the CSV files is that of earlier versions.
+ATTRIBUTES = {"loss_points": "drop_points"}
+
 
 def collect(directories: Sequence[Path], criterion: str = "entropy", names: Sequence[str] | None = None) -> Report:
     """Compare finished runs by what they wrote: `result.json`, `config.yaml`, `exit_sweep.csv` and the logs.
@@ -52,15 +55,17 @@ def collect(directories: Sequence[Path], criterion: str = "entropy", names: Sequ
     )
 
 
-def measures(run: Run) -> dict[str, float | None]:
+def measures(run: Run) -> dict[str, float]:
     """Return what is averaged over seeds: `exit_LAYER`, `full_depth`, and `POINT_MEASURE` per recommended point.
 
     Qualities are the task's primary metric on the report split, as fractions; `loss_points` is in hundredths.
+    Undefined values are NaN.
     """
     values = {f"exit_{layer}": quality for layer, quality in run.exit_quality.items()}
-    values["full_depth"] = run.full_depth
-    for name, point in run.recommended.items():
-        values |= {f"{name}_{measure}": point[measure] for measure, *_ in POINT_COLUMNS}
+    values["full_depth"] = run.report.full_depth[run.metric]
+    for name, point in run.report.recommended.items():
+        for measure, *_ in POINT_COLUMNS:
+            values[f"{name}_{measure}"] = float(getattr(point, ATTRIBUTES.get(measure, measure)))
     return values
 
 
@@ -81,7 +86,7 @@ def summary_rows(groups: Sequence[Group]) -> list[Row]:
             "n": len(group.runs),
             "seeds": group.seeds_text,
             "train_rows": group.train_rows,
-            "report_samples": first.report_samples,
+            "report_samples": first.report.samples.report,
             "metric": first.metric,
         }
         for name in measures(first):
@@ -94,8 +99,8 @@ def _run_row(run: Run, group: Group) -> Row:
     origin = run.provenance
     git = origin.git or {}
     criteria: Row = {}
-    for name, point in run.recommended.items():
-        criteria |= {f"{name}_criterion": point["criterion"], f"{name}_threshold": point["threshold"]}
+    for name, point in run.report.recommended.items():
+        criteria |= {f"{name}_criterion": point.criterion_name, f"{name}_threshold": point.threshold}
     return {
         "run": run.name,
         "status": "finished",
@@ -104,7 +109,7 @@ def _run_row(run: Run, group: Group) -> Row:
         "group": group.label,
         "seed": run.seed,
         "train_rows": group.train_rows,
-        "report_samples": run.report_samples,
+        "report_samples": run.report.samples.report,
         "metric": run.metric,
         **measures(run),
         **criteria,
@@ -124,7 +129,7 @@ def _cell(value: str | bool | None) -> str | None:
 
 
 def _exit_table(groups: Sequence[Group]) -> Table:
-    layers = sorted({int(layer) for group in groups for layer in group.runs[0].exit_layers})
+    layers = sorted({layer for group in groups for layer in group.runs[0].report.exit_layers})
     rows = [
         [group.label, str(len(group.runs)), *(_text(group, f"exit_{layer}", 100.0, 1) for layer in layers)]
         for group in groups
@@ -136,7 +141,7 @@ def _point_table(groups: Sequence[Group]) -> Table:
     rows = []
     for group in groups:
         rows.append([group.label, str(len(group.runs)), "full depth", _text(group, "full_depth", 100.0, 1)])
-        for name in group.runs[0].recommended:
+        for name in group.runs[0].report.recommended:
             cells = (_text(group, f"{name}_{measure}", factor, digits) for measure, _, factor, digits in POINT_COLUMNS)
             rows.append(["", "", name, *cells])
     headings = ["group", "n", "point", *(heading for _, heading, _, _ in POINT_COLUMNS)]
@@ -145,7 +150,7 @@ def _point_table(groups: Sequence[Group]) -> Table:
 
 def _title(groups: Sequence[Group]) -> str:
     firsts = [group.runs[0] for group in groups]
-    metrics, samples = _joined(run.metric for run in firsts), _joined(run.report_samples for run in firsts)
+    metrics, samples = _joined(run.metric for run in firsts), _joined(run.report.samples.report for run in firsts)
     return (
         f"{groups[0].data}: {metrics} in % on the report split ({samples} samples), "
         "mean ± sample standard deviation over n seeds"

@@ -117,8 +117,8 @@ def _table(groups: Sequence[MeasuredGroup]) -> Table:
     ]
     measures = [name.replace("_", " ") for name in next(_over_seeds(groups))[2]]
     return Table(
-        f"{run.task}: {run.metric} in % on the report split ({run.report_samples} samples), measures on {samples} "
-        "validation samples, mean ± sample standard deviation over n seeds",
+        f"{run.task}: {run.metric} in % on the report split ({run.report.samples.report} samples), measures on "
+        f"{samples} validation samples, mean ± sample standard deviation over n seeds",
         ["group", "n", "exit", *measures],
         rows,
     )

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from acl_lightning.errors import UserError
+from acl_lightning.exits.evaluation.report import SweepReport
 from acl_lightning.runs.names import CONFIG, EXIT_SWEEP, GRADIENTS, LOGS, RESULT
 from acl_lightning.runs.provenance import Provenance
 from acl_lightning.runs.records import (
     ALL_PARAMETERS,
     GradientComparison,
     MissingFile,
-    RunResult,
     SweepRow,
     read_comparisons,
     read_config,
@@ -36,7 +35,9 @@ class Run:
 
     Attributes:
         directory: Its directory.
-        result: Content of `result.json`, without the operating points that `points` added.
+        task: Name of the task.
+        report: Report of the exit sweep, without the operating points that `points` added.
+        provenance: Origin of the result.
         settings: Configuration without the seed, and what the run was measured on (`measured.*`). Runs with equal
             settings may be averaged.
         train_rows: Number of training rows that the configuration asks for, or `all`.
@@ -45,7 +46,9 @@ class Run:
     """
 
     directory: Path
-    result: RunResult
+    task: str
+    report: SweepReport
+    provenance: Provenance
     settings: Mapping[str, str]
     train_rows: str
     points: tuple[SweepRow, ...]
@@ -57,16 +60,6 @@ class Run:
         return self.directory.resolve().name
 
     @property
-    def provenance(self) -> Provenance:
-        """Origin of the result."""
-        return self.result.provenance
-
-    @property
-    def task(self) -> str:
-        """Name of the task."""
-        return str(self.result.task)
-
-    @property
     def seed(self) -> int | None:
         """Seed with which the run was trained."""
         return self.provenance.seed
@@ -74,33 +67,12 @@ class Run:
     @property
     def metric(self) -> str:
         """Primary metric of the task."""
-        return str(self.result.report["metric"])
+        return self.report.metric
 
     @property
-    def report_samples(self) -> int:
-        """Number of samples of the report split."""
-        return int(self.result.report["samples"]["report"])
-
-    @property
-    def exit_layers(self) -> list[int]:
-        """Layer of each exit."""
-        return [int(layer) for layer in self.result.report["exit_layers"]]
-
-    @cached_property
-    def exit_quality(self) -> dict[int, float | None]:
-        """Layer -> primary metric on the report split if all samples leave there, a fraction; None where undefined."""
-        return {int(row["layer"]): row[self.metric] for row in self.result.report["per_exit"]}
-
-    @property
-    def full_depth(self) -> float | None:
-        """Primary metric on the report split at full depth, a fraction; None where undefined."""
-        quality: float | None = self.result.report["full_depth"][self.metric]
-        return quality
-
-    @property
-    def recommended(self) -> Mapping[str, Mapping[str, Any]]:
-        """Name of an operating point -> its measures on the report split."""
-        return self.result.points
+    def exit_quality(self) -> dict[int, float]:
+        """Layer -> primary metric on the report split if all samples leave there, a fraction; NaN where undefined."""
+        return {exit_.layer: exit_.metrics[self.metric] for exit_ in self.report.per_exit}
 
 
 @dataclass(frozen=True)
@@ -140,6 +112,7 @@ def read_run(directory: str | os.PathLike[str]) -> Run | UnfinishedRun:
         lacking = [key for key in NEEDED if key not in result.report]
         if lacking:
             return UnfinishedRun(name, "missing", f"{RESULT} has no {', '.join(lacking)}")
+        report = result.sweep_report
         file = CONFIG
         config = read_config(directory)
         file = EXIT_SWEEP
@@ -148,8 +121,9 @@ def read_run(directory: str | os.PathLike[str]) -> Run | UnfinishedRun:
         gradients = read_gradient_summary(directory)
     except UserError as error:
         return UnfinishedRun(name, "missing", _reason(file, error))
-    run = Run(directory, result, flat_settings(config), _train_rows(config), points, gradients)
-    return replace(run, settings={**run.settings, **_measured_on(run)})
+    settings = flat_settings(config) | _measured_on(report)
+    task, origin = str(result.task), result.provenance
+    return Run(directory, task, report, origin, settings, _train_rows(config), points, gradients)
 
 
 def read_each(directories: Sequence[Path]) -> list[Run | UnfinishedRun]:
@@ -219,11 +193,11 @@ def _reason(file: str, error: UserError) -> str:
     return f"no {file}" if isinstance(error, MissingFile) else f"{file}: {error.found}"
 
 
-def _measured_on(run: Run) -> dict[str, str]:
+def _measured_on(report: SweepReport) -> dict[str, str]:
     return {
-        "measured.samples": str(run.report_samples),
-        "measured.exits": " ".join(str(layer) for layer in run.exit_layers),
-        "measured.points": " ".join(run.recommended),
+        "measured.samples": str(report.samples.report),
+        "measured.exits": " ".join(str(layer) for layer in report.exit_layers),
+        "measured.points": " ".join(report.recommended),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,5 +78,7 @@ def csv_text(rows: Sequence[Row]) -> str:
 
 
 def _csv_cell(value: Cell) -> Cell:
-    """Return a number with eight significant digits, the precision of a float32."""
-    return f"{value:.8g}" if isinstance(value, float) else value
+    """Return a number with eight significant digits, the precision of a float32; None where it is NaN."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else f"{value:.8g}"
+    return value

@@ -11,9 +11,6 @@ import pytest
 from acl_lightning.cli import commands, main
 from acl_lightning.cli.commands import COMMANDS, SECTIONS, TRAINER_COMMANDS
 
-#: Commands whose help imports no library that takes seconds.
-FAST = sorted(set(COMMANDS) - {"points"})
-
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_a_main_that_explains_itself(name, capsys):
@@ -80,7 +77,7 @@ def test_a_mistyped_command_imports_nothing_slow(arguments):
     assert shown.startswith("error: ")
 
 
-@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_a_command_is_grouped_with_defaults_and_an_example_and_imports_nothing_slow(name):
     code, shown, imported = run_alone(name, "--help")
     assert (code, imported) == (0, "[]")

@@ -127,7 +127,7 @@ def test_a_later_call_replaces_points_of_an_earlier_one_only(run, capsys):
     capsys.readouterr()
     assert points(run, "--max-drop", "1") == 2
     error = capsys.readouterr().err
-    assert "found 'drop1' (static at 4). Give for example --suffix=_new." in error
+    assert "found 'drop1' (static at 4). Set --suffix=_new, for example." in error
     assert list(read_result(run).points) == ["drop1", "speed2", "speed3"]
 
 

@@ -113,7 +113,7 @@ def test_unfinished_runs_are_named_with_their_reason(tmp_path, out, capsys):
 
 
 def test_an_undefined_quality_is_not_averaged_away(tmp_path, out, capsys):
-    undefined = {"full_depth": {"accuracy": None}}
+    undefined = {"per_exit": [{"layer": 1, "accuracy": 0.6}, {"layer": 2, "accuracy": None}]}
     assert collect(out, fabricate(tmp_path / "a"), fabricate(tmp_path / "b", 1, changes=undefined)) == 0
     (group,) = rows(out / "summary.csv")
     assert (group["full_depth_mean"], group["full_depth_std"]) == ("", "")

@@ -120,7 +120,7 @@ def test_any_criterion_can_be_asked_for_afterwards(tmp_path, criterion):
 
 
 def test_a_regression_has_no_oracle_and_leaves_by_patience(tmp_path, out, capsys):
-    changes = {"metric": "pearson", "per_exit": [], "full_depth": {"pearson": 0.9}}
+    changes = {"metric": "pearson", "metric_names": ["pearson"], "per_exit": [{"layer": 6, "pearson": 0.9}]}
     run = stored_run(tmp_path / "run", classes=1, changes=changes)
     assert curves(out, run, options=("--criterion=patience",)) == 0
     assert not [row for row in rows(out / "curves.csv") if row["kind"] == "oracle"]
@@ -191,7 +191,7 @@ def test_curves_from_stored_logits_are_those_of_the_sweep(tmp_path):
     """A run read twice gives the same curve, and its samples are the report half."""
     curve = curve_of(stored_run(tmp_path / "run"))
     again = curve_of(tmp_path / "run")
-    assert curve.points == again.points
+    assert curve.run.points == again.run.points
     assert len(curve.record.labels_B) == SAMPLES * 2 // 3
     assert torch.equal(curve.record.logits_EBC, again.record.logits_EBC)
 

@@ -190,14 +190,14 @@ def without_the_callback(tmp_path):
     return (
         (fabricate(tmp_path / "run"),),
         (),
-        "found No such file or directory. Run `fit` or `validate` with --config conf/callbacks/repr",
+        "found no such file. Run `fit` or `validate` with --config conf/callbacks/repr",
     )
 
 
 def without_vectors(tmp_path):
     run = represent(fabricate(tmp_path / "run"))
     (run / "embeddings.npz").unlink()
-    return (run,), (), f"expected embeddings of a run at {run / 'embeddings.npz'}; found No such file or directory."
+    return (run,), (), f"expected embeddings of a run at {run / 'embeddings.npz'}; found no such file."
 
 
 def damaged_vectors(tmp_path):
