@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from acl_lightning.runs.result import read_result
+from acl_lightning.runs import read_result
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
@@ -150,7 +150,7 @@ def test_a_result_of_the_first_version_is_a_report():
     assert point.criterion().name == "calibrated_entropy"
     assert (point.better_than_baseline, report.baseline, report.num_classes) == (None, None, None)
     assert report.temperatures_E == tuple(row["temperature"] for row in stored["calibration"])
-    assert SweepReport.from_json(read_result(FORMATS / "v0_1" / "run")) == report
+    assert SweepReport.from_json(read_result(FORMATS / "v0_1" / "run").report) == report
 
 
 @pytest.mark.parametrize(

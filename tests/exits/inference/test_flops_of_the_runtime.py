@@ -97,5 +97,5 @@ def test_a_sweep_charges_static_exits_for_their_own_head_alone():
     points = sweep(logits_EBC, labels_B, [Confidence()], quality=lambda *_: 1.0, selection_B=selection_B, costs=costs)
     assert [(one.flops_speedup, one.flops_speedup_selection) for one in points[:2]] == [(2.0, 2.0), (1.0, 1.0)]
     never = points[-1]
-    assert (never.criterion, never.threshold) == ("confidence", 1.0)
+    assert (never.criterion_name, never.threshold) == ("confidence", 1.0)
     assert never.flops_speedup == pytest.approx(20 / 24)  # it reads the first exit's head in vain
