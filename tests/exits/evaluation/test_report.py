@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from acl_lightning.runs import read_result
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
@@ -29,6 +28,7 @@ from acl_lightning.exits import (
 )
 from acl_lightning.exits.evaluation.operating_point import table_rows
 from acl_lightning.exits.evaluation.report import point_from_json, point_to_json
+from acl_lightning.runs import read_result
 
 FORMATS = Path(__file__).parents[2] / "formats"
 SAMPLES, LAYERS = 120, (1, 2, 4)
