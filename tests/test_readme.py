@@ -106,7 +106,10 @@ def test_the_site_is_built_without_warnings(tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
-    assert "fonts.googleapis" not in (tmp_path / "site/index.html").read_text(encoding="utf-8")
+    page = (tmp_path / "site/api/objectives.html").read_text(encoding="utf-8")
+    assert "fonts.googleapis" not in page
+    assert "<math" in page
+    assert ".. math" not in page
 
 
 def test_the_readme_is_short_and_its_commands_are_tested():
