@@ -1,4 +1,4 @@
-"""Quality over speed, averaged over seeds, for several groups of runs."""
+"""Figure of quality over speed, averaged over seeds, for several groups of runs."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ LAYER_SPEEDUP = "layer speed-up (depth / mean exit layer)"
 
 @dataclass(frozen=True)
 class SeedCurve:
-    """A group's curve over its seeds. Qualities are fractions.
+    """Curve of a group of runs that differ in the seed. Qualities are fractions.
 
     Attributes:
-        seeds: number of runs n.
-        speeds: speed-ups, ascending.
-        mean: mean quality at each speed.
-        std: sample standard deviation at each speed; None where n is 1.
-        static: layer -> mean point if all samples leave there.
-        interval: low and high quality at each speed, of one run; None where it is not known.
-        oracle: points of the upper bound, from fast to slow; empty where there is none.
+        seeds: Number of runs n.
+        speeds: Speed-ups, ascending.
+        mean: Mean quality at each speed.
+        std: Sample standard deviation at each speed; None where n is 1.
+        static: Layer -> mean point if all samples leave there.
+        interval: Low and high quality of a single run at each speed; None where they are unknown.
+        oracle: Points of the upper bound, from fast to slow; empty where there is none.
     """
 
     seeds: int
@@ -39,7 +39,7 @@ class SeedCurve:
     oracle: Sequence[Point] = ()
 
     def bounds(self) -> list[tuple[float, float]]:
-        """Low and high quality of the band: mean ± standard deviation over seeds, else the interval of the one run."""
+        """Return low and high quality of the band: mean ± standard deviation, or the interval of a single run."""
         if self.std is not None:
             return [(mean - std, mean + std) for mean, std in zip(self.mean, self.std, strict=True)]
         return list(self.interval or [])
@@ -55,15 +55,15 @@ def seed_curves_figure(
 ) -> Figure:
     """Draw a mean curve per group, its band, its upper bound, and the static exits of the group.
 
-    The static exits are the baseline: the group's marker, hollow, without a line. So is a plain model cut to its first
-    layers, where runs of one are given: grey squares, joined. Upper bounds are thin and dotted.
+    The static exits, drawn as hollow markers of the group without a line, are a baseline. The other baseline is a plain
+    model cut to its first layers, drawn as joined grey squares. Upper bounds are thin and dotted.
 
     Args:
-        curves: group -> its curve.
-        metric: name of the quality, for the axis.
-        title: task, criterion and number of samples.
-        speed: name of the speed, for the axis.
-        cut: layers that were kept -> point; the baseline is left out where there is none.
+        curves: Name of the group -> curve.
+        metric: Name of the quality on the axis.
+        title: Title of the figure.
+        speed: Name of the speed on the axis.
+        cut: Number of layers -> point of the plain model with that many layers; None for no baseline.
     """
     assert curves or cut
     figure = Figure(figsize=(7.2, 5.0), layout="constrained")
