@@ -144,10 +144,10 @@ def read_curve(run: Run, criterion_name: str) -> StoredCurve:
 
 def _sweep_point(point: OperatingPoint) -> SweepRow:
     return SweepRow(
-        point.criterion_name,
-        point.threshold,
-        point.quality,
-        point.mean_exit_layer,
-        point.layer_speedup,
-        point.flops_speedup,
+        criterion=point.criterion_name,
+        threshold=point.threshold,
+        quality=point.quality,
+        mean_exit_layer=point.mean_exit_layer,
+        layer_speedup=point.layer_speedup,
+        flops_speedup=point.flops_speedup,
     )

@@ -27,11 +27,18 @@ class Criterion(ABC):
     name: ClassVar[str]
     supports_regression: ClassVar[bool] = False
 
+    def __eq__(self, other: object) -> bool:
+        """Whether the other criterion has the same class and the same constructor arguments."""
+        return type(self) is type(other) and _public(self) == _public(other)
+
+    def __hash__(self) -> int:
+        """Hash of the class."""
+        return hash(type(self))
+
     @property
     def settings(self) -> dict[str, Any]:
         """Arguments of the constructor by name, without those that are None."""
-        public = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        return {name: value for name, value in public.items() if value is not None}
+        return {name: value for name, value in _public(self).items() if value is not None}
 
     def variants(self, num_classes: int) -> Sequence[Criterion]:
         """Return the criteria that a sweep measures: this criterion, or one criterion per value of an open setting.
@@ -80,6 +87,10 @@ class Criterion(ABC):
 
     def check_reachable(self, threshold: float, num_exits: int) -> None:  # noqa: B027 - a hook
         """Warn or raise `UserError` if a model with so few exits cannot reach `threshold`."""
+
+
+def _public(criterion: Criterion) -> dict[str, Any]:
+    return {name: value for name, value in vars(criterion).items() if not name.startswith("_")}
 
 
 #: Size in bytes of the largest (T, E, B) comparison that `exit_index` makes at once.

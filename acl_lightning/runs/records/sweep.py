@@ -8,31 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from acl_lightning.exits.evaluation.operating_point import CurvePoint
 from acl_lightning.files import write_text_atomically
 from acl_lightning.runs.names import EXIT_SWEEP
 from acl_lightning.runs.records.reading import reading
 from acl_lightning.runs.records.tables import csv_rows, csv_text, number
 
 
-@dataclass(frozen=True)
-class SweepRow:
-    """A row of `exit_sweep.csv`.
+@dataclass(frozen=True, kw_only=True)
+class SweepRow(CurvePoint):
+    """A row of `exit_sweep.csv`, with the numbers of a `CurvePoint`.
 
     Attributes:
         criterion: Name of the criterion.
         threshold: Threshold; for `static`, the number of the exit, from 1.
-        quality: Primary metric as a fraction; NaN where it is undefined.
-        mean_exit_layer: Mean layer, from 1, at which samples leave.
-        layer_speedup: Number of layers / `mean_exit_layer`.
-        flops_speedup: FLOPs at full depth / mean FLOPs.
     """
 
     criterion: str
     threshold: float
-    quality: float
-    mean_exit_layer: float
-    layer_speedup: float
-    flops_speedup: float
 
 
 def write_sweep(directory: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -60,12 +53,12 @@ def read_sweep(directory: str | os.PathLike[str]) -> tuple[SweepRow, ...]:
     with reading(path, "the exit sweep of a run", "Validate the run again."):
         return tuple(
             SweepRow(
-                row["criterion"],
-                number(row["threshold"]),
-                number(row["quality"]),
-                number(row["mean_exit_layer"]),
-                number(row["layer_speedup"]),
-                number(row["flops_speedup"]),
+                criterion=row["criterion"],
+                threshold=number(row["threshold"]),
+                quality=number(row["quality"]),
+                mean_exit_layer=number(row["mean_exit_layer"]),
+                layer_speedup=number(row["layer_speedup"]),
+                flops_speedup=number(row["flops_speedup"]),
             )
             for row in csv_rows(path)
         )

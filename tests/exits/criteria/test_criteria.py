@@ -17,6 +17,7 @@ from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     FPABEE,
     PCEE,
+    Calibrated,
     Confidence,
     Criterion,
     Entropy,
@@ -280,3 +281,10 @@ def test_a_sweep_of_pcee_reaches_the_first_exit_even_where_all_are_unsure():
     logits_EBC = 0.1 * torch.randn(4, 50, 2, generator=torch.Generator().manual_seed(0))
     loosest = PCEE().variants(2)[-1]
     assert (loosest.certainty(logits_EBC)[0] >= 1).all()
+
+
+def test_criteria_of_the_same_settings_are_equal():
+    assert PCEE(0.2) == PCEE(0.2) != PCEE(0.3)
+    assert Confidence() != Entropy()
+    assert Calibrated(PCEE(0.2), [1.0, 2.0]) == Calibrated(PCEE(0.2), (1, 2)) != Calibrated(PCEE(0.2), [1.0, 3.0])
+    assert len({PCEE(0.2), PCEE(0.2), PCEE(0.3), Confidence()}) == 3
