@@ -159,12 +159,15 @@ def test_a_damaged_result_is_refused_with_one_line(finished_run, tmp_path, key, 
 
 
 @pytest.mark.parametrize("checkpoint", [3, [], {"path": "best.ckpt"}])
-def test_a_damaged_checkpoint_entry_means_the_best_checkpoint(finished_run, tmp_path, checkpoint):
+def test_a_damaged_checkpoint_entry_is_refused_with_one_line(finished_run, tmp_path, checkpoint, capsys):
     run = tmp_path / "run"
     shutil.copytree(finished_run, run)
     result = json.loads((run / "result.json").read_text())
     (run / "result.json").write_text(json.dumps({**result, "checkpoint": checkpoint}))
-    assert main(["export", str(run), "--out", str(tmp_path / "out")]) == 0
+    assert main(["export", str(run), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: expected the result of a run at "), error
+    assert error.count("\n") == 1
 
 
 @pytest.fixture
