@@ -12,7 +12,8 @@ from acl_lightning.encoders import MultiExitEncoder
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Criterion, stored_temperatures
 from acl_lightning.export import load_export, resolve_point, served_points
-from acl_lightning.runs import load_run, read_result
+from acl_lightning.export.served_points import sweep_report
+from acl_lightning.runs import RunResult, load_run, read_result
 from acl_lightning.runs.checkpoints import find_checkpoint
 from acl_lightning.runs.names import CHECKPOINTS
 
@@ -88,15 +89,8 @@ def load_served(directory: str | os.PathLike[str], checkpoint: str | os.PathLike
 
 def _served_run(directory: Path, checkpoint: str | os.PathLike[str] | None) -> ServedModel:
     module, data = load_run(directory, checkpoint)
-    try:
-        result = read_result(directory).to_json()
-    except UserError:
-        result = {}  # the run did not finish and has no operating points
-    path = find_checkpoint(os.fspath(checkpoint), str(directory), "demo") if checkpoint else None
-    measured = result.get("checkpoint")
-    if path is not None and measured and Path(str(measured)).name != Path(path).name:
-        result = {}  # its thresholds and temperatures belong to other weights
-    points, highlighted = _points(served_points(result), module.encoder), result.get("highlighted")
+    result = _measured_result(directory, checkpoint)
+    report = None if result is None else sweep_report(result)
     return ServedModel(
         encoder=module.encoder,
         tokenizer=data.tokenizer,
@@ -104,10 +98,22 @@ def _served_run(directory: Path, checkpoint: str | os.PathLike[str] | None) -> S
         text_columns=tuple(data.info.text_columns),
         task_name=module.task_name,
         max_length=data.max_length,
-        points=points,
-        recommended_point=highlighted if isinstance(highlighted, str) else None,
-        temperatures_E=stored_temperatures(result, module.encoder.num_exits),
+        points={} if report is None else _points(served_points(report.recommended), module.encoder),
+        recommended_point=None if report is None else report.highlighted,
+        temperatures_E=None if result is None else stored_temperatures(result.report, module.encoder.num_exits),
     )
+
+
+def _measured_result(directory: Path, checkpoint: str | os.PathLike[str] | None) -> RunResult | None:
+    """Return the result of a run; None for a run that did not finish, or if the result is about other weights."""
+    try:
+        result = read_result(directory)
+    except UserError:
+        return None
+    if checkpoint is None:
+        return result
+    path = find_checkpoint(os.fspath(checkpoint), str(directory), "demo")
+    return result if path is None or result.measured(path) else None
 
 
 def _points(points: Mapping[str, Any] | None, encoder: MultiExitEncoder) -> dict[str, tuple[Criterion, float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from transformers.configuration_utils import PreTrainedConfig
@@ -10,7 +10,8 @@ from transformers.models.auto.configuration_auto import AutoConfig
 
 from acl_lightning.encoders import EXIT_ROWS, MultiExitEncoder
 from acl_lightning.exits import stored_temperatures
-from acl_lightning.export.served_points import served_points
+from acl_lightning.export.served_points import served_points, sweep_report
+from acl_lightning.runs import RunResult
 
 
 class MultiExitConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers has no types
@@ -65,7 +66,7 @@ def exported_config(
     label_names: Sequence[str],
     text_columns: Sequence[str],
     task_name: str,
-    result: Mapping[str, Any],
+    result: RunResult,
     max_length: int | None = None,
 ) -> MultiExitConfig:
     """Return the configuration from which `MultiExitForSequenceClassification` builds this encoder.
@@ -75,7 +76,7 @@ def exported_config(
         label_names: Names of the classes; empty for a regression, whose output is named `score`.
         text_columns: Names of the texts of an input: one name, or two for pairs.
         task_name: Name of the task or data that the model was trained on.
-        result: Content of the run's `result.json`, for its operating points and temperatures.
+        result: Result of the run, for its operating points and temperatures.
         max_length: Number of tokens that training truncated texts to. None: the backbone's number of positions.
 
     Raises:
@@ -85,8 +86,10 @@ def exported_config(
     row: Any = encoder.exit_rows[0]
     backbone: Any = encoder.backbone
     row_names = {kind: name for name, kind in EXIT_ROWS.items()}
-    temperatures_E = stored_temperatures(result, encoder.num_exits)
-    points, highlighted = served_points(result), result.get("highlighted")
+    report = sweep_report(result)
+    temperatures_E = stored_temperatures(result.report, encoder.num_exits)
+    points = {} if report is None else served_points(report.recommended)
+    highlighted = None if report is None else report.highlighted
     return MultiExitConfig(
         backbone_config=backbone.model.config.to_dict(),
         exit_layers=list(encoder.exit_layers),
@@ -96,7 +99,7 @@ def exported_config(
         separate_label_embeddings=encoder.label_embeddings is not None,
         learnt_gate=encoder.gate is not None,
         operating_points=points,
-        recommended_point=highlighted if isinstance(highlighted, str) and highlighted in points else None,
+        recommended_point=highlighted if highlighted in points else None,
         temperatures=None if temperatures_E is None else list(temperatures_E),
         max_length=min(max_length or backbone.max_tokens, backbone.max_tokens),
         task_name=task_name,

@@ -13,7 +13,6 @@ from acl_lightning.errors import UserError
 from acl_lightning.export.config import MultiExitConfig, exported_config
 from acl_lightning.export.model import MultiExitForSequenceClassification
 from acl_lightning.export.model_card import model_card
-from acl_lightning.export.served_points import damaged_result
 from acl_lightning.files import write_text_atomically
 from acl_lightning.runs import load_run, read_result
 
@@ -38,15 +37,12 @@ def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> Mult
     """
     run, out = Path(run).expanduser(), Path(out).expanduser()
     check_free(out)
-    result = read_result(run).to_json()
+    result = read_result(run)
     module, data = load_run(run)
     config = exported_config(
         module.encoder, module.label_names, data.info.text_columns, data.task_name, result, data.max_length
     )
-    try:
-        card = model_card(out.name, config, result)
-    except (TypeError, AttributeError, KeyError, ValueError) as error:
-        raise damaged_result("metric", error) from error
+    card = model_card(out.name, config, result)
     model = MultiExitForSequenceClassification(config)
     model.encoder.load_state_dict(module.encoder.state_dict())
     write_directory(out, model.eval(), exported_tokenizer(data.tokenizer, config), card)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acl_lightning.exits import Calibrated, Criterion, from_config
+from acl_lightning.exits import Calibrated, Criterion, SweepReport, from_config
 from acl_lightning.export.config import MultiExitConfig
+from acl_lightning.export.served_points import sweep_report
+from acl_lightning.runs import RunResult
+
+#: Text for a number that the result does not have.
+UNKNOWN = "an unknown number of"
 
 _HEADER = """\
 ---
@@ -62,41 +68,46 @@ _LIMITS = """\
 """
 
 
-def model_card(name: str, config: MultiExitConfig, result: Mapping[str, Any]) -> str:
+def model_card(name: str, config: MultiExitConfig, result: RunResult) -> str:
     """Return the model card as Markdown.
 
     Args:
         name: Title of the card.
         config: Configuration of the exported model.
-        result: Content of the run's `result.json`. Sections about entries that are missing are left out.
+        result: Result of the run. Without an exit sweep the sections about exits and operating points are left out.
+
+    Raises:
+        UserError: The result is damaged.
     """
+    report = sweep_report(result)
     task = config.task_name or "unnamed data"
     regression = config.problem_type == "regression"
     header = _HEADER.format(
         name=name,
         family=config.backbone_config.model_type,
         task=task,
-        version=(result.get("versions") or {}).get("acl_lightning", "(unknown version)"),
+        version=result.provenance.versions.get("acl_lightning", "(unknown version)"),
         layers=config.backbone_config.num_hidden_layers,
         exits=", ".join(map(str, config.exit_layers)),
         texts=" and ".join(f"`{column}`" for column in config.text_columns),
         probabilities=_probabilities(config),
-        max_length=config.max_length or "an unknown number of",
+        max_length=config.max_length or UNKNOWN,
         labels="one value" if regression else ", ".join(f"`{label}`" for label in config.id2label.values()),
     )
     points = config.operating_points or {}
-    samples = result.get("samples") or {}
     limits = _LIMITS.format(
         task=task,
-        samples=f"{samples.get('report', 'an unknown number of')} validation samples",
-        selection=samples.get("selection", "an unknown number of"),
-        tokens=f"{result.get('mean_num_tokens') or 0:.0f}",
+        samples=f"{UNKNOWN if report is None else report.samples.report} validation samples",
+        selection=UNKNOWN if report is None else report.samples.selection,
+        tokens=UNKNOWN if report is None else f"{report.mean_num_tokens:.0f}",
     )
     loading = _LOADING.format(
         argument=f", operating_point={json.dumps(next(reversed(points)))}" if points else "",
         example=", ".join(json.dumps(f"A {column}.") for column in config.text_columns),
     )
-    sections = [header, _exits(result), _points(points, result.get("metric")), loading, limits, _origin(result)]
+    exits = "" if report is None else _exits(report)
+    operating_points = _points(points, "quality" if report is None else report.metric) if points else ""
+    sections = [header, exits, operating_points, loading, limits, _origin(result)]
     return "\n".join(section for section in sections if section)
 
 
@@ -108,21 +119,17 @@ def _probabilities(config: MultiExitConfig) -> str:
     return "the softmax of `logits`, which are divided by a temperature per exit (fitted on the selection split)"
 
 
-def _exits(result: Mapping[str, Any]) -> str:
-    """Return the section on the quality of each exit; empty where the result does not have it."""
-    per_exit, names = result.get("per_exit"), result.get("metric_names")
-    if not per_exit or not names:
-        return ""
-    rows = [[str(row["layer"]), *(_percent(row.get(name)) for name in names)] for row in per_exit]
+def _exits(report: SweepReport) -> str:
+    """Return the section on the quality of each exit."""
+    names = report.metric_names
+    rows = [[str(exit_.layer), *(_percent(exit_.metrics[name]) for name in names)] for exit_ in report.per_exit]
     table = _table(["layer", *names], rows)
     return f"## Quality of each exit\n\nIn percent, if all samples leave at that exit.\n\n{table}"
 
 
-def _points(points: Mapping[str, Any], metric: str | None) -> str:
-    """Return the section on the operating points; empty without points."""
-    if not points:
-        return ""
-    header = ["name", "criterion", "threshold", metric or "quality", "drop, points", "layer speed-up", "FLOPs speed-up"]
+def _points(points: Mapping[str, Any], metric: str) -> str:
+    """Return the section on the operating points."""
+    header = ["name", "criterion", "threshold", metric, "drop, points", "layer speed-up", "FLOPs speed-up"]
     rows = []
     for name, point in points.items():
         measured = point["measured"]
@@ -156,10 +163,11 @@ def _speeds(measured: Mapping[str, Any]) -> list[str]:
     return [_number(measured.get(name), ".2f") + "x" for name in ("layer_speedup", "flops_speedup")]
 
 
-def _origin(result: Mapping[str, Any]) -> str:
+def _origin(result: RunResult) -> str:
     """Return the section on configuration, seed and versions; empty where the result has none of them."""
-    versions = ", ".join(f"{name} {version}" for name, version in (result.get("versions") or {}).items())
-    entries = {"Configuration": result.get("config_hash"), "Seed": result.get("seed"), "Versions": versions or None}
+    provenance = result.provenance
+    versions = ", ".join(f"{name} {version}" for name, version in provenance.versions.items())
+    entries = {"Configuration": provenance.config_hash, "Seed": provenance.seed, "Versions": versions or None}
     lines = [f"- {name}: {value}" for name, value in entries.items() if value is not None]
     return "## Provenance\n\n" + "\n".join(lines) + "\n" if lines else ""
 
@@ -174,4 +182,4 @@ def _percent(value: float | None) -> str:
 
 
 def _number(value: float | None, form: str) -> str:
-    return "undefined" if value is None else format(value, form)
+    return "undefined" if value is None or math.isnan(value) else format(value, form)

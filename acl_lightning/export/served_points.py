@@ -2,52 +2,66 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Criterion, Static, from_config, to_config
+from acl_lightning.exits import Criterion, RecommendedPoint, Static, SweepReport, from_config, to_config
 from acl_lightning.legacy import present_point, present_points
-
-#: Measured values of a point that are exported, all from the report split.
-MEASURED = ("quality", "loss_points", "mean_exit_layer", "layer_speedup", "layer_saving", "flops_speedup")
+from acl_lightning.runs import RunResult
 
 
-def served_points(result: Mapping[str, Any]) -> dict[str, Any]:
+def sweep_report(result: RunResult) -> SweepReport | None:
+    """Return the exit sweep of a run's result; None for a run without an exit sweep.
+
+    Raises:
+        UserError: The result is damaged.
+    """
+    return SweepReport.from_json(result.report) if result.report else None
+
+
+def served_points(recommended: Mapping[str, RecommendedPoint]) -> dict[str, Any]:
     """Describe the recommended operating points of a run, by name.
 
     Args:
-        result: Content of `result.json`. Results of early versions do not describe the criterion; they have no points.
+        recommended: Name -> operating point, as in `SweepReport.recommended`. A point of an early version without a
+            description of its criterion is left out.
 
     Returns:
         Name -> `criterion` (its `name` and `settings`), `threshold`, and `measured`, in plain JSON types.
 
     Raises:
-        UserError: A point is damaged.
+        UserError: A criterion is not known, or a threshold is out of its range.
     """
     points = {}
-    try:
-        for name, point in (result.get("recommended") or {}).items():
-            if "exit" not in point:
-                continue
-            measured = {key: float(point[key]) for key in MEASURED if point.get(key) is not None}
-            points[name] = {"criterion": point["exit"], "threshold": float(point["threshold"]), "measured": measured}
-            criterion, _ = resolve_point(points, name, ())
-            points[name]["criterion"] = to_config(criterion)
-    except (TypeError, AttributeError, KeyError, ValueError) as error:
-        raise damaged_result("recommended", error) from error
+    for name, point in recommended.items():
+        if point.exit is None:
+            continue
+        criterion = point.criterion()
+        criterion.check_threshold(point.threshold)
+        points[name] = {
+            "criterion": to_config(criterion),
+            "threshold": point.threshold,
+            "measured": _measured(point),
+        }
     return points
 
 
-def damaged_result(key: str, error: Exception) -> UserError:
-    """Return the error for a `result.json` with a damaged entry `key`."""
-    if isinstance(error, UserError):
-        return error
-    return UserError(
-        f"a readable entry `{key}` in result.json",
-        f"{type(error).__name__}: {error}",
-        "Run `validate` again with this version.",
-    )
+def _measured(point: RecommendedPoint) -> dict[str, float]:
+    """Return the measured values of a point on the report split, without those that are not finite.
+
+    The drop against full depth has the key `loss_points` of version 0.1.
+    """
+    values = {
+        "quality": point.quality,
+        "loss_points": point.drop_points,
+        "mean_exit_layer": point.mean_exit_layer,
+        "layer_speedup": point.layer_speedup,
+        "layer_saving": point.layer_saving,
+        "flops_speedup": point.flops_speedup,
+    }
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def resolve_point(

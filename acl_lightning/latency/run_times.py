@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Criterion, Static
+from acl_lightning.exits import Criterion, Static, SweepReport
 from acl_lightning.exits.inference import MODES
 from acl_lightning.export import resolve_point, served_points
+from acl_lightning.export.served_points import sweep_report
 from acl_lightning.latency.exit_times import ExitTimes, measure_exits
 from acl_lightning.latency.inputs import Inputs, on_device, text_batches, validation_batches
 from acl_lightning.latency.plain_model import plain_model
@@ -99,8 +100,9 @@ def time_run(
     Raises:
         UserError: There is no such run, checkpoint, operating point, mode or device, or `texts` cannot be read.
     """
-    result = read_result(run).to_json()
-    points, quality = _points(result, operating_points)
+    result = read_result(run)
+    report = sweep_report(result)
+    points, quality = _points(report, operating_points)
     target = _device(device)
     module, data = load_run(run, checkpoint)
     if texts is None:
@@ -112,8 +114,8 @@ def time_run(
     reference = plain_model(data.tokenizer_source, encoder.num_labels, target)
     points = {FULL_DEPTH: (Static(), float(encoder.num_exits)), **points}
     return RunTimes(
-        task=str(result.get("task")),
-        metric=str(result.get("metric") or "quality"),
+        task=result.task or "unnamed data",
+        metric="quality" if report is None else report.metric,
         points=tuple(measure(encoder, reference, points, batches, modes=modes, repeats=repeats)),
         exits=measure_exits(encoder, reference, batches, mode=modes[0], repeats=repeats),
         exit_mode=modes[0],
@@ -134,14 +136,14 @@ def _device(name: str) -> torch.device:
 
 
 def _points(
-    result: Mapping[str, Any], names: Sequence[str] | None
+    report: SweepReport | None, names: Sequence[str] | None
 ) -> tuple[dict[str, tuple[Criterion, float]], dict[str, float | None]]:
     """Return criterion and threshold of the operating points `names` (None: all), and their quality."""
-    stored = served_points(result)
+    stored = {} if report is None else served_points(report.recommended)
     points = {name: resolve_point(stored, name, ()) for name in (stored if names is None else names)}
     quality = {name: stored[name]["measured"].get("quality") for name in points}
-    full = (result.get("full_depth") or {}).get(result.get("metric"))
-    return points, {FULL_DEPTH: full, **quality}
+    full = math.nan if report is None else report.full_depth[report.metric]
+    return points, {FULL_DEPTH: None if math.isnan(full) else full, **quality}
 
 
 def _conditions(batches: list[Inputs], device: torch.device, batch_size: int, repeats: int) -> Conditions:

@@ -14,7 +14,7 @@ import torch
 from acl_lightning.callbacks.prediction.measured_run import read_operating_point
 from acl_lightning.cli import main
 from acl_lightning.errors import UserError
-from acl_lightning.exits import Calibrated, ExitCosts, ExitRecord, Static, evaluate, from_config
+from acl_lightning.exits import Calibrated, ExitCosts, ExitRecord, Static, SweepReport, evaluate, from_config
 from acl_lightning.exits.evaluation.record import FILE_NAME
 from acl_lightning.export.served_points import resolve_point, served_points
 from acl_lightning.legacy import present_point
@@ -95,7 +95,8 @@ def test_every_reader_accepts_the_new_names_and_lists_the_known_ones(run):
     result = read_result(run).to_json()
     expected = from_config(result["recommended"]["speed2"]["exit"]), result["recommended"]["speed2"]["threshold"]
     by_predict = read_operating_point(run / "checkpoints" / "best.ckpt", "speed2")
-    by_export_and_latency = resolve_point(served_points(result), "speed2", LAYERS)
+    served = served_points(SweepReport.from_json(result).recommended)
+    by_export_and_latency = resolve_point(served, "speed2", LAYERS)
     for criterion, threshold in (by_predict, by_export_and_latency):
         assert (type(criterion), criterion.settings, threshold) == (
             type(expected[0]),
@@ -104,7 +105,7 @@ def test_every_reader_accepts_the_new_names_and_lists_the_known_ones(run):
         )
     for reader in (
         lambda: read_operating_point(run / "checkpoints" / "best.ckpt", "speed3"),
-        lambda: resolve_point(served_points(result), "speed3", LAYERS),
+        lambda: resolve_point(served, "speed3", LAYERS),
     ):
         with pytest.raises(UserError, match="an operating point among: drop1, speed2; found 'speed3'"):
             reader()

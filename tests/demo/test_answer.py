@@ -16,6 +16,7 @@ from acl_lightning.errors import UserError
 from acl_lightning.exits import Confidence, LearntGate, Patience, Static, exit_index
 from acl_lightning.export import MultiExitForSequenceClassification, exported_config
 from acl_lightning.export.directory import write_directory
+from acl_lightning.runs import RunResult
 
 TEXT = "a fine film that nobody needs"
 
@@ -102,7 +103,7 @@ def test_the_slider_covers_the_sweeps_grid():
 
 
 def test_an_export_is_served(served, tmp_path):
-    result = {"recommended": {}}
+    result = RunResult("finished")
     config = exported_config(served.encoder, served.label_names, served.text_columns, "sst2", result)
     model = MultiExitForSequenceClassification(config)
     model.encoder.load_state_dict(served.encoder.state_dict())

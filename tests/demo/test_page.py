@@ -16,6 +16,7 @@ from acl_lightning.errors import UserError
 from acl_lightning.exits import to_config
 from acl_lightning.export import MultiExitForSequenceClassification, exported_config
 from acl_lightning.export.directory import write_directory
+from acl_lightning.runs import RunResult
 
 TEXT = "a fine film that nobody needs"
 
@@ -74,12 +75,12 @@ def wait(condition, name: str, seconds: float = 60):
 def address(served, tmp_path):
     """Address of the command `demo`, which serves an export in another process during a test."""
     pytest.importorskip("gradio", reason="the extra `demo` is not installed")
-    recommended = {
-        name: {"exit": to_config(criterion), "threshold": threshold}
+    config = exported_config(served.encoder, served.label_names, served.text_columns, "sst2", RunResult("finished"))
+    config.operating_points = {
+        name: {"criterion": to_config(criterion), "threshold": threshold}
         for name, (criterion, threshold) in served.points.items()
     }
-    result = {"recommended": recommended, "highlighted": "drop1"}
-    config = exported_config(served.encoder, served.label_names, served.text_columns, "sst2", result)
+    config.recommended_point = "drop1"
     model = MultiExitForSequenceClassification(config)
     model.encoder.load_state_dict(served.encoder.state_dict())
     write_directory(tmp_path / "model", model.eval(), served.tokenizer, "card")

@@ -159,7 +159,7 @@ def test_a_damaged_result_is_refused_with_one_line(finished_run, tmp_path, key, 
 
 
 @pytest.mark.parametrize("checkpoint", [3, [], {"path": "best.ckpt"}])
-def test_a_damaged_checkpoint_entry_is_refused_in_one_line(finished_run, tmp_path, checkpoint, capsys):
+def test_a_damaged_checkpoint_entry_is_refused_with_one_line(finished_run, tmp_path, checkpoint, capsys):
     run = tmp_path / "run"
     shutil.copytree(finished_run, run)
     result = json.loads((run / "result.json").read_text())

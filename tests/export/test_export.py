@@ -6,6 +6,7 @@ alignment of the weights in memory decides which kernels compute them.
 
 import copy
 import json
+import math
 import subprocess
 import sys
 
@@ -23,7 +24,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from acl_lightning.cli.export import main as export_command
 from acl_lightning.errors import UserError
-from acl_lightning.exits import PCEE, Calibrated, Entropy, Patience, Static, to_config
+from acl_lightning.exits import PCEE, Calibrated, Entropy, Patience, RecommendedPoint, Static, to_config
 from acl_lightning.exits.inference import AdaptiveRuntime
 from acl_lightning.export import (
     MultiExitConfig,
@@ -35,7 +36,7 @@ from acl_lightning.export import (
     served_points,
 )
 from acl_lightning.export.pipeline import MultiExitPipeline
-from acl_lightning.runs import load_run
+from acl_lightning.runs import RunResult, load_run
 
 TEXTS = ["a fine film", "not a film that anyone would want to see a second time , alas", "dull"]
 
@@ -235,25 +236,36 @@ def test_a_directory_without_result_or_checkpoint_is_refused(finished_run, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+def recommended(description):
+    """An operating point with the description of a criterion."""
+    return RecommendedPoint(
+        criterion_name="entropy",
+        threshold=0.5,
+        quality=0.9,
+        quality_selection=0.9,
+        drop_points=0.0,
+        mean_exit_layer=1.0,
+        layer_speedup=2.0,
+        layer_saving=0.5,
+        flops_speedup=math.nan,
+        shares=(1.0, 0.0),
+        leaves_early=True,
+        exit=description,
+    )
+
+
 def test_points_keep_all_settings_and_run_no_foreign_code():
     calibrated = Calibrated(Entropy(), [1.0, 2.0])
-    point = {
-        "criterion": calibrated.name,
-        "threshold": 0.5,
-        "exit": to_config(calibrated),
-        "quality": 0.9,
-        "shares": [1.0],
-    }
-    points = served_points({"recommended": {"drop1": point, "old": {"criterion": "entropy", "threshold": 0.5}}})
+    points = served_points({"drop1": recommended(to_config(calibrated)), "old": recommended(None)})
     assert list(points) == ["drop1"]
-    assert points["drop1"]["measured"] == {"quality": 0.9}
+    assert points["drop1"]["measured"]["quality"] == 0.9
+    assert "flops_speedup" not in points["drop1"]["measured"]  # it is not finite
     assert points["drop1"]["criterion"] == {
         "name": "calibrated",
         "settings": {"criterion": {"name": "entropy", "settings": {}}, "temperatures_E": [1.0, 2.0]},
     }
     earlier = {"class_path": "acl_lightning.exits.entropy.Entropy", "init_args": {}}
-    again = served_points({"recommended": {"loss1": {"threshold": 0.5, "exit": earlier}}})
-    assert again["loss1"]["criterion"] == {"name": "entropy", "settings": {}}
+    assert served_points({"drop1": recommended(earlier)})["drop1"]["criterion"] == {"name": "entropy", "settings": {}}
     criterion, threshold = resolve_point(json.loads(json.dumps(points)), "drop1", (1, 2))
     assert isinstance(criterion, Calibrated)
     assert (criterion.temperatures_E, threshold) == ((1.0, 2.0), 0.5)
@@ -279,7 +291,7 @@ def test_the_card_names_criteria_with_settings_and_no_speed_up_without_early_exi
     config = MultiExitConfig(
         backbone_config={"model_type": "bert", "num_hidden_layers": 2}, exit_layers=[1, 2], operating_points=points
     )
-    card = model_card("model", config, {"metric": "accuracy"})
+    card = model_card("model", config, RunResult("finished"))
     assert "| `drop1` | Calibrated PCEE, bound 0.2 | 1 | 90.0 | 0.5 | 2.00x | 2.50x |" in card
     assert "| `drop0` | Patience | 2 | 90.0 | 0.0 | no early exits |  |" in card
 

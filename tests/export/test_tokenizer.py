@@ -14,6 +14,7 @@ from acl_lightning.encoders import EncoderConfig
 from acl_lightning.errors import UserError
 from acl_lightning.export import MultiExitForSequenceClassification, exported_config, load_export
 from acl_lightning.export.directory import exported_tokenizer, write_directory
+from acl_lightning.runs import RunResult
 
 MAX_LENGTH = 12  # shorter than most texts
 
@@ -55,7 +56,9 @@ def export(backbone, task, out):
     with torch.no_grad():
         for head in encoder.heads:
             head.classifier.weight.mul_(50)
-    config = exported_config(encoder, data.label_names, data.info.text_columns, task, {}, data.max_length)
+    config = exported_config(
+        encoder, data.label_names, data.info.text_columns, task, RunResult("finished"), data.max_length
+    )
     model = MultiExitForSequenceClassification(config)
     model.encoder.load_state_dict(encoder.state_dict())
     write_directory(out, model, exported_tokenizer(data.tokenizer, config), "card")
