@@ -13,7 +13,7 @@ def main(file: str = "speed_quality.png") -> list[str]:
     labels, tokens = torch.randint(2, (n,)), torch.full((n,), 20)
     logits = torch.arange(1, 7).view(6, 1, 1) * torch.nn.functional.one_hot(labels, 2) + 2 * torch.randn(6, n, 2)
 
-    selection = torch.rand(n) < 0.5  # these samples choose thresholds; the others are reported
+    selection = torch.rand(n) < 0.5  # these samples select thresholds; the others are reported
     # Six exits, one behind each layer. Only relative FLOPs matter.
     costs = ExitCosts(layers_E=tuple(range(1, 7)), depth=6, flops_E=tuple(range(1, 7)), full_flops=6)
     record = ExitRecord(logits, labels, torch.arange(n), selection, tokens, costs)

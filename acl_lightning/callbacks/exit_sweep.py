@@ -180,7 +180,7 @@ def report_scalars(report: SweepReport) -> dict[str, float]:
     All are measured on the report split:
 
     - `exit/area/CRITERION`: area under the quality-speed curve of each criterion;
-    - `exit/area`: the area of the criterion of the highlighted operating point, which the selection split chose;
+    - `exit/area`: the area of the criterion of the highlighted operating point, which the selection split selects;
     - `exit/POINT/quality`, `exit/POINT/layer_speedup`, `exit/POINT/flops_speedup` of each operating point.
     """
     scalars = {f"exit/area/{name}": area for name, area in report.area_under_curve.items()}

@@ -45,7 +45,7 @@ def summary_tables(report: SweepReport, task: str, directory: Path) -> Renderabl
     """
     heading = (
         f"{task}: report split of the validation data, n = {report.samples.report}; "
-        f"thresholds were chosen on the selection split, n = {report.samples.selection}"
+        f"thresholds were selected on the selection split, n = {report.samples.selection}"
     )
     parts: list[RenderableType] = [Text(heading, style="bold"), _exits(report), points_table(report)]
     parts += [*point_notes(report), *_unreachable(report), *_no_early_exit(report), *_difficulty(report)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 TRAINER_COMMANDS = {
     "fit": "train a model, sweep the exits of its best checkpoint, write a run",
     "validate": "measure a checkpoint on the validation set and sweep its exits",
-    "test": "measure a checkpoint on the test set",
+    "test": "measure a checkpoint on the validation splits with all metrics",
     "predict": "write labels, confidences and exit layers of new samples to a file",
 }
 
@@ -23,6 +23,9 @@ SECTIONS = {
     "--data.*": "task, source of the data, number of rows, batch size",
     "--trainer.*": "epochs, precision, devices, loggers, callbacks of Lightning's Trainer",
     "--exit_sweep.*": "criteria and budgets of the exit sweep after a validation",
+    "--gradient_monitor.*": "how often gradients are compared and logged during training",
+    "--best_checkpoint.*": "metric that selects the best checkpoint",
+    "--last_checkpoint.*": "interval at which the checkpoint for resuming is written",
     "--exit.*": "criterion and threshold, or the operating point, of predict",
 }
 
@@ -43,7 +46,7 @@ class Command:
 
 #: Name -> command.
 COMMANDS: dict[str, Command] = {
-    "points": Command("acl_lightning.cli.points", "choose further operating points of a run, without the model"),
+    "points": Command("acl_lightning.cli.points", "select further operating points of a run, without the model"),
     "latency": Command("acl_lightning.cli.latency", "time the operating points of a run against the plain model"),
     "export": Command("acl_lightning.cli.export", "write a run as a transformers model and as ONNX"),
     "demo": Command("acl_lightning.cli.demo", "open a local page that classifies text and shows the exit layer"),

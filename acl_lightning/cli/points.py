@@ -1,4 +1,4 @@
-"""The command `points`: operating points of a finished run, chosen again from its stored exit logits."""
+"""The command `points`: operating points of a finished run, selected again from its stored exit logits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from acl_lightning.tables import point_notes, points_table
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Choose operating points from the stored logits of a run, add them to it and print them.
+    """Select operating points from the stored logits of a run, add them to it and print them.
 
     Without a budget, the operating points that the run has are printed. Returns exit code 0.
 
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str]) -> int:
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(
         prog="acl_lightning points",
-        description="Choose operating points of a finished run from its stored exit logits, without the model. "
+        description="Select operating points of a finished run from its stored exit logits, without the model. "
         f"They are added to RUN/{POINTS}, and predict, export, latency and demo accept their names. "
         "Without a budget the operating points of the run are listed.",
         example="points runs/first --max-drop 0.5 --speed 2 3",
@@ -109,7 +109,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
         "--table",
         metavar="CSV",
         help=f"measured times that `latency` wrote (default: RUN/{LATENCY} where a budget needs times); with it "
-        "--max-drop chooses the fastest point by time: drop0.5_measured",
+        "--max-drop selects the fastest point by time: drop0.5_measured",
     )
     calibration = parser.add_argument_group("calibration and names")
     calibration.add_argument(

@@ -17,7 +17,7 @@ RESULT = "result.json"
 RESULT_BEFORE_RESUMING = "result-before-resuming.json"
 RESULT_BEFORE_VALIDATING = "result-before-validating.json"
 
-#: Operating points that `points` chose after the validation.
+#: Operating points that `points` selected after the validation.
 POINTS = "points.json"
 
 #: Logits of every exit for the samples of the validation set; see `acl_lightning.exits.ExitRecord`.

@@ -46,7 +46,7 @@ def cells(text: str, start: str) -> list[str]:
 def test_it_names_the_splits_the_numbers_and_the_files(tmp_path):
     text = printed(tmp_path, FakeModule(), ExitSweep())
     assert "fake: report split of the validation data, n = 16" in text
-    assert "chosen on the selection split, n = 24" in text
+    assert "selected on the selection split, n = 24" in text
     assert str(tmp_path) in text.replace("\n", "")
     assert cells(text, "4") == ["4", "75.0*", "75.0", "25.0"]  # 12 of 16: chance is possible
     assert cells(text, "full depth") == ["full depth", "100.0"]

@@ -1,4 +1,4 @@
-"""`points`: operating points chosen again from stored logits, and read by every command that takes a name."""
+"""`points`: operating points selected again from stored logits, and read by every command that takes a name."""
 
 from __future__ import annotations
 

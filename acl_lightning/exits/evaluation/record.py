@@ -83,7 +83,7 @@ class ExitRecord:
         logits_EBC: Exit logits, float32.
         labels_B: Classes, or values for a regression.
         index_B: Row number of each sample in its data split.
-        selection_B: Bool; True for the selection split, which chooses thresholds, False for the report split.
+        selection_B: Bool; True for the selection split, which selects thresholds, False for the report split.
         num_tokens_B: Number of tokens of each sample.
         costs: Layers and FLOPs of leaving at each exit, for a sample of the mean length.
         gates_EB: Logits of the learnt gate; None for a model without a gate.

@@ -40,7 +40,7 @@ def sweep(
         labels_B: Classes, or values for a regression.
         criteria: Criteria with different names. `Static` is always swept and need not be among them.
         quality: The task's primary metric, a fraction, larger is better.
-        selection_B: Bool; True for the selection split, which chooses thresholds, False for the report split.
+        selection_B: Bool; True for the selection split, which selects thresholds, False for the report split.
         costs: Costs of leaving at each exit.
         gates_EB: Logits of the learnt gate; None for a model without a gate.
         thresholds: Grids to use instead of the criteria's own grids, by the name of the criterion.

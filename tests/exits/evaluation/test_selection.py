@@ -1,4 +1,4 @@
-"""Thresholds are chosen on the selection split alone; every tie is resolved."""
+"""Thresholds are selected on the selection split alone; every tie is resolved."""
 
 from __future__ import annotations
 
