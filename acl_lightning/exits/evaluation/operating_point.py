@@ -37,9 +37,9 @@ class CurvePoint:
 class OperatingPoint(CurvePoint):
     """A criterion at one threshold, measured on both splits of the validation data.
 
-    The fields that end in `_selection` are measured on the selection split, by which points are selected. All others are
-    measured on the report split. No sample is in both. The FLOPs assume that an exit row is computed before the rest of
-    its layer, as in batches of at least 128 tokens; `latency` states the FLOPs of each mode.
+    The fields that end in `_selection` are measured on the selection split, by which points are selected. All others
+    are measured on the report split. No sample is in both. The FLOPs assume that an exit row is computed before the
+    rest of its layer, as in batches of at least 128 tokens; `latency` states the FLOPs of each mode.
 
     Attributes:
         criterion: The criterion with all its settings.
