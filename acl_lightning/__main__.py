@@ -3,6 +3,8 @@
 import os
 import sys
 
+from acl_lightning.fit_command import is_fit
+
 
 def forget_working_directory(arguments: list[str]) -> None:
     """Remove the working directory from the module search path, except for `fit`.
@@ -14,10 +16,9 @@ def forget_working_directory(arguments: list[str]) -> None:
     Args:
         arguments: Arguments of the program, without its own name.
     """
-    trains = arguments[:1] == ["fit"] or (arguments[:1] != [] and arguments[0].startswith("-") and "fit" in arguments)
     here = os.path.realpath(os.getcwd())  # noqa: PTH109 - importing pathlib would search the directory itself
     program = os.path.realpath(os.path.dirname(os.path.dirname(__file__)))  # noqa: PTH120
-    if not trains and here != program:
+    if not is_fit(arguments) and here != program:
         sys.path[:] = [entry for entry in sys.path if entry and os.path.realpath(entry) != here]
 
 

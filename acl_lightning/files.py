@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Protocol
 
 from acl_lightning.errors import UserError
 
@@ -48,6 +49,19 @@ def write_text_atomically(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` (UTF-8) to `path` through `replaced_atomically`."""
     with replaced_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+class Figure(Protocol):
+    """A figure of matplotlib, which this module does not import."""
+
+    def savefig(self, fname: Any, *, dpi: int) -> None:
+        """Write the figure; the suffix of the file selects the format."""
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 150) -> None:
+    """Write a figure to `path` through `replaced_atomically`."""
+    with replaced_atomically(path) as temporary:
+        figure.savefig(temporary, dpi=dpi)
 
 
 def remove_temporary_files(directory: Path) -> None:

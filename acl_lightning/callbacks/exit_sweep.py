@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
-from matplotlib.figure import Figure
 
 from acl_lightning.callbacks.logger_media import show_figure, show_table
 from acl_lightning.callbacks.sweep_figures import report_figures
@@ -21,13 +20,13 @@ from acl_lightning.exits import (
     SweepReport,
     check_grids,
     default_criteria,
-    drop_name,
     evaluate,
 )
 from acl_lightning.exits.criteria.learnt_gate import check_gate
 from acl_lightning.exits.evaluation.operating_point import table_rows
 from acl_lightning.exits.evaluation.selection import check_names
-from acl_lightning.files import replaced_atomically
+from acl_lightning.files import save_figure
+from acl_lightning.runs.names import SPEED_QUALITY
 from acl_lightning.runs.records import write_exit_logits, write_sweep
 
 if TYPE_CHECKING:
@@ -96,11 +95,6 @@ class ExitSweep(Callback):
         ]
         check_names(self.budgets)
 
-    @property
-    def highlighted(self) -> str:
-        """Name of the operating point that figures and tables show exit by exit: the drop nearest to 1 point."""
-        return drop_name(min(self.max_drops, key=lambda points: abs(points - 1)))
-
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check before the training what would fail after it.
 
@@ -153,7 +147,6 @@ class ExitSweep(Callback):
             thresholds=self.thresholds,
             calibrate=self.calibrate,
             cross_fitted=self.cross_fit,
-            highlighted=self.highlighted,
             label_names=getattr(module, "label_names", None) or (),
         )
         write_exit_logits(Path(trainer.default_root_dir), record)
@@ -165,9 +158,9 @@ class ExitSweep(Callback):
         header, rows = table_rows(report.points, report.exit_layers)
         write_sweep(directory, header, rows)
         figures = report_figures(report, f"{task_name}, report split of validation, n = {report.samples.report}")
-        _save(figures["speed_quality"], directory / "speed_quality.svg")
+        save_figure(figures[SPEED_QUALITY], directory / f"{SPEED_QUALITY}.svg")
         for name, figure in figures.items():
-            _save(figure, directory / f"{name}.png")
+            save_figure(figure, directory / f"{name}.png")
         for logger in trainer.loggers:
             show_table(logger, "exit_sweep", header, rows)
             for name, figure in figures.items():
@@ -191,8 +184,3 @@ def report_scalars(report: SweepReport) -> dict[str, float]:
         scalars[f"exit/{name}/layer_speedup"] = point.layer_speedup
         scalars[f"exit/{name}/flops_speedup"] = point.flops_speedup
     return scalars
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with replaced_atomically(path) as temporary:
-        figure.savefig(temporary, dpi=150)

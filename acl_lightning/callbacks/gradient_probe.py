@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from acl_lightning.callbacks.logger_media import show_figure
 from acl_lightning.errors import UserError
 from acl_lightning.figures import AnglePanel, gradient_angles_figure
-from acl_lightning.files import replaced_atomically
+from acl_lightning.files import save_figure
 from acl_lightning.gradients import (
     AllParameters,
     GradientComparer,
@@ -30,6 +30,7 @@ from acl_lightning.outputs import ExitOutputs
 from acl_lightning.runs.names import GRADIENT_FIGURE, GRADIENTS
 from acl_lightning.runs.records import GradientComparison, MissingFile, read_comparisons, write_comparisons
 from acl_lightning.training.module import ACLModule
+from acl_lightning.training.trainer_attributes import datamodule_of
 
 #: Name of the scope that is always compared over.
 WHOLE = scope_name(AllParameters())
@@ -117,10 +118,10 @@ class GradientProbe(Callback):
         classes = bool(pl_module.label_names)
         self._objective.check(classes=classes, num_exits=len(pl_module.exit_layers))
         pl_module.stages.check(self._objective, classes=classes)
-        data: Any = getattr(trainer, "datamodule", None)
+        data = datamodule_of(trainer)
         if classes and hasattr(data, "class_counts"):
             for term in self.terms:
-                term.prepare(data.class_counts())
+                term.prepare(data.class_counts().to(pl_module.device))
         self._hook = pl_module.register_forward_hook(partial(self._compare, trainer))
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -208,8 +209,7 @@ class GradientProbe(Callback):
         panel = AnglePanel(f"gradient of each term against that of {self._objective.protected.name}", curves)
         figure = gradient_angles_figure([[panel]], title=task)
         path = Path(trainer.default_root_dir) / GRADIENT_FIGURE
-        with replaced_atomically(path) as temporary:
-            figure.savefig(temporary, dpi=150)
+        save_figure(figure, path)
         for logger in trainer.loggers:
             show_figure(logger, "gradient_angles", figure, path, trainer.global_step)
 

@@ -16,7 +16,7 @@ from acl_lightning.callbacks.embedding_arrays import drawn, embedding_arrays, em
 from acl_lightning.callbacks.logger_media import show_figure, show_table
 from acl_lightning.callbacks.validation_record import Columns, gathered, joined
 from acl_lightning.errors import UserError
-from acl_lightning.files import replaced_atomically
+from acl_lightning.files import save_figure
 from acl_lightning.representation import measure_exits
 from acl_lightning.runs.names import EMBEDDING_FIGURE
 from acl_lightning.runs.records import write_representation
@@ -149,8 +149,7 @@ class RepresentationDiagnostics(Callback):
         drawn_n = drawn(len(kept["labels_n"]), self.map_rows, self.seed).numpy()
         figure = embedding_map(kept, drawn_n, self.measures, title)
         write_representation(directory, header, rows, kept)
-        with replaced_atomically(directory / EMBEDDING_FIGURE) as temporary:
-            figure.savefig(temporary, dpi=150)
+        save_figure(figure, directory / EMBEDDING_FIGURE)
         for logger in trainer.loggers:
             show_table(logger, "representation", header, rows)
             show_figure(logger, "embeddings", figure, directory / EMBEDDING_FIGURE, trainer.global_step)

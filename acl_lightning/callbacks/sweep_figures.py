@@ -12,6 +12,7 @@ from acl_lightning.exits.evaluation.report import Bin, ExitCalibration
 from acl_lightning.figures import exit_histogram_figure, per_exit_figure, reliability_figure, speed_quality_figure
 from acl_lightning.figures.speed_quality import Point
 from acl_lightning.figures.style import CALIBRATED
+from acl_lightning.runs.names import EXIT_HISTOGRAM, PER_EXIT, RELIABILITY, SPEED_QUALITY
 from acl_lightning.tables import point_text
 
 T = TypeVar("T")
@@ -30,13 +31,13 @@ def report_figures(report: SweepReport, title: str) -> dict[str, Figure]:
         report: A report with its points.
         title: Task, split and number of samples.
     """
-    figures = {"speed_quality": sweep_figure(report, title)}
+    figures = {SPEED_QUALITY: sweep_figure(report, title)}
     if report.highlighted is not None:
-        figures["per_exit"] = exits_figure(report, report.highlighted, title)
+        figures[PER_EXIT] = exits_figure(report, report.highlighted, title)
         if report.exit_histogram:
-            figures["exit_histogram"] = groups_figure(report, report.highlighted, title)
+            figures[EXIT_HISTOGRAM] = groups_figure(report, report.highlighted, title)
     if report.calibration:
-        figures["reliability"] = calibration_figure(report.calibration, title)
+        figures[RELIABILITY] = calibration_figure(report.calibration, title)
     return figures
 
 

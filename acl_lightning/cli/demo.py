@@ -36,13 +36,14 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(list(arguments))
 
     from acl_lightning.demo.page import build_page, open_page
-    from acl_lightning.demo.served import load_served, run_of_checkpoint
+    from acl_lightning.demo.served import load_served
+    from acl_lightning.runs.checkpoints import run_of
 
     directory = options.directory
     if directory is None:
         if options.ckpt_path is None:
             raise UserError("a run, an export or --ckpt_path", "none of them", "Example: demo runs/NAME")
-        directory = run_of_checkpoint(path(options.ckpt_path))
+        directory = run_of(path(options.ckpt_path))
     page = build_page(load_served(directory, options.ckpt_path))
     print(f"{open_page(page, options.port)} (stop with Ctrl-C)", flush=True)  # noqa: T201
     page.block_thread()

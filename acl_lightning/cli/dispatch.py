@@ -1,4 +1,7 @@
-"""Entry point of the command line: find the command, run it, return its exit code. Does not import torch itself."""
+"""Entry point of the command line: find the command, run it, return its exit code.
+
+It does not import torch itself. The commands of the Trainer do, even for `fit --help`, through `cli/trainer.py`.
+"""
 
 from __future__ import annotations
 

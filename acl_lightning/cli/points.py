@@ -24,7 +24,7 @@ from acl_lightning.exits import (
 )
 from acl_lightning.exits.evaluation.report import point_to_json
 from acl_lightning.exits.evaluation.selection import check_names
-from acl_lightning.runs.names import LATENCY, POINTS, RESULT
+from acl_lightning.runs.names import EXIT_LATENCY, POINTS, RESULT
 from acl_lightning.runs.records import add_points, read_exit_logits, read_result
 from acl_lightning.tables import point_notes, points_table
 
@@ -108,7 +108,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     budgets.add_argument(
         "--table",
         metavar="CSV",
-        help=f"measured times that `latency` wrote (default: RUN/{LATENCY} where a budget needs times); with it "
+        help=f"measured times that `latency` wrote (default: RUN/{EXIT_LATENCY} where a budget needs times); with it "
         "--max-drop selects the fastest point by time: drop0.5_measured",
     )
     calibration = parser.add_argument_group("calibration and names")
@@ -123,7 +123,7 @@ def _budgets(options: argparse.Namespace) -> tuple[list[Budget], str | None]:
     """Return the budgets and the table of measured times that they are about."""
     table = options.table
     if table is None and (options.max_latency or options.measured_speed):
-        table = str(options.run / LATENCY)
+        table = str(options.run / EXIT_LATENCY)
     budgets: list[Budget] = [
         *(MaxDrop(points, table=table) for points in options.max_drop),
         *(MinSpeedup(times) for times in options.speed),

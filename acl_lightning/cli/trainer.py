@@ -38,6 +38,7 @@ from acl_lightning.cli.commands import TRAINER_COMMANDS
 from acl_lightning.cli.parsing.parser import Parser
 from acl_lightning.data import GLUEDataModule, task_info
 from acl_lightning.errors import UserError
+from acl_lightning.fit_command import is_fit
 from acl_lightning.runs.directory import choose_run_directory, config_hash
 from acl_lightning.runs.names import CHECKPOINTS
 from acl_lightning.runs.processes import is_first_process
@@ -50,7 +51,12 @@ from acl_lightning.training.module import ACLModule
 set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
 
 #: The best checkpoint is selected on the selection split of the validation set.
-BEST_CHECKPOINT = {"filename": "best", "monitor": "val/selection", "mode": "max", "enable_version_counter": False}
+BEST_CHECKPOINT_SETTINGS = {
+    "filename": "best",
+    "monitor": "val/selection",
+    "mode": "max",
+    "enable_version_counter": False,
+}
 
 #: Command -> arguments of an example call.
 EXAMPLES = {
@@ -113,7 +119,7 @@ class CommandLine(LightningCLI):
         parser.add_lightning_class_args(GradientMonitor, "gradient_monitor")
         parser.add_lightning_class_args(AdaptivePrediction, "exit")
         parser.add_lightning_class_args(ModelCheckpoint, "best_checkpoint")
-        parser.set_defaults({f"best_checkpoint.{key}": value for key, value in BEST_CHECKPOINT.items()})
+        parser.set_defaults({f"best_checkpoint.{key}": value for key, value in BEST_CHECKPOINT_SETTINGS.items()})
         parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
         link_sections(parser)
 
@@ -227,7 +233,7 @@ def run_trainer(args: Sequence[str] | None, session: Session) -> int:
         session: Holds the lock of the run directory while the command runs.
     """
     # Only `fit` takes a configuration as code of the user. The other commands read a run of somebody else.
-    reads_a_run = list(sys.argv[1:] if args is None else args)[:1] != ["fit"]
+    reads_a_run = not is_fit(list(sys.argv[1:] if args is None else args))
     with only_trusted_classes() if reads_a_run else contextlib.nullcontext():
         try:
             CommandLine(args, session)

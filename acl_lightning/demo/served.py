@@ -15,7 +15,7 @@ from acl_lightning.export import load_export, resolve_point, served_points
 from acl_lightning.export.served_points import sweep_report
 from acl_lightning.runs import RunResult, load_run, read_result
 from acl_lightning.runs.checkpoints import find_checkpoint
-from acl_lightning.runs.names import CHECKPOINTS
+from acl_lightning.runs.names import CONFIG
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,12 @@ def load_served(directory: str | os.PathLike[str], checkpoint: str | os.PathLike
         UserError: `directory` is neither, or a file in it is missing or damaged.
     """
     directory = Path(directory).expanduser()
-    if (directory / "config.yaml").is_file():
+    if (directory / CONFIG).is_file():
         return _served_run(directory, checkpoint)
     if not (directory / "config.json").is_file():
         raise UserError(
             f"a run or an export in {directory}",
-            "neither config.yaml nor config.json",
+            f"neither {CONFIG} nor config.json",
             "Give a directory that `fit` or `export` wrote.",
         )
     if checkpoint is not None:
@@ -118,15 +118,3 @@ def _measured_result(directory: Path, checkpoint: str | os.PathLike[str] | None)
 
 def _points(points: Mapping[str, Any] | None, encoder: MultiExitEncoder) -> dict[str, tuple[Criterion, float]]:
     return {name: resolve_point(points, name, encoder.exit_layers) for name in points or {}}
-
-
-def run_of_checkpoint(path: str | os.PathLike[str]) -> Path:
-    """Return the directory of the run that a checkpoint at `RUN/checkpoints/NAME.ckpt` belongs to.
-
-    Raises:
-        UserError: The file is not in a directory `checkpoints`.
-    """
-    path = Path(path).expanduser().resolve()
-    if path.parent.name != CHECKPOINTS:
-        raise UserError(f"a checkpoint at RUN/{CHECKPOINTS}/NAME.ckpt", f"{path}", "Give the directory of the run.")
-    return path.parent.parent

@@ -8,8 +8,8 @@ from typing import Any
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Criterion, RecommendedPoint, Static, SweepReport, from_config, to_config
-from acl_lightning.legacy import present_point, present_points
 from acl_lightning.runs import RunResult
+from acl_lightning.runs.records.points import named_point
 
 
 def sweep_report(result: RunResult) -> SweepReport | None:
@@ -25,7 +25,7 @@ def served_points(recommended: Mapping[str, RecommendedPoint]) -> dict[str, Any]
     """Describe the recommended operating points of a run, by name.
 
     Args:
-        recommended: Name -> operating point, as in `SweepReport.recommended`. A point of an early version without a
+        recommended: Name -> operating point, as in `SweepReport.recommended`. A point of an earlier version without a
             description of its criterion is left out.
 
     Returns:
@@ -79,15 +79,9 @@ def resolve_point(
     """
     if name is None:
         return Static(), float(len(exit_layers))
-    points = points or {}
-    if name not in points:
-        points, name = present_points(points), present_point(name)
-    if name not in points:
-        raise UserError(
-            f"an operating point among: {', '.join(points) or 'none'}", f"{name!r}", "Leave it out for full depth."
-        )
+    name, point = named_point(points or {}, name, "Leave it out for full depth.")
     try:
-        criterion, threshold = from_config(points[name]["criterion"]), float(points[name]["threshold"])
+        criterion, threshold = from_config(point["criterion"]), float(point["threshold"])
         criterion.check_threshold(threshold)
     except UserError:
         raise

@@ -200,7 +200,7 @@ class GradientStep:
                 reached = any(row[index] is not None for row in rows)
                 self.parameters[index].grad = combine(rows, weights_K, index, in_place=True) if reached else None
         if not skipped:
-            self.interval.remember(products_GK.sum(dim=0), weights_K)
+            self.interval.remember(products_GK.sum(dim=0), weights_K)  # read only with a single group, see _check
         return StepReport(products_GK.sum(dim=0), discarded=self._discarded and not skipped, skipped=skipped)
 
     def _report(self, total: Row, square: Tensor) -> StepReport:

@@ -13,7 +13,7 @@ from acl_lightning.encoders import MultiExitEncoder, exit_flops, flop_counter, f
 from acl_lightning.exits import Criterion, Static
 from acl_lightning.exits.inference import ROW_FIRST_TOKENS, AdaptiveRuntime
 from acl_lightning.latency.inputs import Inputs, singles
-from acl_lightning.latency.stopwatch import Spread, interleaved, ratio, spread
+from acl_lightning.latency.stopwatch import TimeRange, interleaved, ratio, time_range
 
 #: Mode -> function that prepares the inputs of the plain model. In latency mode it too gets single samples without
 #: padding; in throughput mode it gets the batches.
@@ -51,8 +51,8 @@ class PointTime:
     mean_exit_layer: float
     layer_speedup: float
     flops_speedup: float
-    measured_speedup: Spread
-    milliseconds: Spread
+    measured_speedup: TimeRange
+    milliseconds: TimeRange
     plain_milliseconds: float
 
 
@@ -153,9 +153,9 @@ def _flops_alone(runtime: AdaptiveRuntime, length: int) -> tuple[float, ...]:
     return exit_flops(runtime.encoder, length, whole_layers=length < ROW_FIRST_TOKENS)
 
 
-def _per_sample(seconds: Sequence[float], batches: list[Inputs]) -> Spread:
+def _per_sample(seconds: Sequence[float], batches: list[Inputs]) -> TimeRange:
     samples = sum(len(batch["input_ids"]) for batch in batches)
-    return spread([1000 * value / samples for value in seconds])
+    return time_range([1000 * value / samples for value in seconds])
 
 
 def _no_wait() -> None:

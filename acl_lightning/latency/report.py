@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
 from pathlib import Path
 
 from acl_lightning.figures import measured_speed_figure
-from acl_lightning.files import replaced_atomically, write_text_atomically
+from acl_lightning.files import save_figure, write_text_atomically
 from acl_lightning.latency.run_times import RunTimes
-from acl_lightning.latency.stopwatch import Spread
+from acl_lightning.latency.stopwatch import TimeRange
+from acl_lightning.runs.names import EXIT_LATENCY, LATENCY, LATENCY_FIGURE
+from acl_lightning.runs.records.tables import csv_text
 
 
 def write_report(times: RunTimes, out: Path) -> None:
@@ -19,9 +18,9 @@ def write_report(times: RunTimes, out: Path) -> None:
     Raises:
         UserError: The file system refuses a write.
     """
-    write_text_atomically(out / "latency.csv", latency_csv(times))
-    write_text_atomically(out / "exit_latency.csv", exit_csv(times))
-    _write_figure(times, out / "latency.png")
+    write_text_atomically(out / LATENCY, latency_csv(times))
+    write_text_atomically(out / EXIT_LATENCY, exit_csv(times))
+    _write_figure(times, out / LATENCY_FIGURE)
 
 
 def latency_csv(times: RunTimes) -> str:
@@ -44,7 +43,7 @@ def latency_csv(times: RunTimes) -> str:
         ]
         for point in times.points
     ]
-    return _csv(header, rows)
+    return csv_text(header, rows)
 
 
 def exit_csv(times: RunTimes) -> str:
@@ -59,7 +58,7 @@ def exit_csv(times: RunTimes) -> str:
         [layer, by_criterion, static, exits.plain, times.exit_mode, *conditions.values()]
         for layer, by_criterion, static in zip(exits.layers_E, exits.by_criterion_E, exits.static_E, strict=True)
     ]
-    return _csv(header, rows)
+    return csv_text(header, rows)
 
 
 def table(times: RunTimes) -> str:
@@ -85,27 +84,18 @@ def table(times: RunTimes) -> str:
 def _write_figure(times: RunTimes, path: Path) -> None:
     """Draw the operating points whose quality is known."""
     known = [point for point in times.points if times.quality.get(point.name) is not None]
-    spreads: dict[str, dict[str, Spread]] = {}
+    ranges: dict[str, dict[str, TimeRange]] = {}
     for point in known:
-        spreads.setdefault(point.mode, {})[point.name] = point.measured_speedup
+        ranges.setdefault(point.mode, {})[point.name] = point.measured_speedup
     figure = measured_speed_figure(
         {point.name: float(times.quality[point.name] or 0.0) for point in known},
         {point.name: {"layers": point.layer_speedup, "FLOPs": point.flops_speedup} for point in known},
-        spreads,
+        ranges,
         metric=times.metric,
         title=f"{times.task}: quality and speed-up on {times.conditions.device}, {times.conditions.threads} threads",
     )
-    with replaced_atomically(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    save_figure(figure, path)
 
 
 def _short(value: float) -> str:
     return f"{value:.6g}"
-
-
-def _csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()

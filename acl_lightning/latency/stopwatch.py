@@ -10,8 +10,8 @@ from typing import NamedTuple
 from acl_lightning.errors import UserError
 
 
-class Spread(NamedTuple):
-    """Median, smallest and largest of several values."""
+class TimeRange(NamedTuple):
+    """Median, smallest and largest of several times, or of ratios of times."""
 
     median: float
     low: float
@@ -53,16 +53,16 @@ def interleaved(
     return seconds
 
 
-def spread(values: Sequence[float]) -> Spread:
+def time_range(values: Sequence[float]) -> TimeRange:
     """Return median, smallest and largest of at least one value."""
-    return Spread(statistics.median(values), min(values), max(values))
+    return TimeRange(statistics.median(values), min(values), max(values))
 
 
-def ratio(reference: Sequence[float], candidate: Sequence[float]) -> Spread:
-    """Return the spread of the speed-up of the candidate, with one ratio per round.
+def ratio(reference: Sequence[float], candidate: Sequence[float]) -> TimeRange:
+    """Return the range of the speed-up of the candidate, with one ratio per round.
 
     Args:
         reference: Seconds of the reference in each round.
         candidate: Seconds of the candidate in the same rounds.
     """
-    return spread([slow / fast for slow, fast in zip(reference, candidate, strict=True)])
+    return time_range([slow / fast for slow, fast in zip(reference, candidate, strict=True)])

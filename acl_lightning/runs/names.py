@@ -26,6 +26,12 @@ EXIT_LOGITS = "exit_logits.npz"
 #: Quality and speed at every threshold of every criterion.
 EXIT_SWEEP = "exit_sweep.csv"
 
+#: Figures of the exit sweep, without suffix: each is a PNG file; the first also an SVG file.
+SPEED_QUALITY = "speed_quality"
+PER_EXIT = "per_exit"
+EXIT_HISTOGRAM = "exit_histogram"
+RELIABILITY = "reliability"
+
 #: Comparisons of gradients by `GradientProbe`, and their figure.
 GRADIENTS = "gradient_probe.csv"
 GRADIENT_FIGURE = "gradient_angles.png"
@@ -44,8 +50,10 @@ TRAINING_FIGURE = "training.png"
 #: Predictions of `predict`.
 PREDICTIONS = "predictions.jsonl"
 
-#: Measured times of `latency`.
-LATENCY = "exit_latency.csv"
+#: Times that `latency` measured: of each operating point, their figure, and of each exit.
+LATENCY = "latency.csv"
+LATENCY_FIGURE = "latency.png"
+EXIT_LATENCY = "exit_latency.csv"
 
 #: Values that the CSV logger wrote; a resumed run has a folder for each part: `logs`, `logs-1`, `logs-2`, ...
 LOGS = "logs"

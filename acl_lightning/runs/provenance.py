@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 #: Top of the checkout, if this package lies in one.
 CHECKOUT = Path(__file__).resolve().parents[2]
 
+#: Packages whose version can change the numbers of a run.
 PACKAGES = ("torch", "lightning", "transformers")
 
 

@@ -10,10 +10,8 @@ from importlib import metadata
 from typing import Any
 
 import acl_lightning
+from acl_lightning.runs.provenance import PACKAGES
 from acl_lightning.studies.reading import Run, UnfinishedRun
-
-#: Packages whose version can change the numbers of a run.
-PACKAGES = ("torch", "lightning", "transformers")
 
 
 def provenance(command: Sequence[str], runs: Sequence[Run], unfinished: Sequence[UnfinishedRun]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.text import Text
 
-from acl_lightning.files import replaced_atomically, write_text_atomically
+from acl_lightning.files import save_figure, write_text_atomically
 from acl_lightning.studies.provenance import provenance
 from acl_lightning.studies.reading import Run, UnfinishedRun
 from acl_lightning.studies.tables import Row, Table, csv_text
@@ -71,8 +71,7 @@ class Report:
         for name, rows in self.csv_files.items():
             write_text_atomically(out / name, csv_text(rows))
         for name, figure in self.figures.items():
-            with replaced_atomically(out / name) as path:
-                figure.savefig(path, dpi=self.dpi)
+            save_figure(figure, out / name, dpi=self.dpi)
         write_text_atomically(out / self.summary, self.markdown())
         write_text_atomically(out / "provenance.json", origin + "\n")
 

@@ -143,7 +143,7 @@ def test_a_regression_is_swept_with_the_criteria_that_can(tmp_path):
     trainer_for(tmp_path, callback).validate(FakeModule(("pearson",)), loader(regression=True), verbose=False)
     assert {row["criterion"] for row in rows_of(tmp_path)} == {"static", "patience"}
     assert callback.report.to_json()["full_depth"]["pearson"] == pytest.approx(1.0)
-    assert callback.highlighted == "drop2"
+    assert callback.report.highlighted == "drop2"
 
 
 def test_only_validate_sweeps_and_only_the_first_set(tmp_path):

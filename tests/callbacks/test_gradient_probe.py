@@ -5,6 +5,7 @@ import json
 import math
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -353,7 +354,7 @@ class Attentive(SupervisedContrastive):
         self.register_buffer("quality_E", torch.zeros(3))
 
     def prepare(self, class_counts_C):
-        self.counts = class_counts_C.tolist()
+        self.counts_C = class_counts_C
 
     def after_validation(self, quality_E):
         self.quality_E = quality_E.cpu().float()
@@ -363,10 +364,19 @@ def test_probed_terms_are_prepared_like_trained_terms(tiny_backbone, tmp_path):
     term, resumed = Attentive(), Attentive()
     probe = GradientProbe([term])
     trained(tiny_backbone, tmp_path, probe, trainer={"limit_val_batches": 1.0})
-    assert sum(term.counts) == 40
+    assert term.counts_C.sum() == 40
     assert term.quality_E.max() > 0
     GradientProbe([resumed]).load_state_dict(probe.state_dict())
     assert torch.equal(resumed.quality_E, term.quality_E)
+
+
+def test_probed_terms_get_class_counts_on_the_device_of_the_module(tiny_backbone, tmp_path):
+    data = tiny_data(tiny_backbone)
+    module = trained(tiny_backbone, tmp_path).to("meta")
+    data.setup("fit")
+    probe = GradientProbe([Attentive()])
+    probe.on_train_start(SimpleNamespace(datamodule=data, default_root_dir=tmp_path), module)
+    assert probe.terms[0].counts_C.device.type == "meta"
 
 
 class Own(Objective):

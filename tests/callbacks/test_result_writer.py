@@ -110,6 +110,15 @@ def test_a_damaged_result_is_kept_by_a_failing_run_and_replaced_by_a_finished_on
     assert (tmp_path / "result-before-validating.json").read_bytes() == damaged
 
 
+def test_a_later_validate_keeps_what_identifies_the_run(tmp_path):
+    for config_hash, config_files in (("of fit", ["glue.yaml", "acl.yaml"]), ("of validate", ["config.yaml"])):
+        writer = ResultWriter()
+        writer.config_hash, writer.config_files = config_hash, config_files
+        trainer_for(tmp_path, writer).validate(FakeModule(), loader(), verbose=False)
+    assert read(tmp_path)["config_hash"] == "of fit"
+    assert read(tmp_path)["config_files"] == ["glue.yaml", "acl.yaml"]
+
+
 def test_a_full_disk_leaves_the_old_result_whole_and_no_temporary_file(tmp_path, monkeypatch):
     validate(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

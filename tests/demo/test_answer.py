@@ -10,13 +10,13 @@ from acl_lightning.cli.demo import main as demo_command
 from acl_lightning.demo import ServedModel, answer, criteria_for, load_served
 from acl_lightning.demo.answer import first_point
 from acl_lightning.demo.page import slider_range, summary_html, table_html, table_rows
-from acl_lightning.demo.served import run_of_checkpoint
 from acl_lightning.encoders import EncoderConfig
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Confidence, LearntGate, Patience, Static, exit_index
 from acl_lightning.export import MultiExitForSequenceClassification, exported_config
 from acl_lightning.export.directory import write_directory
 from acl_lightning.runs import RunResult
+from acl_lightning.runs.checkpoints import run_of
 
 TEXT = "a fine film that nobody needs"
 
@@ -121,9 +121,8 @@ def test_directories_that_are_neither_run_nor_export_are_refused(tmp_path, tiny_
         load_served(tmp_path)
     with pytest.raises(UserError, match=r"an export of acl_lightning in .*; found a model of type 'bert'"):
         load_served(Path(tiny_backbone))
-    with pytest.raises(UserError, match=r"a checkpoint at RUN/checkpoints/NAME\.ckpt"):
-        run_of_checkpoint(tmp_path / "best.ckpt")
-    assert run_of_checkpoint(tmp_path / "checkpoints/best.ckpt") == tmp_path.resolve()
+    with pytest.raises(UserError, match=r"neither config\.yaml nor config\.json"):
+        demo_command(["--ckpt_path", str(tmp_path / "best.ckpt")])
     with pytest.raises(UserError, match="a run, an export or --ckpt_path; found none"):
         demo_command([])
 
@@ -143,7 +142,7 @@ def test_a_run_is_served(tiny_backbone, tmp_path):
     assert (run.label_names, run.text_columns, run.task_name) == (("negative", "positive"), ("sentence",), "sst2")
     found = answer(run, [TEXT], Static(), 1.0)
     checkpoint = directory / "checkpoints/best.ckpt"
-    named = load_served(run_of_checkpoint(checkpoint), str(checkpoint))
+    named = load_served(run_of(checkpoint), str(checkpoint))
     alike(answer(named, [TEXT], Static(), 1.0).exits, found.exits)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from acl_lightning.errors import UserError
-from acl_lightning.latency.stopwatch import interleaved, ratio, spread
+from acl_lightning.latency.stopwatch import interleaved, ratio, time_range
 
 
 class Machine:
@@ -41,7 +41,7 @@ def test_candidates_take_turns_and_the_first_round_does_not_count():
 def test_ratios_are_taken_round_by_round():
     """A machine that slows down threefold in the second round changes no ratio."""
     assert ratio([6.0, 18.0, 6.0], [2.0, 6.0, 3.0]) == (3.0, 2.0, 3.0)
-    assert spread([4.0, 1.0, 2.0]) == (2.0, 1.0, 4.0)
+    assert time_range([4.0, 1.0, 2.0]) == (2.0, 1.0, 4.0)
 
 
 def test_no_rounds_are_refused():

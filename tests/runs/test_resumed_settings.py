@@ -5,7 +5,7 @@ import yaml
 
 from acl_lightning.errors import UserError
 from acl_lightning.runs.checkpoints import run_of
-from acl_lightning.runs.session.resume import APPLIED, WITHOUT_EFFECT, changed_settings, differences
+from acl_lightning.runs.session.resumed_settings import APPLIED, WITHOUT_EFFECT, changed_settings, differences
 
 OBJECTIVE = {
     "class_path": "WeightedObjective",

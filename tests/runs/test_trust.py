@@ -1,5 +1,6 @@
 """A received run is data: nothing that it names is imported or run, and it writes into itself only."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -368,6 +369,7 @@ def test_weights_of_a_package_run_none_of_its_code(tmp_path, monkeypatch):
         (["--config", "x", "fit"], True),
         (["predict"], False),
         (["demo", "fit"], False),
+        (["--config", "fit", "validate"], False),
         ([], False),
     ],
 )
@@ -376,6 +378,17 @@ def test_only_fit_imports_from_the_working_directory(tmp_path, monkeypatch, argu
     monkeypatch.setattr(sys, "path", ["", str(tmp_path), "/elsewhere"])
     forget_working_directory(arguments)
     assert sys.path == (["", str(tmp_path), "/elsewhere"] if kept else ["/elsewhere"])
+
+
+@pytest.mark.parametrize(("command", "checked"), [("fit", False), ("test", True)])
+def test_only_fit_takes_classes_that_are_not_trusted(monkeypatch, command, checked):
+    from acl_lightning.cli import trainer
+
+    entered = []
+    monkeypatch.setattr(trainer, "CommandLine", lambda *_: None)
+    monkeypatch.setattr(trainer, "only_trusted_classes", lambda: contextlib.nullcontext(entered.append(True)))
+    assert trainer.run_trainer(["--config", "x", command], None) == 0
+    assert bool(entered) == checked
 
 
 def test_a_file_beside_a_received_run_is_not_taken_for_a_library(received):

@@ -41,7 +41,7 @@ class RNGState(Callback):
         """Restore once."""
         if self._restored is None:
             return
-        states = self._restored.get("ranks", [self._restored])  # checkpoints of early versions hold a single state
+        states = self._restored.get("ranks", [self._restored])  # checkpoints of earlier versions hold a single state
         self._restored = None
         _restore(states[trainer.global_rank] if len(states) == trainer.world_size else states[0])
 

@@ -31,8 +31,8 @@ class ResultWriter(Callback):
 
     A finished result is only replaced by a finished result, and so is a damaged file: a mistake in a later `validate`
     does not destroy it. A `validate` that measures a run again keeps the earlier file as
-    `result-before-validating.json` and takes over `fit_seconds` and `config_hash` from it. A command that is refused
-    before its first step writes nothing into the directory of an earlier command.
+    `result-before-validating.json` and takes over `fit_seconds`, `config_hash` and `config_files` from it. A command
+    that is refused before its first step writes nothing into the directory of an earlier command.
 
     Attributes:
         config_hash: Hash of the resolved configuration, set by the command line.
@@ -148,7 +148,12 @@ def _after_training(directory: Path, result: RunResult) -> RunResult:
         temporary.write_bytes(kept)
     if earlier is None:
         return result
-    origin = replace(result.provenance, fit_seconds=earlier.fit_seconds, config_hash=earlier.config_hash)
+    origin = replace(
+        result.provenance,
+        fit_seconds=earlier.fit_seconds,
+        config_hash=earlier.config_hash,
+        config_files=earlier.config_files,
+    )
     return replace(result, provenance=origin)
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from acl_lightning.callbacks.logger_media import show_figure
 from acl_lightning.figures import training_figure
-from acl_lightning.files import replaced_atomically
+from acl_lightning.files import save_figure
 from acl_lightning.runs.names import TRAINING_FIGURE
 from acl_lightning.runs.records import Logged, read_metrics_log
 from acl_lightning.training.trainer_attributes import is_fast_dev_run
@@ -27,14 +27,13 @@ class TrainingCurves(Callback):
         if not trainer.is_global_zero or is_fast_dev_run(trainer):
             return
         for logger in trainer.loggers:
-            logger.save()  # CSVLogger writes every 100 values only
+            logger.save()  # a logger of the user may still hold values
         directory = Path(trainer.default_root_dir)
         logged = read_metrics_log(directory)
         if not logged:
             return
         figure = logged_figure(logged, title=f"{getattr(pl_module, 'task_name', 'task')}: training")
-        with replaced_atomically(directory / TRAINING_FIGURE) as temporary:
-            figure.savefig(temporary, dpi=150)
+        save_figure(figure, directory / TRAINING_FIGURE)
         for logger in trainer.loggers:
             show_figure(logger, "training", figure, directory / TRAINING_FIGURE, trainer.global_step)
 

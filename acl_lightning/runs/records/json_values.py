@@ -1,10 +1,8 @@
-"""Values of JSON files: checked types, and numbers that JSON can express."""
+"""Values that were read from JSON files, with checked types."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +26,3 @@ def as_mapping(value: object, name: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise TypeError(f"{name} is not an object")
     return value
-
-
-def finite(value: Any) -> Any:
-    """Return `value` with None for every number that JSON cannot express, in dictionaries and lists too."""
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -13,9 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from acl_lightning.errors import UserError
+from acl_lightning.exits.evaluation.report.recommended_point import plain
 from acl_lightning.files import write_text_atomically
+from acl_lightning.legacy import present_point, present_points
 from acl_lightning.runs.names import EXIT_LOGITS, POINTS, SCHEMA_VERSION
-from acl_lightning.runs.records.json_values import as_mapping, finite, read_json_object
+from acl_lightning.runs.records.json_values import as_mapping, read_json_object
 from acl_lightning.runs.records.reading import MissingFile, reading
 
 REMEDY = "Delete it and run `points` again."
@@ -62,8 +65,26 @@ def add_points(directory: Path, points: Mapping[str, Any]) -> None:
         "exit_logits": _logits_hash(directory),
         "points": {**read_points(directory), **points},
     }
-    text = json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
     write_text_atomically(directory / POINTS, text + "\n")
+
+
+def named_point(points: Mapping[str, Any], name: str, remedy: str) -> tuple[str, Any]:
+    """Return the present name and the entry of an operating point.
+
+    Args:
+        points: Name -> entry.
+        name: Name of the point. Here and in `points`, names of version 0.1 (`loss1`) are accepted.
+        remedy: Last sentence of the error.
+
+    Raises:
+        UserError: There is no point of that name (the message lists the names that exist).
+    """
+    if name not in points:
+        points, name = present_points(points), present_point(name)
+    if name not in points:
+        raise UserError(f"an operating point among: {', '.join(points) or 'none'}", f"{name!r}", remedy)
+    return name, points[name]
 
 
 def _logits_hash(directory: Path) -> str | None:

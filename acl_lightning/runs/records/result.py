@@ -1,4 +1,7 @@
-"""`result.json`: the result of a run, and `RunResult`, its content."""
+"""`result.json`: the result of a run, and `RunResult`, its content.
+
+The callback `ResultWriter` writes it; `points`, `predict`, `export`, `latency`, `demo` and the studies read it.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from acl_lightning.errors import UserError
+from acl_lightning.exits.evaluation.report.recommended_point import plain
 from acl_lightning.files import write_text_atomically
 from acl_lightning.legacy import present_point, present_points
 from acl_lightning.runs.names import RESULT, SCHEMA_VERSION
 from acl_lightning.runs.provenance import Provenance
-from acl_lightning.runs.records.json_values import as_mapping, finite, read_json_object
-from acl_lightning.runs.records.points import read_points
+from acl_lightning.runs.records.json_values import as_mapping, read_json_object
+from acl_lightning.runs.records.points import named_point, read_points
 from acl_lightning.runs.records.reading import reading
 
 if TYPE_CHECKING:
@@ -88,10 +92,8 @@ class RunResult:
             UserError: There is no point of that name (the names that exist are listed), or its entry lacks the
                 criterion or the threshold.
         """
-        name = name if name in self.points else present_point(name)
-        if name not in self.points:
-            raise UserError(f"an operating point among: {', '.join(self.points) or 'none'}", f"{name!r}", remedy)
-        point = self.points[name]
+        point: Mapping[str, Any]
+        name, point = named_point(self.points, name, remedy)
         if "exit" not in point:
             raise UserError(f"how {name!r} leaves", "a result of an older version", "Run `validate` again.")
         if not isinstance(point.get("threshold"), int | float):
@@ -114,7 +116,7 @@ class RunResult:
             "checkpoint": self.checkpoint,
             **self.provenance.to_json(),
         }
-        return {name: finite(value) for name, value in content.items()}
+        return plain(content)
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> RunResult:
@@ -167,7 +169,7 @@ def read_result(directory: str | os.PathLike[str], *, unfinished: bool = False, 
     if not result.is_finished:
         if unfinished:
             return result
-        raise UserError(f"a finished run in {path.parent}", "one that failed", REMEDY)
+        raise UserError(f"a finished run in {path.parent}", f"status {result.status!r}", REMEDY)
     added = present_points(read_points(path.parent)) if added_points else {}
     new = {name: point for name, point in added.items() if name not in result.points}
     if not new:

@@ -9,7 +9,7 @@ from typing import Any
 from acl_lightning.runs.checkpoints import is_requeued, run_of, shared_checkpoint
 from acl_lightning.runs.names import RESULT
 from acl_lightning.runs.records.result import run_status
-from acl_lightning.runs.session.resume import changed_settings
+from acl_lightning.runs.session.resumed_settings import changed_settings
 
 
 class AlreadyFinished(Exception):

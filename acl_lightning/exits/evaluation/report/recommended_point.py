@@ -69,10 +69,10 @@ class RecommendedPoint(CurvePoint):
         layer_saving: 1 - mean exit layer / depth.
         shares: Share of the samples that leave at each exit.
         leaves_early: Whether any sample leaves before the last exit.
-        exit: Description of the criterion, `{"name": ..., "settings": {...}}`; None in results of early versions.
-        intervals: 95 % intervals; None in results of early versions.
+        exit: Description of the criterion, `{"name": ..., "settings": {...}}`; None in results of earlier versions.
+        intervals: 95 % intervals; None in results of earlier versions.
         better_than_baseline: Whether the interval of the lead over the best constant answer lies above 0; None in
-            results of early versions.
+            results of earlier versions.
         beaten_by: Names of the recommended points that are better and faster on the report split.
         budget: The budget in words; None for points of the run's own sweep.
         milliseconds: Mean time per sample by measured times; None without measured times.

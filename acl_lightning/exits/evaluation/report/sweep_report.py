@@ -43,7 +43,7 @@ class SweepReport:
         area_under_curve: Criterion name -> area under its quality-speed curve.
         leaves_early: Whether any sample leaves early at any threshold of a criterion other than `static`.
         recommended: Budget name -> operating point, in the order of the budgets.
-        baseline: The best constant answer; None in results of early versions.
+        baseline: The best constant answer; None in results of earlier versions.
         highlighted: Name of the operating point that figures and tables show exit by exit; None if no budget is kept.
         difficulty: Difficulty and exit layer; None where difficulty is unknown.
         unreachable: Budgets that no operating point keeps on the selection split, by name.
@@ -53,7 +53,7 @@ class SweepReport:
         group_counts: Kind of group -> group -> number of samples.
         label_names: Names of the classes; empty for a regression and where they are unknown.
         num_classes: Number of classes, 1 for a regression; None in results of earlier versions.
-        resamples: Number of bootstrap resamples; None in results of early versions.
+        resamples: Number of bootstrap resamples; None in results of earlier versions.
         cross_fitted: Budget name -> result over both turns; None where this was not asked for.
         points: All points of the sweep, static exits first. They are stored in `exit_sweep.csv`, not in the JSON, so a
             report that was read from JSON has none. Reports are compared without them.

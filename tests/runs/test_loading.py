@@ -61,9 +61,10 @@ def test_a_directory_that_is_no_run_is_refused(tmp_path):
         (tmp_path / "config.yaml").write_text(text)
         with pytest.raises(UserError, match="Name a directory that `fit` wrote"):
             load_run(tmp_path)
-    (tmp_path / "result.json").write_text('{"status": "failed"}')
-    with pytest.raises(UserError, match=r"a finished run in .*; found one that failed"):
-        read_result(tmp_path)
+    for status in ("failed", "interrupted"):
+        (tmp_path / "result.json").write_text(f'{{"status": "{status}"}}')
+        with pytest.raises(UserError, match=rf"a finished run in .*; found status '{status}'"):
+            read_result(tmp_path)
     (tmp_path / "result.json").write_text('{"status"')
     with pytest.raises(UserError, match="found a damaged file"):
         read_result(tmp_path)
