@@ -5,7 +5,6 @@ It does not import torch itself. The commands of the Trainer do, even for `fit -
 
 from __future__ import annotations
 
-import logging
 import sys
 import textwrap
 import warnings
@@ -36,8 +35,6 @@ def main(args: Sequence[str] | None = None) -> int:
     Args:
         args: Arguments without the program's name. Default: those of the process.
     """
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     for message in SILENCED:
         warnings.filterwarnings("ignore", message=message)
     try:

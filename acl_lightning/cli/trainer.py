@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -232,6 +233,8 @@ def run_trainer(args: Sequence[str] | None, session: Session) -> int:
         args: Name of the command and its arguments; None: those of the process.
         session: Holds the lock of the run directory while the command runs.
     """
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # Lightning sets its own level when it is imported
     # Only `fit` takes a configuration as code of the user. The other commands read a run of somebody else.
     reads_a_run = not is_fit(list(sys.argv[1:] if args is None else args))
     with only_trusted_classes() if reads_a_run else contextlib.nullcontext():

@@ -169,7 +169,7 @@ def test_rules_and_scopes_differ(ranks):
 def test_a_collector_that_would_average_once_is_refused(ranks):
     for found in ranks:
         assert (
-            "found DDP, whose reducer would average the first of several backward passes only"
+            "found DDP, whose reducer would average only the first of several backward passes"
             in (found["backward rows"])
         )
 

@@ -139,6 +139,6 @@ def test_both_decisions_occur(ranks):
 def test_what_would_find_nothing_is_refused(ranks):
     for found in ranks:
         for case in ("autograd", "check"):
-            assert "expected whole parameters for AutogradRows; found sharded ones" in found[case]
-            assert "Set the gradient collector to BackwardRows" in found[case]
-        assert "expected a scope whose tensors are whole; found sharded parameters" in found["top"]
+            assert "expected unsharded parameters for AutogradRows; found sharded parameters" in found[case]
+            assert "Set model.gradient_collector to BackwardRows" in found[case]
+        assert "expected a scope whose tensors are not sharded; found sharded parameters" in found["top"]
