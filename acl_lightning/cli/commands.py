@@ -15,6 +15,18 @@ TRAINER_COMMANDS = {
     "predict": "write labels, confidences and exit layers of new samples to a file",
 }
 
+#: Example of each of these commands, for its help.
+EXAMPLES = {
+    "fit": "fit --config fit/glue.yaml --data.task=rte --run_dir=RUN --ckpt_path=auto",
+    "validate": "validate --config RUN/config.yaml --run_dir=RUN --ckpt_path RUN/checkpoints/best.ckpt",
+    "test": "test --config RUN/config.yaml --run_dir=OUT --ckpt_path RUN/checkpoints/best.ckpt",
+    "predict": "predict --config RUN/config.yaml --run_dir=OUT --ckpt_path RUN/checkpoints/best.ckpt "
+    "--exit.operating_point=drop1",
+}
+
+#: Option that prints every setting of these commands, with its type, default and meaning.
+HELP_ALL = "--help_all"
+
 #: Sections of the settings of these commands -> description, for the overview.
 SECTIONS = {
     "--config": "YAML file with settings (repeatable; later files and options win)",
@@ -27,6 +39,15 @@ SECTIONS = {
     "--best_checkpoint.*": "metric that selects the best checkpoint",
     "--last_checkpoint.*": "interval at which the checkpoint for resuming is written",
     "--exit.*": "criterion and threshold, or the operating point, of predict",
+    "--ckpt_path": "checkpoint to start from: auto, last, best, hpc or a file",
+    "--seed_everything": "seed of everything random",
+}
+
+#: Options of these commands that explain -> description.
+EXPLANATIONS = {
+    "--help": "this text",
+    HELP_ALL: "every setting with its type, default and meaning; imports Lightning, which takes seconds",
+    "--print_config": "the whole configuration with the values in force",
 }
 
 
@@ -90,7 +111,7 @@ def overview(epilog: str = "") -> str:
         "Aligned contrastive fine-tuning of multi-exit encoders.",
         _listed("commands that train or run a model, configured by YAML files and options", TRAINER_COMMANDS),
         _listed("commands that work on finished runs", {name: command.help for name, command in COMMANDS.items()}),
-        _listed("options of fit, validate, test and predict (fit --help lists all of them)", SECTIONS),
+        _listed(f"options of fit, validate, test and predict (fit {HELP_ALL} lists all of them)", SECTIONS),
         "example:\n  python -m acl_lightning fit --config conf/quickstart.yaml --run_dir runs/first\n"
         "  python -m acl_lightning latency runs/first --operating_point drop1",
         "`acl_lightning COMMAND --help` explains the options of a command.",
@@ -99,6 +120,19 @@ def overview(epilog: str = "") -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def trainer_help(name: str) -> str:
+    """Return the text of `NAME --help` of a command of the Trainer: sections of settings, and an example."""
+    parts = [
+        f"usage: acl_lightning {name} [--config FILE] [--SECTION.SETTING=VALUE ...]",
+        f"{TRAINER_COMMANDS[name].capitalize()}.",
+        _listed("sections of settings", SECTIONS),
+        _listed("explanations", EXPLANATIONS),
+        f"example:\n  python -m acl_lightning {EXAMPLES[name]}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 def _listed(heading: str, descriptions: dict[str, str]) -> str:
-    lines = [f"  {name:<14} {description}" for name, description in descriptions.items()]
+    width = max(14, *map(len, descriptions))
+    lines = [f"  {name:<{width}} {description}" for name, description in descriptions.items()]
     return "\n".join([f"{heading}:", *lines])

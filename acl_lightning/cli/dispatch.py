@@ -1,6 +1,6 @@
 """Entry point of the command line: find the command, run it, return its exit code.
 
-It does not import torch itself. The commands of the Trainer do, even for `fit --help`, through `cli/trainer.py`.
+It does not import torch itself. The commands of the Trainer do, and `fit --help_all`, through `cli/trainer.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,15 @@ import warnings
 from collections.abc import Sequence
 
 from acl_lightning.cli.arguments import TRUST_HELP, WIDTH
-from acl_lightning.cli.commands import COMMANDS, overview, run, unknown
+from acl_lightning.cli.commands import (
+    COMMANDS,
+    HELP_ALL,
+    TRAINER_COMMANDS,
+    overview,
+    run,
+    trainer_help,
+    unknown,
+)
 from acl_lightning.cli.errors import mistake, refuse
 from acl_lightning.runs.processes import is_first_process
 from acl_lightning.runs.session import Session, advice
@@ -52,9 +60,12 @@ def main(args: Sequence[str] | None = None) -> int:
 def _run(args: Sequence[str] | None) -> int:
     """Run the command that the first argument names."""
     arguments = list(sys.argv[1:] if args is None else args)
-    if arguments[:1] in (["--help"], ["-h"]):
-        print(overview(textwrap.fill(TRUST_HELP, WIDTH)), end="")  # noqa: T201
+    text = _help(arguments)
+    if text is not None:
+        print(text, end="")  # noqa: T201
         return 0
+    if arguments[:1] and arguments[0] in TRAINER_COMMANDS and HELP_ALL in arguments:
+        args = arguments = [arguments[0], "--help"]
     trusting = any(argument.partition("=")[0] == "--trust" for argument in arguments)
     if trusting:
         arguments = _trust(arguments)
@@ -74,6 +85,15 @@ def _run(args: Sequence[str] | None) -> int:
             if is_first_process():
                 print(advice(code, session.command, session.run), file=sys.stderr)  # noqa: T201
             return code
+
+
+def _help(arguments: list[str]) -> str | None:
+    """Return the help that the arguments ask for; None for other arguments and for commands with their own parser."""
+    if arguments[:1] in (["--help"], ["-h"]):
+        return overview(textwrap.fill(TRUST_HELP, WIDTH))
+    if arguments[:1] and arguments[0] in TRAINER_COMMANDS and {"--help", "-h"} & {*arguments}:
+        return trainer_help(arguments[0])
+    return None
 
 
 def _trust(arguments: list[str]) -> list[str]:
