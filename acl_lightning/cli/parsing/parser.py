@@ -11,10 +11,10 @@ import yaml
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 from lightning.pytorch.cli import LightningArgumentParser
 
-from acl_lightning.cli.parsing.config_files import find_configuration, keys_of
 from acl_lightning.cli.parsing.list_items import ListItemAction, merge_indexed, takes_a_list
 from acl_lightning.cli.parsing.messages import explain, in_one_line, linked_setting, user_error_behind
 from acl_lightning.cli.parsing.values import fit_to_type
+from acl_lightning.config_files import ConfigurationFile, configuration_files, keys_of
 from acl_lightning.errors import UserError
 from acl_lightning.legacy import present_names
 from acl_lightning.runs.trust import refusal
@@ -26,6 +26,12 @@ class Parser(LightningArgumentParser):
     jsonargparse creates its inner parsers with the same class. Every value passes `_get_values` (command line) or
     `_check_value_key` (configuration file) of the parser that knows its exact type, where `fit_to_type` is applied.
     """
+
+    def add_argument(self, *args: Any, **kwargs: Any) -> Any:
+        """Add an option; `--config` gets the action that reads included files."""
+        if kwargs.get("action") is ActionConfigFile:
+            kwargs["action"] = ConfigurationAction
+        return super().add_argument(*args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Exit with code 2 after one line, or raise where an outer parser relies on an exception."""
@@ -52,27 +58,31 @@ class Parser(LightningArgumentParser):
         if _is_link(action):
             self.error(linked_setting(self, _sources(action), action.dest))
         value = super()._get_values(action, arg_strings)
-        if not isinstance(value, str):
+        if not isinstance(value, str) or isinstance(action, ActionConfigFile):
             return value
-        if isinstance(action, ActionConfigFile):
-            return self._configuration(value)
         return fit_to_type(value, getattr(action, "_typehint", Any))
 
-    def _configuration(self, text: str) -> str:
-        """Return the path of a configuration file. It must be readable and set no setting that follows from another."""
+    def configurations(self, text: str) -> list[tuple[str, str]]:
+        """Return the configurations that an option `--config` stands for, in the order in which they apply.
+
+        They must be readable and set no setting that follows from another.
+
+        Args:
+            text: Value of the option.
+
+        Returns:
+            For each configuration its source, and what jsonargparse reads: the path of a file, or a text.
+        """
         try:
-            path, content = find_configuration(text)
+            files = configuration_files(text)
         except UserError as error:
             self.error(str(error), error)
-        keys = set(keys_of(content))
-        for action in self._actions:
-            if _is_link(action) and action.dest in keys:
-                self.error(linked_setting(self, _sources(action), action.dest))
-        present, renamed = present_names(content) if isinstance(content, dict) else (content, [])
-        if not renamed:
-            return path
-        warnings.warn(f"{path} uses names of an earlier version: {'; '.join(renamed)}", stacklevel=2)
-        return yaml.safe_dump(present, sort_keys=False)
+        for file in files:
+            keys = set(keys_of(file.content))
+            for action in self._actions:
+                if _is_link(action) and action.dest in keys:
+                    self.error(linked_setting(self, _sources(action), action.dest))
+        return [(file.source, _readable(file)) for file in files]
 
     def _parse_optional(self, arg_string: str) -> Any:
         """Return the action of an option; below a list, such as `--trainer.callbacks.0.monitor`, it changes an item."""
@@ -95,6 +105,34 @@ class Parser(LightningArgumentParser):
             merged = merge_indexed(value, action.dest, current, check, typehint)
             value = fit_to_type(value, typehint) if merged is None else merged
         return super()._check_value_key(action, value, key, cfg, append)
+
+
+class ConfigurationAction(ActionConfigFile):
+    """Option `--config`: applies a configuration file after the files that its key `config` names."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Apply the files to `namespace`, and list their sources in it."""
+        assert isinstance(parser, Parser)
+        for source, text in parser.configurations(str(values)):
+            self.apply_config(parser, namespace, self.dest, text)
+            if text != source:
+                namespace[self.dest][-1] = source  # type: ignore[index]
+
+
+def _readable(file: ConfigurationFile) -> str:
+    """Return a configuration as jsonargparse can read it: its path, or a text with current names and without `config`."""
+    if file.content is None:
+        return file.source
+    present, renamed = present_names(file.content)
+    if renamed:
+        warnings.warn(f"{file.source} uses names of an earlier version: {'; '.join(renamed)}", stacklevel=2)
+    return file.source if file.complete and not renamed else yaml.safe_dump(present, sort_keys=False)
 
 
 def _is_link(action: argparse.Action) -> bool:

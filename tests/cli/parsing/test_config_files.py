@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from acl_lightning.cli.parsing import config_files
+from acl_lightning import config_files
 
 ROOT = Path(__file__).parents[3]
 
@@ -66,6 +66,53 @@ def test_other_things_than_files(parse, tmp_path):
     assert "found no file fit/gleu.yaml. Did you mean --config=fit/glue.yaml" in parse("--config=fit/gleu.yaml")
     (tmp_path / "section.yaml").write_bytes(b"\x80\x81")
     assert "UTF-8" in parse("--data=section.yaml")
+
+
+INCLUDING = {
+    "yaml": "config: [first.yaml, second.yaml]\ndata: {batch_size: 7}\n",
+    "json": '{"config": ["first.yaml", "second.yaml"], "data.batch_size": 7}',
+}
+
+
+@pytest.mark.parametrize("form", INCLUDING)
+def test_a_file_applies_after_the_files_that_it_includes_and_before_later_options(form, parse, tmp_path):
+    (tmp_path / "first.yaml").write_text("data: {batch_size: 5, task: rte, max_length: 64}\n")
+    (tmp_path / "second.yaml").write_text("config: objective/acl.yaml\ndata: {batch_size: 6, max_length: 32}\n")
+    (tmp_path / "third.yaml").write_text("data: {task: mrpc, max_length: 128, train_rows: 9}\n")
+    (tmp_path / "file").write_text(INCLUDING[form])
+    settings = parse("--config=third.yaml", "--config=file", "--data.task=cola")
+    assert (settings.data.batch_size, settings.data.max_length, settings.data.train_rows) == (7, 32, 9)
+    assert settings.data.task == "cola"
+    assert settings.model.objective.class_path.endswith("ACLObjective")
+    names = [Path(str(name)).name for name in settings.config]
+    assert names == ["third.yaml", "first.yaml", "acl.yaml", "second.yaml", "file"]
+
+
+def test_the_command_line_takes_a_list_of_files_as_agents_write_it(parse, tmp_path):
+    (tmp_path / "first.yaml").write_text("data: {batch_size: 5}\n")
+    settings = parse("--config=['first.yaml', 'objective/acl.yaml']")
+    assert settings.data.batch_size == 5
+    assert settings.model.objective.class_path.endswith("ACLObjective")
+
+
+INCLUSIONS = {
+    "cycle": ("config: other.yaml\n", "found TMP/file.yaml -> TMP/other.yaml -> TMP/file.yaml. Remove the key config"),
+    "missing": (
+        "config: objective/acll.yaml\n",
+        "no file objective/acll.yaml. Did you mean --config=objective/acl.yaml",
+    ),
+    "number": ("config: [3]\n", "a list of names, for config in file.yaml; found [3]. Set config to a name such as"),
+    "linked": ("config: bad.yaml\n", "no value for data.shuffle_seed"),
+}
+
+
+@pytest.mark.parametrize("mistake", INCLUSIONS)
+def test_inclusions_that_cannot_be_used(mistake, parse, tmp_path):
+    content, expected = INCLUSIONS[mistake]
+    (tmp_path / "file.yaml").write_text(content)
+    (tmp_path / "other.yaml").write_text("config: file.yaml\n")
+    (tmp_path / "bad.yaml").write_text("data: {shuffle_seed: 3}\n")
+    assert expected.replace("TMP", str(tmp_path.resolve())) in parse("--config=file.yaml")
 
 
 def run(*command: str, cwd: Path, **environment: str) -> None:

@@ -1,9 +1,10 @@
-"""Configuration files of `--config`: search path, and checks before the parser reads them."""
+"""Configuration files of `--config`: search path, files that a file includes, and checks before a parser reads them."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,94 @@ import yaml
 from acl_lightning.errors import UserError
 from acl_lightning.legacy import FILES
 
-_PACKAGE = Path(__file__).parents[2]
+_PACKAGE = Path(__file__).parent
+
+#: Key of a configuration file with the files that it includes.
+INCLUDED = "config"
 
 
 def shipped_directory() -> Path:
     """Return the directory of the shipped configurations: in the installed package, or beside it in a clone."""
     places = (_PACKAGE / "conf", _PACKAGE.parent / "conf")
     return next((place for place in places if (place / "quickstart.yaml").is_file()), places[0])
+
+
+@dataclass(frozen=True)
+class ConfigurationFile:
+    """Configuration file, or a configuration as text.
+
+    Attributes:
+        source: Path of the file; a configuration as JSON or YAML where there is no file.
+        content: Settings in the file without the key `config`; None where `source` is not the path of a regular file.
+        complete: Whether the file has no key `config`, so that a parser can read it as it is.
+    """
+
+    source: str
+    content: dict[str, Any] | None
+    complete: bool = True
+
+
+def configuration_files(text: str) -> list[ConfigurationFile]:
+    """Return a configuration file and the files that it includes, in the order in which their settings apply.
+
+    A file includes others with the key `config`, a name or a list of names at its top level. They are found as on the
+    command line (`find_configuration`) and apply before the other keys of the file, which therefore win. Included files
+    may include others.
+
+    Args:
+        text: Value of `--config`, or of the key `config`.
+
+    Raises:
+        UserError: See `find_configuration`; or a file includes itself, or its key `config` is not a name or a list.
+    """
+    return _expanded(text, ())
+
+
+def _expanded(text: str, outer: tuple[str, ...]) -> list[ConfigurationFile]:
+    source, content = find_configuration(text)
+    if content is None:
+        names = _listed(text)
+        return [ConfigurationFile(source, None)] if names is None else _all_expanded(names, outer)
+    if INCLUDED not in content:
+        return [ConfigurationFile(source, content)]
+    path = str(Path(source).resolve())
+    if path in outer:
+        raise UserError(
+            "configuration files that do not include themselves",
+            " -> ".join([*outer[outer.index(path) :], path]),
+            f"Remove the key {INCLUDED} from one of them.",
+        )
+    names = _names(content[INCLUDED], source)
+    own = {key: value for key, value in content.items() if key != INCLUDED}
+    included = _all_expanded(names, (*outer, path))
+    return [*included, ConfigurationFile(source, own, complete=False)] if own else included
+
+
+def _all_expanded(names: list[str], outer: tuple[str, ...]) -> list[ConfigurationFile]:
+    return [file for name in names for file in _expanded(name, outer)]
+
+
+def _names(value: Any, source: str) -> list[str]:
+    """Return the value of the key `config` as a list."""
+    names = [value] if isinstance(value, str) else [] if value is None else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(
+            f"the name of a configuration file, or a list of names, for {INCLUDED} in {source}",
+            str(value),
+            f"Set {INCLUDED} to a name such as objective/acl.yaml, or to [objective/acl.yaml, FILE].",
+        )
+    return names
+
+
+def _listed(text: str) -> list[str] | None:
+    """Return the names in a list, as W&B agents write the value of `--config`; None for other texts."""
+    if not text.startswith("["):
+        return None
+    try:
+        names = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 
 def find_configuration(text: str) -> tuple[str, Any]:
