@@ -86,6 +86,7 @@ MAY_IMPORT = {
         "errors",
     },
     "studies/curves": {"studies", "studies/stored_curves", "exits", "figures", "errors"},
+    "studies/trials": {"config_files", "runs", "errors", "files", ""},
     "studies": {"figures", "runs", "exits/evaluation", "files", "errors", ""},
     "export": {
         "encoders",
@@ -141,6 +142,7 @@ MAY_IMPORT = {
         "runs",
         "studies",
         "studies/curves",
+        "studies/trials",
         "training",
         "fit_command",
         "errors",
@@ -173,6 +175,7 @@ THIRD_PARTIES = {
     "omegaconf": {"cli", "studies", "runs/trust"},
     "jsonargparse": {"cli", "runs"},
     "matplotlib": {"figures", "callbacks", "studies"},
+    "sweeps": {"studies/trials"},
 }
 
 

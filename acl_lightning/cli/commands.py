@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 #: Commands that run the Lightning Trainer on a configuration -> description.
@@ -75,6 +75,13 @@ COMMANDS: dict[str, Command] = {
     "curves": Command("acl_lightning.cli.curves", "speed-quality curves of several runs, from their stored logits"),
     "conflicts": Command("acl_lightning.cli.conflicts", "angles between the gradients of loss terms in several runs"),
     "embeddings": Command("acl_lightning.cli.embeddings", "measures and maps of the embeddings of several runs"),
+    "study": Command("acl_lightning.cli.study.dispatch", "run the trials of a W&B sweep, and show what came out"),
+}
+
+#: Name -> command of the group `study`.
+STUDY_COMMANDS: dict[str, Command] = {
+    "run": Command("acl_lightning.cli.study.run", "run the trials of a sweep on this machine"),
+    "status": Command("acl_lightning.cli.study.status", "state of the trials of a sweep"),
 }
 
 
@@ -96,12 +103,22 @@ def unknown(arguments: Sequence[str]) -> str | None:
     names = [*TRAINER_COMMANDS, *COMMANDS]
     if arguments and (arguments[0] in names or arguments[0].startswith("-")):
         return None
-    known = f"expected a command ({', '.join(names)})"
     if not arguments:
+        known = f"expected a command ({', '.join(names)})"
         return f"{known}; found none. Example: python -m acl_lightning fit --config conf/quickstart.yaml"
-    close = difflib.get_close_matches(arguments[0], names, n=1)
+    return unknown_name(arguments[0], names)
+
+
+def unknown_name(name: str, names: Collection[str]) -> str:
+    """Return the error message about an unknown name of a command.
+
+    Args:
+        name: The unknown name.
+        names: Names of the commands.
+    """
+    close = difflib.get_close_matches(name, names, n=1)
     remedy = f"Did you mean {close[0]}?" if close else "Write --help for a list with explanations."
-    return f"{known}; found {arguments[0]}. {remedy}"
+    return f"expected a command ({', '.join(names)}); found {name}. {remedy}"
 
 
 def overview(epilog: str = "") -> str:

@@ -126,7 +126,7 @@ class ConfigurationAction(ActionConfigFile):
 
 
 def _readable(file: ConfigurationFile) -> str:
-    """Return a configuration as jsonargparse can read it: its path, or a text with current names and without `config`."""
+    """Return the path of a configuration; its text, with current names, where the file itself cannot be read."""
     if file.content is None:
         return file.source
     present, renamed = present_names(file.content)

@@ -1,0 +1,1 @@
+"""`python -m acl_lightning study COMMAND`: a file for every command."""

@@ -1,0 +1,34 @@
+"""Arguments that the commands `study ...` have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from acl_lightning.cli.arguments import Parser, path
+
+#: Directory of the run directories of all trials.
+TRIALS = Path("runs/trials")
+
+
+def sweep_parser(name: str, description: str, example: str) -> Parser:
+    """Return a parser with SWEEP, `--set` and `--trials`.
+
+    Args:
+        name: Name of the command in the group.
+        description: What the command does.
+        example: Arguments of an example call after the name of the command.
+    """
+    parser = Parser(prog=f"acl_lightning study {name}", description=description, example=f"study {name} {example}")
+    study = parser.add_argument_group("study")
+    study.add_argument("sweep", type=path, metavar="SWEEP", help="sweep file, such as experiments/NAME/sweep.yaml")
+    study.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=V1,V2",
+        help="values of a parameter, instead of those in the file (repeatable): --set data.task=rte,cola",
+    )
+    study.add_argument(
+        "--trials", type=path, default=TRIALS, metavar="DIR", help="directory of the runs of all studies"
+    )
+    return parser
