@@ -102,18 +102,26 @@ class ExitMetrics:
         exit_layers: Layer of each exit.
         num_sets: Number of validation sets; MNLI has two.
         world_size: Number of processes that evaluate together.
+        selection_counts: Whether `compute` includes the selection split. False: it consists of training rows.
 
     Raises:
         UserError: A metric is unknown, or there is none.
     """
 
     def __init__(
-        self, names: Sequence[str], exit_layers: Sequence[int], *, num_sets: int = 1, world_size: int = 1
+        self,
+        names: Sequence[str],
+        exit_layers: Sequence[int],
+        *,
+        num_sets: int = 1,
+        world_size: int = 1,
+        selection_counts: bool = True,
     ) -> None:
         check_metrics(names)
         self.names = tuple(names)
         self.exit_layers = tuple(exit_layers)
         self.world_size = world_size
+        self.selection_counts = selection_counts
         self._batches: list[list[dict[str, Tensor]]] = [[] for _ in range(num_sets)]
         self._gathered: dict[int, dict[str, Tensor]] = {}
 
@@ -171,6 +179,9 @@ class ExitMetrics:
         for number in range(len(self._batches)):
             self.check_finite(number)
             columns = self._columns(number)
+            if columns and not self.selection_counts and "selection" in columns:
+                report_n = ~columns["selection"].bool()
+                columns = {name: column[report_n] for name, column in columns.items()}
             if columns:
                 for layer, predictions_n in zip(self.exit_layers, columns["predictions"].T, strict=True):
                     labels_n = columns["labels"]

@@ -24,10 +24,11 @@ from acl_lightning.exits import (
 )
 from acl_lightning.exits.criteria.learnt_gate import check_gate
 from acl_lightning.exits.evaluation.operating_point import table_rows
-from acl_lightning.exits.evaluation.selection import check_names
+from acl_lightning.exits.evaluation.selection import check_cross_fit, check_names
 from acl_lightning.files import save_figure
 from acl_lightning.runs.names import SPEED_QUALITY
 from acl_lightning.runs.records import write_exit_logits, write_sweep
+from acl_lightning.training.trainer_attributes import selection_source
 
 if TYPE_CHECKING:
     from acl_lightning.training.evaluation_module import EvaluationModule
@@ -68,7 +69,8 @@ class ExitSweep(Callback):
             budgets: Further budgets: `MaxDrop`, `MinSpeedup`, `MaxLatency`, `MinMeasuredSpeedup`.
             calibrate: Divide each exit's logits by a temperature, fitted on the selection split, before the criteria
                 read them. `predict` does the same at the recommended points.
-            cross_fit: Also report the budgets with both splits taking turns (`cross_fitted` in the report).
+            cross_fit: Also report the budgets with both splits taking turns (`cross_fitted` in the report). Requires
+                `data.selection=validation`.
 
         Raises:
             UserError: No drop, a negative drop, two criteria or budgets of the same name, or thresholds that are empty,
@@ -99,11 +101,14 @@ class ExitSweep(Callback):
         """Check before the training what would fail after it.
 
         Raises:
-            UserError: The task has no classes and `calibrate` is on; a table of measured times belongs to a model with
+            UserError: The task has no classes and `calibrate` is on; `cross_fit` is on and the selection split is taken
+                from the training rows; a table of measured times belongs to a model with
                 other exits; or `LearntGate` is to be swept and the model has no gate.
         """
         if self.calibrate and getattr(pl_module, "label_names", None) == []:
             raise UserError("classes to calibrate", "a regression", "Set exit_sweep.calibrate=false.")
+        if self.cross_fit:
+            check_cross_fit(selection_source(trainer))
         layers: tuple[int, ...] | None = getattr(pl_module, "exit_layers", None)
         for budget in self.budgets:
             if layers is not None:
@@ -138,7 +143,7 @@ class ExitSweep(Callback):
         if not trainer.is_global_zero:
             return
         module = cast("EvaluationModule", pl_module)
-        record = record_of(columns, module)
+        record = record_of(columns, module, selection_source(trainer))
         self.report = evaluate(
             record,
             self.criteria,
@@ -157,7 +162,7 @@ class ExitSweep(Callback):
         directory = Path(trainer.default_root_dir)
         header, rows = table_rows(report.points, report.exit_layers)
         write_sweep(directory, header, rows)
-        figures = report_figures(report, f"{task_name}, report split of validation, n = {report.samples.report}")
+        figures = report_figures(report, f"{task_name}, {report.samples.report_text}")
         save_figure(figures[SPEED_QUALITY], directory / f"{SPEED_QUALITY}.svg")
         for name, figure in figures.items():
             save_figure(figure, directory / f"{name}.png")

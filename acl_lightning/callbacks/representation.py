@@ -20,13 +20,16 @@ from acl_lightning.files import save_figure
 from acl_lightning.representation import measure_exits
 from acl_lightning.runs.names import EMBEDDING_FIGURE
 from acl_lightning.runs.records import write_representation
+from acl_lightning.training.trainer_attributes import selection_source
 
 #: Columns that a validation step must return.
 NEEDED = ("embeddings_EBD", "labels", "index")
 
 
 class RepresentationDiagnostics(Callback):
-    """Measures the embeddings of every exit on the whole first validation set, selection and report split.
+    """Measures the embeddings of every exit on the first validation split, selection and report split.
+
+    If the selection split is taken from the training rows, it is not measured.
 
     Runs in `validate` only (the command line validates the best checkpoint after `fit`), not in the validations during
     training. Rank zero writes into the run directory:
@@ -104,7 +107,9 @@ class RepresentationDiagnostics(Callback):
         if self._selected is None:
             self._selected = drawn(_rows_of_first_set(trainer), self.max_rows, self.seed)
         index_B = columns["index"].cpu()
-        here = self._selected[index_B]
+        here = self._selected[index_B % len(self._selected)]
+        if selection_source(trainer) == "train":
+            here &= ~columns["selection"].cpu()
         embeddings_EBD = columns["embeddings_EBD"].detach()
         kept = here.to(embeddings_EBD.device)
         self._batches.append(
@@ -158,4 +163,6 @@ class RepresentationDiagnostics(Callback):
 def _rows_of_first_set(trainer: Trainer) -> int:
     loaders: Any = trainer.val_dataloaders
     first = loaders[0] if isinstance(loaders, list | tuple) else loaders
+    if selection_source(trainer) == "train":
+        return int((~first.dataset.columns["selection"]).sum())
     return len(first.dataset)

@@ -44,8 +44,8 @@ def summary_tables(report: SweepReport, task: str, directory: Path) -> Renderabl
         directory: The run directory.
     """
     heading = (
-        f"{task}: report split of the validation data, n = {report.samples.report}; "
-        f"thresholds were selected on the selection split, n = {report.samples.selection}"
+        f"{task}: {report.samples.report_text}; "
+        f"thresholds were selected on the selection split, {report.samples.selection_text}"
     )
     parts: list[RenderableType] = [Text(heading, style="bold"), _exits(report), points_table(report)]
     parts += [*point_notes(report), *_unreachable(report), *_no_early_exit(report), *_difficulty(report)]

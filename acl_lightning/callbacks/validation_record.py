@@ -74,12 +74,13 @@ def gathered(columns: Columns, world_size: int) -> Columns:
     return distinct(columns)
 
 
-def record_of(columns: Columns, module: EvaluationModule) -> ExitRecord:
+def record_of(columns: Columns, module: EvaluationModule, selection_from: str = "validation") -> ExitRecord:
     """Return the exit record of a validation pass; FLOPs are those of a sample of the mean number of tokens, rounded.
 
     Args:
         columns: Columns of the first validation set.
         module: The module that was validated.
+        selection_from: Split that the selection rows are taken from, `validation` or `train`.
     """
     num_tokens = round(columns["num_tokens"].double().mean().item())
     costs = ExitCosts(
@@ -98,4 +99,5 @@ def record_of(columns: Columns, module: EvaluationModule) -> ExitRecord:
         costs=costs,
         gates_EB=columns.get("gates_EB"),
         difficulty_B=columns.get("difficulty"),
+        selection_from=selection_from,
     )

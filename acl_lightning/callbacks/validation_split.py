@@ -21,9 +21,9 @@ class ValidationSplitCheck(Callback):
             UserError: One of the two splits is empty.
         """
         data = datamodule_of(trainer)
-        if stage not in {"fit", "validate"} or is_fast_dev_run(trainer) or not hasattr(data, "rows"):
+        if stage not in {"fit", "validate"} or is_fast_dev_run(trainer) or not hasattr(data, "validation_rows"):
             return
-        selection_B = data.rows(data.info.validation_splits[0]).columns.get("selection")
+        selection_B = data.validation_rows(data.info.validation_splits[0]).columns.get("selection")
         if selection_B is None:
             return
         rows_per_batch = data.eval_batch_size * trainer.world_size

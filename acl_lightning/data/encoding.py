@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,6 +164,17 @@ class EncodedRows(torch.utils.data.Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self._lengths)
+
+    def spread(self, others: EncodedRows) -> EncodedRows:
+        """Return these rows with those of `others` spread evenly among them; both must have the same columns."""
+        position = torch.cat([(torch.arange(len(part)) + 0.5) / max(1, len(part)) for part in (self, others)])
+        order = position.argsort(stable=True)
+        lengths = torch.cat([self._lengths, others._lengths])
+        both = copy.copy(self)
+        both._flat = {name: torch.cat([flat, others._flat[name]]) for name, flat in self._flat.items()}
+        both._lengths, both._starts = lengths[order], (lengths.cumsum(0) - lengths)[order]
+        both.columns = {name: torch.cat([column, others.columns[name]])[order] for name, column in self.columns.items()}
+        return both
 
     def content_hash(self) -> str:
         """Return a hash of the token ids, row lengths and padding values."""

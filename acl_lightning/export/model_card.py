@@ -60,7 +60,7 @@ operating point. Without it all layers are computed.
 _LIMITS = """\
 ## Limits
 
-- Quality and speed-ups were measured on {samples} of {task}, the operating points selected on {selection} others.
+- Quality and speed-ups were measured on {samples} of {task}, the operating points selected on {selection}.
   Other data have other drops and speed-ups; select operating points again on a validation set of your data.
 - Speed-ups are ratios of layers and of FLOPs at {tokens} tokens, not of wall-clock time.
 - The model is for inference: `forward` computes no gradients. Loading it runs no code besides acl_lightning.
@@ -98,7 +98,7 @@ def model_card(name: str, config: MultiExitConfig, result: RunResult) -> str:
     limits = _LIMITS.format(
         task=task,
         samples=f"{UNKNOWN if report is None else report.samples.report} validation samples",
-        selection=UNKNOWN if report is None else report.samples.selection,
+        selection=_selection(report),
         tokens=UNKNOWN if report is None else f"{report.mean_num_tokens:.0f}",
     )
     loading = _LOADING.format(
@@ -109,6 +109,16 @@ def model_card(name: str, config: MultiExitConfig, result: RunResult) -> str:
     operating_points = _points(points, "quality" if report is None else report.metric) if points else ""
     sections = [header, exits, operating_points, loading, limits, _origin(result)]
     return "\n".join(section for section in sections if section)
+
+
+def _selection(report: SweepReport | None) -> str:
+    """Return number and origin of the samples that selected the operating points."""
+    if report is None:
+        return f"{UNKNOWN} others"
+    sizes = report.samples
+    return (
+        f"{sizes.selection} {'training rows that were not trained on' if sizes.selection_from == 'train' else 'others'}"
+    )
 
 
 def _probabilities(config: MultiExitConfig) -> str:

@@ -151,8 +151,9 @@ def _point_table(groups: Sequence[Group]) -> Table:
 def _title(groups: Sequence[Group]) -> str:
     firsts = [group.runs[0] for group in groups]
     metrics, samples = _joined(run.metric for run in firsts), _joined(run.report.samples.report for run in firsts)
+    split = _joined(run.report.samples.report_name for run in firsts)
     return (
-        f"{groups[0].data}: {metrics} in % on the report split ({samples} samples), "
+        f"{groups[0].data}: {metrics} in % on the {split} ({samples} samples), "
         "mean ± sample standard deviation over n seeds"
     )
 

@@ -72,6 +72,7 @@ class CurveComparison:
         cut: Number of layers -> (speed-up, quality) of plain models with that many layers; may be empty.
         reference: Name of the curve that the ELUE-style scores refer to.
         notes: What limits the comparison.
+        split: Name of the split that the runs report.
     """
 
     task: str
@@ -82,6 +83,7 @@ class CurveComparison:
     cut: dict[int, tuple[float, float]]
     reference: str
     notes: tuple[str, ...]
+    split: str = "report split of the validation set"
 
 
 def curves(
@@ -173,7 +175,14 @@ def compare(
         cut=mean_static_exits([curve.run for curve in plain], speed),
         reference=reference,
         notes=tuple(_notes(compared, groups, plain)),
+        split=_split(curves),
     )
+
+
+def _split(curves: Sequence[StoredCurve]) -> str:
+    """Return the name of the split that the runs report, or of both if the runs differ in it."""
+    names = dict.fromkeys(curve.run.report.samples.report_name for curve in curves)
+    return " or ".join("report split of the validation set" if name == "report split" else name for name in names)
 
 
 def comparison_figure(comparison: CurveComparison) -> Figure:
@@ -181,7 +190,7 @@ def comparison_figure(comparison: CurveComparison) -> Figure:
     return seed_curves_figure(
         {group.label: group.mean for group in comparison.groups},
         metric=comparison.metric,
-        title=f"{comparison.task}, criterion {comparison.criterion}, report split of the validation set",
+        title=f"{comparison.task}, criterion {comparison.criterion}, {comparison.split}",
         speed=AXES[comparison.speed],
         cut=comparison.cut,
     )
@@ -220,8 +229,8 @@ def score_rows(comparison: CurveComparison) -> list[Row]:
 def _score_table(comparison: CurveComparison) -> Table:
     low, high = SPEED_RANGE
     return Table(
-        f"{comparison.task}, criterion {comparison.criterion}: {comparison.metric} in % on the report split of the "
-        "validation set, mean ± sample standard deviation over n seeds",
+        f"{comparison.task}, criterion {comparison.criterion}: {comparison.metric} in % on the {comparison.split}, "
+        "mean ± sample standard deviation over n seeds",
         ["group", "n", "full depth", f"area under the curve, {low:g} to {high:g} times", "ELUE-style score in points"],
         [
             [

@@ -106,6 +106,7 @@ def _finished(run: Run | UnfinishedRun) -> Run:
 
 def _table(groups: Sequence[MeasuredGroup]) -> Table:
     run, samples = groups[0].group.runs[0], groups[0].records[0].samples
+    sizes = run.report.samples
     rows = [
         [
             measured.group.label,
@@ -117,7 +118,7 @@ def _table(groups: Sequence[MeasuredGroup]) -> Table:
     ]
     measures = [name.replace("_", " ") for name in next(_over_seeds(groups))[2]]
     return Table(
-        f"{run.task}: {run.metric} in % on the report split ({run.report.samples.report} samples), measures on "
+        f"{run.task}: {run.metric} in % on the {sizes.report_name} ({sizes.report} samples), measures on "
         f"{samples} validation samples, mean ± sample standard deviation over n seeds",
         ["group", "n", "exit", *measures],
         rows,

@@ -194,7 +194,9 @@ def _reason(file: str, error: UserError) -> str:
 
 
 def _measured_on(report: SweepReport) -> dict[str, str]:
+    source = {} if report.samples.selection_from == "validation" else {"measured.selection": "train"}
     return {
+        **source,
         "measured.samples": str(report.samples.report),
         "measured.exits": " ".join(str(layer) for layer in report.exit_layers),
         "measured.points": " ".join(report.recommended),

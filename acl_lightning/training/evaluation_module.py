@@ -13,7 +13,7 @@ from acl_lightning.exits.inference import AdaptiveRuntime
 from acl_lightning.metrics import ExitMetrics, quality
 from acl_lightning.outputs import ExitOutputs
 from acl_lightning.pretrained import check_tokenizer
-from acl_lightning.training.trainer_attributes import datamodule_of
+from acl_lightning.training.trainer_attributes import datamodule_of, selection_source
 
 Batch = dict[str, Tensor]
 
@@ -106,7 +106,11 @@ class EvaluationModule(LightningModule):
     def _fresh_metrics(self, loaders: Any) -> None:
         num_sets = len(loaders) if isinstance(loaders, list | tuple) else 1
         self.exit_metrics = ExitMetrics(
-            self.metric_names, self.exit_layers, num_sets=num_sets, world_size=self.trainer.world_size
+            self.metric_names,
+            self.exit_layers,
+            num_sets=num_sets,
+            world_size=self.trainer.world_size,
+            selection_counts=selection_source(self.trainer) == "validation",
         )
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
@@ -147,6 +151,8 @@ class EvaluationModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of every exit, and `val/selection`, the quality on the selection split.
 
+        The metrics are those of the whole validation split: of both the selection split and the report split, or of the
+        report split alone if the selection split is taken from the training rows (`data.selection=train`).
         The best checkpoint is the checkpoint with the largest `val/selection`.
 
         Raises:

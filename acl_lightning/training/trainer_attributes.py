@@ -15,6 +15,11 @@ def datamodule_of(trainer: Trainer) -> Any:
     return getattr(trainer, "datamodule", None)
 
 
+def selection_source(trainer: Trainer) -> str:
+    """Return the split that the selection rows are taken from, `validation` or `train`; see `SelectionProtocol`."""
+    return str(getattr(datamodule_of(trainer), "selection", "validation"))
+
+
 def is_fast_dev_run(trainer: Trainer) -> bool:
     """Whether the Trainer runs a few batches only, to find defects (`trainer.fast_dev_run`)."""
     return bool(getattr(trainer, "fast_dev_run", False))

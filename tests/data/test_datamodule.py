@@ -31,7 +31,7 @@ def column(loader, name):
 
 
 def test_task_attributes_are_known_before_any_file_is_read(monkeypatch):
-    monkeypatch.setattr("acl_lightning.data.datamodule.load_tokenizer", None)
+    monkeypatch.setattr("acl_lightning.data.text_module.load_tokenizer", None)
     module = GLUEDataModule("SST-2", root="/nowhere", tokenizer="no/such-model")
     assert module.info is TASKS["sst2"]
     assert (module.label_names, module.metrics, module.num_labels) == (["negative", "positive"], ["accuracy"], 2)

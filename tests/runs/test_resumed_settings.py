@@ -56,6 +56,15 @@ def test_what_would_stay_in_force_is_refused_by_name(key, value, message, run):
     assert error.value.found == message
 
 
+def test_settings_that_the_version_of_the_run_did_not_have_count_as_their_default(run):
+    settings = changed("data.selection", "validation")
+    settings["data"]["selection_rows"] = None
+    assert changed_settings(run, settings) == []
+    settings["data"]["selection"] = "train"
+    with pytest.raises(UserError, match=r"data.selection: \(absent\) -> train"):
+        changed_settings(run, settings)
+
+
 def test_every_refused_setting_is_named(run):
     settings = changed("data.batch_size", 4) | {"seed_everything": 3}
     with pytest.raises(UserError, match=r"data\.batch_size: 8 -> 4; seed_everything: 0 -> 3"):

@@ -31,7 +31,7 @@ from acl_lightning.exits.evaluation.report import (
     SplitSizes,
     SweepReport,
 )
-from acl_lightning.exits.evaluation.selection import as_budgets, cross_fit, recommend
+from acl_lightning.exits.evaluation.selection import as_budgets, check_cross_fit, cross_fit, recommend
 from acl_lightning.exits.evaluation.sweep import sweep
 from acl_lightning.metrics import check_metrics, quality
 from acl_lightning.outputs import predictions
@@ -65,7 +65,8 @@ def evaluate(
         thresholds: Grids to use instead of the criteria's own grids, by criterion name. Others are ignored.
         calibrate: Divide the logits of each exit by a temperature, fitted on the selection split, before the criteria
             read them.
-        cross_fitted: Also report the budgets with both splits taking turns.
+        cross_fitted: Also report the budgets with both splits taking turns. Requires that both are parts of the
+            validation split.
         highlighted: Name of the operating point to describe exit by exit; None: the point with the acceptable drop
             nearest to 1 point, else the first.
         label_names: Names of the classes, for tables and figures.
@@ -76,8 +77,11 @@ def evaluate(
 
     Raises:
         UserError: An unknown metric, an empty split, calibration of a regression, a criterion that cannot read the
-            record, thresholds out of range, or budgets that do not fit the exits.
+            record, thresholds out of range, budgets that do not fit the exits, or cross-fitting with selection rows
+            from the training split.
     """
+    if cross_fitted:
+        check_cross_fit(record.selection_from)
     names = (metric,) if isinstance(metric, str) else tuple(metric)
     check_metrics(names)
     constraints = as_budgets(budgets)
@@ -99,7 +103,7 @@ def evaluate(
         metric_names=names,
         exit_layers=record.costs.layers_E,
         depth=record.costs.depth,
-        samples=SplitSizes(selection=int(record.selection_B.sum()), report=len(report.labels_B)),
+        samples=SplitSizes(int(record.selection_B.sum()), len(report.labels_B), record.selection_from),
         mean_num_tokens=record.num_tokens_B.double().mean().item(),
         per_exit=_per_exit(report, names),
         area_under_curve=_areas(points),

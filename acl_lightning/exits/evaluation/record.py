@@ -88,6 +88,8 @@ class ExitRecord:
         costs: Layers and FLOPs of leaving at each exit, for a sample of the mean length.
         gates_EB: Logits of the learnt gate; None for a model without a gate.
         difficulty_B: Difficulty grade of each sample; None where it is unknown.
+        selection_from: Split that the selection split is taken from: `validation`, or `train` for training rows that
+            were not trained on; then the report split is the whole validation split.
     """
 
     logits_EBC: Tensor
@@ -98,6 +100,7 @@ class ExitRecord:
     costs: ExitCosts
     gates_EB: Tensor | None = None
     difficulty_B: Tensor | None = None
+    selection_from: str = "validation"
 
     @property
     def is_regression(self) -> bool:
@@ -116,6 +119,7 @@ class ExitRecord:
             self.costs,
             None if self.gates_EB is None else self.gates_EB[:, members_B],
             None if self.difficulty_B is None else self.difficulty_B[members_B],
+            self.selection_from,
         )
 
     def leaving(self, criterion: Criterion, threshold: float) -> Tensor:
@@ -135,6 +139,8 @@ class ExitRecord:
         }
         if self.costs.static_flops_E is not None:
             costs["static_flops_E"] = np.array(self.costs.static_flops_E)
+        if self.selection_from != "validation":
+            costs["selection_from"] = np.array(self.selection_from)
         with replaced_atomically(Path(path)) as temporary:
             np.savez_compressed(temporary, allow_pickle=False, **arrays, **costs)
 
@@ -160,7 +166,8 @@ class ExitRecord:
                 full_flops=float(arrays["full_flops"]),
                 static_flops_E=tuple(arrays["static_flops_E"].tolist()) if "static_flops_E" in arrays else None,
             )
-            return cls(**columns, costs=costs)
+            source = str(arrays["selection_from"]) if "selection_from" in arrays else "validation"
+            return cls(**columns, costs=costs, selection_from=source)
         except FileNotFoundError:
             raise UserError(f"stored exit logits at {path}", "no such file", remedy) from None
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:

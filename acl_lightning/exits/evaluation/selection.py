@@ -22,6 +22,20 @@ def check_names(budgets: Sequence[Budget]) -> None:
         raise UserError("budgets with different names", ", ".join(names), "Set the argument name of one of them.")
 
 
+def check_cross_fit(selection_from: str) -> None:
+    """Raise `UserError` if the splits cannot exchange their roles because one of them consists of training rows.
+
+    Args:
+        selection_from: Split that the selection rows are taken from, `validation` or `train`.
+    """
+    if selection_from != "validation":
+        raise UserError(
+            "two parts of the validation split for cross_fit",
+            f"a selection split of {selection_from} rows",
+            "Set exit_sweep.cross_fit to false, or data.selection to validation.",
+        )
+
+
 def as_budgets(budgets: Sequence[Budget | float]) -> list[Budget]:
     """Return the budgets, with `MaxDrop(points)` for each number.
 

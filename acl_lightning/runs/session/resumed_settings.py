@@ -41,6 +41,9 @@ WITHOUT_EFFECT = frozenset({
     "last_checkpoint.every_n_steps",
 })  # fmt: skip
 
+#: Settings that earlier versions did not have -> value that stands for their behaviour.
+ADDED: dict[str, Any] = {"data.selection": "validation", "data.selection_rows": None}
+
 #: Settings whose new value is in force from the resumed step on.
 APPLIED = frozenset({
     "trainer.max_epochs",  # the rest of the learning-rate schedule is that of a run of the new length
@@ -115,7 +118,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
         before, after = old.get(name, ABSENT), new.get(name, ABSENT)
         if key == "trainer.callbacks":
             differing += _of_callbacks(before, after)
-        elif before == after:
+        elif before == after or (before == ABSENT and key in ADDED and after == ADDED[key]):
             continue
         elif isinstance(before, Mapping) and isinstance(after, Mapping):
             if before.get("class_path") != after.get("class_path"):

@@ -40,15 +40,36 @@ class Baseline:
 
 @dataclass(frozen=True)
 class SplitSizes:
-    """Number of validation samples.
+    """Number of samples that select and of those that are reported, and the protocol that divides them.
 
     Attributes:
         selection: Samples that select thresholds.
         report: Samples that all reported numbers are measured on.
+        selection_from: Split that the selection samples are taken from. `validation`: both are disjoint parts of the
+            validation split. `train`: they are training rows that were not trained on, and the report split is the
+            whole validation split.
     """
 
     selection: int
     report: int
+    selection_from: str = "validation"
+
+    @property
+    def report_name(self) -> str:
+        """Name of the split that is reported, for titles: the report split may be the whole validation split."""
+        return "whole validation split" if self.selection_from == "train" else "report split"
+
+    @property
+    def report_text(self) -> str:
+        """Name and size of the split that is reported, for titles."""
+        source = "" if self.selection_from == "train" else " of the validation data"
+        return f"{self.report_name}{source}, n = {self.report}"
+
+    @property
+    def selection_text(self) -> str:
+        """The size of the selection split in words, for titles."""
+        source = " training rows that were not trained on" if self.selection_from == "train" else ""
+        return f"n = {self.selection}{source}"
 
 
 @dataclass(frozen=True)

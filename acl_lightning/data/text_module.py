@@ -1,0 +1,276 @@
+"""Base of the data modules of texts: from a task and a source of rows to tokenised splits and loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from datasets import Dataset
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, SequentialSampler
+
+from acl_lightning.data.encoding import NUM_TOKENS, Batch, EncodedRows, load_tokenizer, tokenize
+from acl_lightning.data.loaders import ResumableLoader, start_worker, whole_batch
+from acl_lightning.data.protocol import Division, SelectionProtocol, SelectionSource
+from acl_lightning.data.samplers import EpochSampler, RemainingBatches, ShardedBatchSampler, batches_per_epoch
+from acl_lightning.data.sources import Source
+from acl_lightning.data.tasks import TaskInfo
+from acl_lightning.data.truncation import Truncation
+from acl_lightning.errors import UserError
+
+
+class TextDataModule(LightningDataModule):
+    """Splits and loaders of a task whose rows have texts. Subclasses provide the task and the source of the rows.
+
+    Batches and splits are described in `GLUEDataModule`.
+
+    Args:
+        info: The task.
+        source: Loader of the splits.
+        protocol: Which rows are trained on, which select, and which are reported.
+        tokenizer: Hub id, directory, or `package:MODULE/SUBDIR` of the tokenizer.
+        max_length: Number of tokens that rows are truncated to, including special tokens.
+        batch_size: Number of training rows per device and step.
+        eval_batch_size: Number of rows per device and step in evaluation and prediction.
+        num_workers: Number of loader processes; 0 loads in the training process.
+        shuffle_seed: Seed of the order of the training rows.
+        predict_split: Split that `predict` runs over.
+        cache_dir: Directory of token ids; None for the Hugging Face default.
+
+    Raises:
+        UserError: The split is unknown, or a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        info: TaskInfo,
+        source: Source,
+        *,
+        protocol: SelectionProtocol,
+        tokenizer: str,
+        max_length: int,
+        batch_size: int,
+        eval_batch_size: int,
+        num_workers: int,
+        shuffle_seed: int,
+        predict_split: str,
+        cache_dir: str | None,
+    ) -> None:
+        super().__init__()
+        at_least(8, max_length=max_length)
+        at_least(1, batch_size=batch_size, eval_batch_size=eval_batch_size)
+        at_least(0, num_workers=num_workers)
+        self.info, self.source, self.protocol = info, source, protocol
+        self.task_name: str = info.name
+        self.label_names: list[str] = list(info.label_names)
+        self.metrics: list[str] = list(info.metrics)
+        self.num_labels: int = info.num_labels
+        self.predict_split = info.split(predict_split)
+        self.tokenizer_source, self.max_length = tokenizer, max_length
+        self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
+        self.shuffle_seed = shuffle_seed
+        self.cache_dir = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "acl_lightning"
+        #: Function that returns the number of batches that an interrupted prediction has written. `AdaptivePrediction`
+        #: sets it. It is called when the loader is built, because it depends on the checkpoint, which is loaded shortly
+        #: before that.
+        self.first_predict_batch: Callable[[], int] | None = None
+        self._raw: dict[str, Dataset] = {}
+        self._encoded: dict[str, EncodedRows] = {}
+        #: Split name -> number of truncated rows, for the splits that have been loaded. `selection` is the selection
+        #: split if it is taken from the training rows.
+        self.truncation: dict[str, Truncation] = {}
+
+    @property
+    def selection(self) -> SelectionSource:
+        """Split that the selection rows are taken from: `validation` or `train`."""
+        return self.protocol.selection
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer, loaded at the first access."""
+        return load_tokenizer(self.tokenizer_source, self.max_length)
+
+    # --- loading ------------------------------------------------------------------------------------------------------
+
+    def prepare_data(self) -> None:
+        """Fill the caches. Lightning calls this in one process before the other processes continue."""
+        self.setup(None if self.trainer is None else self.trainer.state.fn)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load the splits of a stage (`fit`, `validate`, `test`, `predict`), or all splits for None."""
+        validation, prediction = self.info.validation_splits, (self.predict_split,)
+        splits = {
+            "fit": ("train", *validation),
+            "validate": validation,
+            "test": validation,
+            "predict": prediction,
+            None: ("train", *validation, *prediction),
+        }
+        for split in splits[stage]:
+            self.rows(split)
+        if stage in {"fit", "validate", None}:
+            self.validation_rows(validation[0])
+
+    def rows(self, split: str) -> EncodedRows:
+        """Return the tokenised rows of a split, loading them at the first call.
+
+        The training split contains the rows that are trained on: without a selection split that is taken from it.
+
+        Raises:
+            UserError: The split does not exist, is missing or malformed in the source, or is smaller than
+                `train_rows` and `selection_rows` require.
+        """
+        split = self.info.split(split)
+        if split not in self._encoded:
+            self._encoded[split] = self._encode(split)
+        return self._encoded[split]
+
+    def validation_rows(self, split: str) -> EncodedRows:
+        """Return the rows that a validation runs over.
+
+        These are the rows of a validation split. If the selection split is taken from the training rows, its rows are
+        spread evenly among those of the first validation split. Their `index` is the number of validation rows plus
+        their row number in the training split.
+        """
+        split = self.info.split(split)
+        if self.selection == "validation" or split != self.info.validation_splits[0]:
+            return self.rows(split)
+        if "selection" not in self._encoded:
+            self._encoded["selection"] = self._encode_selection(len(self.rows(split)))
+        return self.rows(split).spread(self._encoded["selection"])
+
+    def texts(self, split: str, index: int) -> dict[str, str]:
+        """Return the texts of row `index` of a split by column name."""
+        row = self._load(self.info.split(split))[index]
+        return {name: row[name] for name in self.info.text_columns}
+
+    def _load(self, split: str) -> Dataset:
+        if split not in self._raw:
+            self._raw[split] = self.source.load(self.info, split)
+        return self._raw[split]
+
+    @cached_property
+    def _division(self) -> Division:
+        return self.protocol.divide(_labels(self._load("train")), self.info.name)
+
+    def _encode(self, split: str) -> EncodedRows:
+        raw, index = self._load(split), None
+        if split == "train" and len(self._division.training) < len(raw):
+            index = self._division.training
+        columns = self._columns(raw, index)
+        if split in self.info.validation_splits and "labels" in columns:
+            columns["selection"] = self.protocol.selected(columns["labels"].tolist())
+        return self._tokenised(split, raw if index is None else raw.select(index), columns)
+
+    def _encode_selection(self, first_index: int) -> EncodedRows:
+        raw, index = self._load("train"), self._division.selection
+        columns = self._columns(raw, index)
+        columns["index"] += first_index
+        columns["selection"] = torch.ones(len(index), dtype=torch.bool)
+        return self._tokenised("selection", raw.select(index), columns)
+
+    def _columns(self, raw: Dataset, index: Sequence[int] | None) -> dict[str, Tensor]:
+        """Return the columns beside the texts, of some rows or of all."""
+        columns = {"index": torch.arange(len(raw))}
+        if "label" in raw.column_names:
+            kind = torch.float32 if self.info.is_regression else torch.long
+            columns["labels"] = torch.tensor(_labels(raw), dtype=kind)
+        if "difficulty" in raw.column_names:
+            columns["difficulty"] = torch.tensor(raw[:]["difficulty"])
+        return columns if index is None else {name: values[list(index)] for name, values in columns.items()}
+
+    def _tokenised(self, split: str, raw: Dataset, columns: dict[str, Tensor]) -> EncodedRows:
+        tokens = tokenize(raw, self.tokenizer, self.info.text_columns, self.max_length, self.cache_dir)
+        self.truncation[split] = Truncation.measure(tokens.data.column(NUM_TOKENS).to_numpy(), self.max_length)
+        if self._rank()[0] == 0:
+            self.truncation[split].warn(split, self.tokenizer.model_max_length)
+        padding = {"input_ids": self.tokenizer.pad_token_id, "token_type_ids": self.tokenizer.pad_token_type_id}
+        return EncodedRows(tokens.remove_columns(NUM_TOKENS), padding, columns)
+
+    # --- loaders ------------------------------------------------------------------------------------------------------
+
+    def train_dataloader(self) -> ResumableLoader:
+        """Return the training loader, whose order depends on `shuffle_seed` and the epoch only."""
+        rows = self.rows("train")
+        # Trainer(overfit_batches=…) trains on the same rows in every epoch.
+        overfits = getattr(self.trainer, "overfit_batches", 0) > 0
+        sampler = SequentialSampler(rows) if overfits else EpochSampler(len(rows), self.shuffle_seed)
+        rank, world_size = self._rank()
+        return ResumableLoader(
+            rows,
+            ShardedBatchSampler(sampler, self.batch_size, rank=rank, world_size=world_size),
+            **self._loader_settings(),
+        )
+
+    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """Return the loader of `validation_rows`; for MNLI a list of two loaders."""
+        loaders = [self._in_order(self.validation_rows(split)) for split in self.info.validation_splits]
+        return loaders if len(loaders) > 1 else loaders[0]
+
+    def test_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """Return the loaders of the validation splits: the labels of GLUE's test splits are not public."""
+        loaders = [self._in_order(self.rows(split)) for split in self.info.validation_splits]
+        return loaders if len(loaders) > 1 else loaders[0]
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Return the loader of `predict_split` in row order, without batches that are already predicted."""
+        first_batch = self.first_predict_batch() if self.first_predict_batch else 0
+        return self._in_order(self.rows(self.predict_split), first_batch)
+
+    def class_counts(self) -> Tensor:
+        """Return the number of training rows of every class, (C,).
+
+        Raises:
+            UserError: The task is a regression.
+        """
+        if not self.label_names:
+            raise UserError(
+                "a classification task for class weights",
+                f"{self.task_name}, a regression",
+                "Set class_weights of the cross-entropy to null.",
+            )
+        return torch.bincount(self.rows("train").columns["labels"], minlength=len(self.label_names))
+
+    def train_batches_per_epoch(self, world_size: int) -> int:
+        """Return the number of training batches of each of `world_size` processes in an epoch."""
+        return batches_per_epoch(len(self.rows("train")), self.batch_size * world_size)
+
+    def _in_order(self, rows: EncodedRows, first_batch: int = 0) -> DataLoader[Batch]:
+        rank, world_size = self._rank()
+        sampler = RemainingBatches(
+            SequentialSampler(rows), self.eval_batch_size, rank=rank, world_size=world_size, first_batch=first_batch
+        )
+        return DataLoader(rows, batch_sampler=sampler, collate_fn=whole_batch, **self._loader_settings())
+
+    def _loader_settings(self) -> dict[str, Any]:
+        return {
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+            "worker_init_fn": partial(start_worker, rank=self._rank()[0]) if self.num_workers else None,
+            "pin_memory": torch.cuda.is_available(),
+            # A loader draws a number whenever it is iterated; the global generator is reserved for the model.
+            "generator": torch.Generator(),
+        }
+
+    def _rank(self) -> tuple[int, int]:
+        """Return the rank of this process and the number of processes."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+
+def at_least(minimum: int, **settings: int) -> None:
+    """Raise `UserError` for the first setting of the section `data` that is less than `minimum`."""
+    for name, value in settings.items():
+        if value < minimum:
+            raise UserError(
+                f"--data.{name} of at least {minimum}", f"{value}", f"Set data.{name} to {minimum} or more."
+            )
+
+
+def _labels(raw: Dataset) -> list[float]:
+    labels: list[float] = raw.select_columns(["label"])[:]["label"]
+    return labels
