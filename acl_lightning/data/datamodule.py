@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from acl_lightning.data.batches import TrainBatches
+from acl_lightning.data.noise import TextNoise, TrainingNoise
 from acl_lightning.data.protocol import SelectionProtocol, SelectionSource
 from acl_lightning.data.sources import build_source
 from acl_lightning.data.tasks import task_info
@@ -27,9 +29,9 @@ class GLUEDataModule(TextDataModule):
 
     `selection` marks the selection split, on which thresholds, temperatures and the best checkpoint are selected. All
     other validation rows are the report split, on which the reported results are measured. See `SelectionProtocol`: by
-    default the two are equal parts of the validation split; with `selection="train"` the validation runs over a part of the
-    training rows too, and the whole validation split is reported. The division is stratified by label and depends on
-    `seed` only.
+    default the two are equal parts of the validation split; with `selection="train"` the validation runs over a part of
+    the training rows too, and the whole validation split is reported. The division is stratified by label and depends
+    on `seed` only.
 
     The test splits of GLUE have no labels, so `test` runs over the validation splits, whatever the source. MNLI has two
     validation splits, `validation_matched` and `validation_mismatched`, and therefore two loaders.
@@ -46,8 +48,8 @@ class GLUEDataModule(TextDataModule):
         batch_size: Number of training rows per device and step.
         eval_batch_size: Number of rows per device and step in evaluation and prediction.
         num_workers: Number of loader processes; 0 loads in the training process, which suffices for tokenised text.
-        seed: Seed of everything random in the data: selection split, training subset and generated rows. It stays the
-            same while runs differ in `shuffle_seed`, so that they are trained and measured on the same rows.
+        seed: Seed of everything random in the data: selection split, training subset, noise, generated rows. It stays
+            the same while runs differ in `shuffle_seed`, so that they are trained and measured on the same rows.
         shuffle_seed: Seed of the order of the training rows; None for `seed`. The command line sets it to
             `seed_everything`.
         train_rows: Number of training rows, drawn with the labels' shares kept; None for all rows.
@@ -57,6 +59,11 @@ class GLUEDataModule(TextDataModule):
         selection: Split that the selection rows are taken from: `validation` or `train`.
         selection_rows: Number of selection rows with `selection="train"`; None for a tenth of the training rows, at
             least 100 and at most 1000.
+        label_noise: Share of the training rows that get a wrong label, 0 to 1; see `flip_labels`.
+        text_noise: Noise of the training texts, for example `CharacterNoise`; None: none.
+        batches: Composition of the training batches, for example `ClassBalanced` or `LengthGrouped`; None: `Shuffled`.
+        max_tokens_per_batch: Largest number of tokens per device of a batch in evaluation and prediction, padding
+            included, instead of `eval_batch_size` rows; None: `eval_batch_size` decides.
 
     Raises:
         UserError: A task, source or split is unknown, a setting is out of range, or settings contradict each other.
@@ -80,6 +87,10 @@ class GLUEDataModule(TextDataModule):
         cache_dir: str | None = None,
         selection: SelectionSource = "validation",
         selection_rows: int | None = None,
+        label_noise: float = 0.0,
+        text_noise: TextNoise | None = None,
+        batches: TrainBatches | None = None,
+        max_tokens_per_batch: int | None = None,
     ) -> None:
         at_least(1, synthetic_rows=synthetic_rows)
         at_least(0, seed=seed)
@@ -95,4 +106,7 @@ class GLUEDataModule(TextDataModule):
             shuffle_seed=seed if shuffle_seed is None else shuffle_seed,
             predict_split=predict_split,
             cache_dir=cache_dir,
+            noise=TrainingNoise(label_noise, text_noise, seed),
+            batches=batches,
+            max_tokens_per_batch=max_tokens_per_batch,
         )

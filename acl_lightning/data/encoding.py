@@ -165,6 +165,11 @@ class EncodedRows(torch.utils.data.Dataset[Batch]):
     def __len__(self) -> int:
         return len(self._lengths)
 
+    @property
+    def lengths(self) -> Tensor:
+        """Number of tokens of each row, (n,), long."""
+        return self._lengths
+
     def spread(self, others: EncodedRows) -> EncodedRows:
         """Return these rows with those of `others` spread evenly among them; both must have the same columns."""
         position = torch.cat([(torch.arange(len(part)) + 0.5) / max(1, len(part)) for part in (self, others)])

@@ -60,12 +60,12 @@ class ResumableLoader(DataLoader[Batch]):
             UserError: The state was saved with other data, another seed or another global batch size.
         """
         for name, value in self._identity().items():
-            if state[name] != value:
+            if state.get(name, 0) != value:
                 raise UserError(
-                    f"{name} = {state[name]}, as in the checkpoint",
+                    f"{name} = {state.get(name, 0)}, as in the checkpoint",
                     f"{value}",
                     "Resume with the data settings of the checkpoint (global_batch is data.batch_size times the number "
-                    "of processes), or start a new run.",
+                    "of processes, order stands for data.batches), or start a new run.",
                 )
         self._position = (state["epoch"], state["batches"])
         self._resumes = True
@@ -81,6 +81,7 @@ class ResumableLoader(DataLoader[Batch]):
             "rows": self.batch_sampler.rows,
             "global_batch": self.batch_sampler.global_batch,
             "seed": getattr(self.batch_sampler.sampler, "seed", 0),
+            "order": getattr(self.batch_sampler.sampler, "order", 0),
         }
 
 

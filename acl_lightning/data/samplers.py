@@ -31,10 +31,13 @@ class EpochSampler(Sampler[int]):
     def __len__(self) -> int:
         return self.rows
 
-    def __iter__(self) -> Iterator[int]:
+    def generator(self) -> torch.Generator:
+        """Return a new generator for the draws of the present epoch."""
         # The factor makes (seed 0, epoch 1) differ from (seed 1, epoch 0); manual_seed takes at most 64 bits.
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
-        yield from torch.randperm(self.rows, generator=generator).tolist()
+        return torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
+
+    def __iter__(self) -> Iterator[int]:
+        yield from torch.randperm(self.rows, generator=self.generator()).tolist()
 
 
 class ShardedBatchSampler(BatchSampler):

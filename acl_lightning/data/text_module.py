@@ -14,10 +14,13 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, SequentialSampler
 
+from acl_lightning.data.batches import Shuffled, TokenBudgetSampler, TrainBatches
+from acl_lightning.data.batches.token_budget import WINDOW
 from acl_lightning.data.encoding import NUM_TOKENS, Batch, EncodedRows, load_tokenizer, tokenize
 from acl_lightning.data.loaders import ResumableLoader, start_worker, whole_batch
+from acl_lightning.data.noise import TrainingNoise
 from acl_lightning.data.protocol import Division, SelectionProtocol, SelectionSource
-from acl_lightning.data.samplers import EpochSampler, RemainingBatches, ShardedBatchSampler, batches_per_epoch
+from acl_lightning.data.samplers import RemainingBatches, ShardedBatchSampler, batches_per_epoch
 from acl_lightning.data.sources import Source
 from acl_lightning.data.tasks import TaskInfo
 from acl_lightning.data.truncation import Truncation
@@ -41,6 +44,10 @@ class TextDataModule(LightningDataModule):
         shuffle_seed: Seed of the order of the training rows.
         predict_split: Split that `predict` runs over.
         cache_dir: Directory of token ids; None for the Hugging Face default.
+        noise: Noise of the training split; None: none.
+        batches: Composition of the training batches; None: `Shuffled`.
+        max_tokens_per_batch: Largest number of tokens of a batch in evaluation and prediction; None: `eval_batch_size`
+            decides.
 
     Raises:
         UserError: The split is unknown, or a setting is out of range.
@@ -60,12 +67,19 @@ class TextDataModule(LightningDataModule):
         shuffle_seed: int,
         predict_split: str,
         cache_dir: str | None,
+        noise: TrainingNoise | None = None,
+        batches: TrainBatches | None = None,
+        max_tokens_per_batch: int | None = None,
     ) -> None:
         super().__init__()
         at_least(8, max_length=max_length)
         at_least(1, batch_size=batch_size, eval_batch_size=eval_batch_size)
         at_least(0, num_workers=num_workers)
+        if max_tokens_per_batch is not None:
+            at_least(max_length, max_tokens_per_batch=max_tokens_per_batch)
         self.info, self.source, self.protocol = info, source, protocol
+        self.noise, self.batches = noise or TrainingNoise(), batches or Shuffled()
+        self.noise.check(info)
         self.task_name: str = info.name
         self.label_names: list[str] = list(info.label_names)
         self.metrics: list[str] = list(info.metrics)
@@ -73,7 +87,7 @@ class TextDataModule(LightningDataModule):
         self.predict_split = info.split(predict_split)
         self.tokenizer_source, self.max_length = tokenizer, max_length
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
-        self.shuffle_seed = shuffle_seed
+        self.max_tokens_per_batch, self.shuffle_seed = max_tokens_per_batch, shuffle_seed
         self.cache_dir = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "acl_lightning"
         #: Function that returns the number of batches that an interrupted prediction has written. `AdaptivePrediction`
         #: sets it. It is called when the loader is built, because it depends on the checkpoint, which is loaded shortly
@@ -145,7 +159,7 @@ class TextDataModule(LightningDataModule):
         return self.rows(split).spread(self._encoded["selection"])
 
     def texts(self, split: str, index: int) -> dict[str, str]:
-        """Return the texts of row `index` of a split by column name."""
+        """Return the texts of row `index` of a split by column name, without noise."""
         row = self._load(self.info.split(split))[index]
         return {name: row[name] for name in self.info.text_columns}
 
@@ -159,13 +173,22 @@ class TextDataModule(LightningDataModule):
         return self.protocol.divide(_labels(self._load("train")), self.info.name)
 
     def _encode(self, split: str) -> EncodedRows:
-        raw, index = self._load(split), None
-        if split == "train" and len(self._division.training) < len(raw):
-            index = self._division.training
-        columns = self._columns(raw, index)
+        if split == "train":
+            return self._encode_training()
+        raw = self._load(split)
+        columns = self._columns(raw)
         if split in self.info.validation_splits and "labels" in columns:
             columns["selection"] = self.protocol.selected(columns["labels"].tolist())
-        return self._tokenised(split, raw if index is None else raw.select(index), columns)
+        return self._tokenised(split, raw, columns)
+
+    def _encode_training(self) -> EncodedRows:
+        raw, index = self._load("train"), self._division.training
+        columns = self._columns(raw, index)
+        rows = raw if len(index) == len(raw) else raw.select(index)
+        if self.noise.label_rate:
+            columns["labels"] = torch.tensor(self.noise.labels(columns["labels"].tolist(), self.info.num_labels))
+        rows = self.noise.texts(rows, self.info.text_columns, index, self.cache_dir)
+        return self._tokenised("train", rows, columns)
 
     def _encode_selection(self, first_index: int) -> EncodedRows:
         raw, index = self._load("train"), self._division.selection
@@ -174,7 +197,7 @@ class TextDataModule(LightningDataModule):
         columns["selection"] = torch.ones(len(index), dtype=torch.bool)
         return self._tokenised("selection", raw.select(index), columns)
 
-    def _columns(self, raw: Dataset, index: Sequence[int] | None) -> dict[str, Tensor]:
+    def _columns(self, raw: Dataset, index: Sequence[int] | None = None) -> dict[str, Tensor]:
         """Return the columns beside the texts, of some rows or of all."""
         columns = {"index": torch.arange(len(raw))}
         if "label" in raw.column_names:
@@ -195,12 +218,14 @@ class TextDataModule(LightningDataModule):
     # --- loaders ------------------------------------------------------------------------------------------------------
 
     def train_dataloader(self) -> ResumableLoader:
-        """Return the training loader, whose order depends on `shuffle_seed` and the epoch only."""
+        """Return the training loader, whose order depends on `batches`, `shuffle_seed` and the epoch only."""
         rows = self.rows("train")
         # Trainer(overfit_batches=…) trains on the same rows in every epoch.
         overfits = getattr(self.trainer, "overfit_batches", 0) > 0
-        sampler = SequentialSampler(rows) if overfits else EpochSampler(len(rows), self.shuffle_seed)
         rank, world_size = self._rank()
+        sampler = SequentialSampler(rows) if overfits else self.batches.sampler(
+            rows, seed=self.shuffle_seed, batch_size=self.batch_size, world_size=world_size
+        )  # fmt: skip
         return ResumableLoader(
             rows,
             ShardedBatchSampler(sampler, self.batch_size, rank=rank, world_size=world_size),
@@ -222,6 +247,25 @@ class TextDataModule(LightningDataModule):
         first_batch = self.first_predict_batch() if self.first_predict_batch else 0
         return self._in_order(self.rows(self.predict_split), first_batch)
 
+    def rows_per_prediction(self, world_size: int) -> int:
+        """Return the number of rows after which an interrupted prediction can continue: those of a global batch.
+
+        Batches of `max_tokens_per_batch` are not in row order inside a window; then it is the number of its rows.
+        """
+        return self.eval_batch_size * world_size if self.max_tokens_per_batch is None else WINDOW
+
+    def describe(self) -> dict[str, object]:
+        """Return how the rows were selected and changed, as `result.json` stores it under `data`."""
+        division = self.__dict__.get("_division")
+        return {
+            "selection": self.selection,
+            "seed": self.protocol.seed,
+            "train_rows": None if division is None else len(division.training),
+            "selection_rows": None if division is None or self.selection == "validation" else len(division.selection),
+            "label_noise": self.noise.label_rate,
+            "text_noise": None if self.noise.text is None else self.noise.text.describe(),
+        }
+
     def class_counts(self) -> Tensor:
         """Return the number of training rows of every class, (C,).
 
@@ -242,9 +286,18 @@ class TextDataModule(LightningDataModule):
 
     def _in_order(self, rows: EncodedRows, first_batch: int = 0) -> DataLoader[Batch]:
         rank, world_size = self._rank()
-        sampler = RemainingBatches(
+        sampler: ShardedBatchSampler | TokenBudgetSampler = RemainingBatches(
             SequentialSampler(rows), self.eval_batch_size, rank=rank, world_size=world_size, first_batch=first_batch
         )
+        if self.max_tokens_per_batch is not None:
+            sampler = TokenBudgetSampler(
+                SequentialSampler(rows),
+                lengths=rows.lengths.tolist(),
+                max_tokens=self.max_tokens_per_batch,
+                rank=rank,
+                world_size=world_size,
+                first_window=first_batch,
+            )
         return DataLoader(rows, batch_sampler=sampler, collate_fn=whole_batch, **self._loader_settings())
 
     def _loader_settings(self) -> dict[str, Any]:

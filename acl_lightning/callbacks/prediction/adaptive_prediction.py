@@ -74,6 +74,8 @@ class AdaptivePrediction(Callback):
         self._temperatures_E: tuple[float, ...] | None = None
         self._file: PredictionFile | None = None
         self._is_open = False
+        self._reorders = False  # whether batches of similar lengths arrive, see `TokenBudgetSampler`
+        self._waiting: dict[int, dict[str, Any]] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Set the function that gives the DataModule the number of the first batch."""
@@ -91,7 +93,8 @@ class AdaptivePrediction(Callback):
             path = Path(trainer.default_root_dir) / self.output
             self._file = PredictionFile(path, self._identity(trainer, pl_module))
             first_batch = self._resume(trainer)
-        self._is_open = True
+        self._is_open, self._waiting = True, {}
+        self._reorders = getattr(datamodule_of(trainer), "max_tokens_per_batch", None) is not None
         return trainer.strategy.broadcast(first_batch)
 
     def _exit_rule(self, trainer: Trainer, pl_module: LightningModule) -> tuple[Criterion, float]:
@@ -140,7 +143,23 @@ class AdaptivePrediction(Callback):
             torch.distributed.all_gather_object(shares, rows)
             rows = [row for share in shares for row in share]
         if self._file is not None:
-            self._file.write(sorted(rows, key=lambda row: int(row["index"])))
+            self._file.write(self._in_order(rows, self._file.num_rows))
+
+    def _in_order(self, rows: list[dict[str, Any]], next_row: int) -> list[dict[str, Any]]:
+        """Return the rows in row order. Rows that follow a missing row are kept until it arrives, if any can.
+
+        Args:
+            rows: Rows of a batch, with repeated ones.
+            next_row: Index of the next row of the file.
+        """
+        if not self._reorders:
+            return sorted(rows, key=lambda row: int(row["index"]))
+        self._waiting |= {int(row["index"]): row for row in rows if row["index"] >= next_row}
+        ready = []
+        while next_row in self._waiting:
+            ready.append(self._waiting.pop(next_row))
+            next_row += 1
+        return ready
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Rename the complete file.
@@ -188,7 +207,7 @@ class AdaptivePrediction(Callback):
         data = datamodule_of(trainer)
         if not _continues(data) or trainer.limit_predict_batches != 1.0:
             return self._file.resume(1, at_most=0)  # keeps no row
-        rows: int = data.eval_batch_size * trainer.world_size
+        rows: int = data.rows_per_prediction(trainer.world_size)
         return self._file.resume(rows, at_most=len(data.rows(data.predict_split)) - 1) // rows
 
     def _identity(self, trainer: Trainer, pl_module: LightningModule) -> str:
@@ -199,7 +218,11 @@ class AdaptivePrediction(Callback):
             "weights": weights_hash(pl_module),
             "split": data.predict_split,
             "rows": data.rows(data.predict_split).content_hash() if _continues(data) else None,
-            "batches": [getattr(data, "eval_batch_size", None), trainer.world_size, str(trainer.precision)],
+            "batches": [
+                getattr(data, "max_tokens_per_batch", None) or getattr(data, "eval_batch_size", None),
+                trainer.world_size,
+                str(trainer.precision),
+            ],
             "exit": [to_config(criterion), threshold, self._temperatures_E],
             "fields": [self.probabilities, cast(EvaluationModule, pl_module).label_names],
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from acl_lightning.files import replaced_atomically
 from acl_lightning.runs.names import CONFIG, RESULT, RESULT_BEFORE_RESUMING, RESULT_BEFORE_VALIDATING
 from acl_lightning.runs.provenance import Provenance, device_name, git_state, versions
 from acl_lightning.runs.records import RunResult, read_result, run_status, write_result
-from acl_lightning.training.trainer_attributes import find_callback
+from acl_lightning.training.trainer_attributes import datamodule_of, find_callback
 
 _log = logging.getLogger(__name__)
 
@@ -108,6 +108,7 @@ class ResultWriter(Callback):
             task=getattr(pl_module, "task_name", None),
             metrics={name: value.item() for name, value in trainer.callback_metrics.items()},
             report=sweep.report.to_json() if sweep and sweep.report else {},
+            data=_describe(trainer),
             checkpoint=str(trainer.ckpt_path) if trainer.ckpt_path else None,
             provenance=self._provenance(trainer),
         )
@@ -155,6 +156,12 @@ def _after_training(directory: Path, result: RunResult) -> RunResult:
         config_files=earlier.config_files,
     )
     return replace(result, provenance=origin)
+
+
+def _describe(trainer: Trainer) -> Mapping[str, object]:
+    """Return how the DataModule selected and changed the rows; empty if it does not tell."""
+    data = datamodule_of(trainer)
+    return data.describe() if hasattr(data, "describe") else {}
 
 
 def _directory(trainer: Trainer) -> Path:

@@ -45,6 +45,8 @@ class RunResult:
         metrics: Last value of every logged metric; None where it is not finite.
         report: Content of the exit sweep (`per_exit`, `full_depth`, `recommended`, ...) in plain JSON types; empty
             without an exit sweep.
+        data: How the rows were selected and changed: selection protocol, seed, numbers of rows, label noise, text
+            noise. Empty in results of earlier versions.
         checkpoint: Path of the checkpoint that was validated; None for the weights in memory.
         provenance: Configuration, versions, machine and times.
         schema_version: Version of the file format; 0 for files of version 0.1.
@@ -55,6 +57,7 @@ class RunResult:
     task: str | None = None
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     report: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: str | None = None
     provenance: Provenance = field(default_factory=Provenance)
     schema_version: int = SCHEMA_VERSION
@@ -113,6 +116,7 @@ class RunResult:
             "task": self.task,
             "metrics": dict(self.metrics),
             **self.report,
+            "data": dict(self.data),
             "checkpoint": self.checkpoint,
             **self.provenance.to_json(),
         }
@@ -145,6 +149,7 @@ class RunResult:
             task=_text(content, "task"),
             metrics=as_mapping(content.get("metrics") or {}, "metrics"),
             report=report,
+            data=as_mapping(content.get("data") or {}, "data"),
             checkpoint=_text(content, "checkpoint"),
             provenance=Provenance.from_json(content),
             schema_version=version,

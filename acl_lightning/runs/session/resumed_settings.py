@@ -42,7 +42,14 @@ WITHOUT_EFFECT = frozenset({
 })  # fmt: skip
 
 #: Settings that earlier versions did not have -> value that stands for their behaviour.
-ADDED: dict[str, Any] = {"data.selection": "validation", "data.selection_rows": None}
+ADDED: dict[str, Any] = {
+    "data.selection": "validation",
+    "data.selection_rows": None,
+    "data.label_noise": 0.0,
+    "data.text_noise": None,
+    "data.batches": None,
+    "data.max_tokens_per_batch": None,
+}
 
 #: Settings whose new value is in force from the resumed step on.
 APPLIED = frozenset({
@@ -53,6 +60,7 @@ APPLIED = frozenset({
     "trainer.max_time",
     "trainer.callbacks",  # may be added or removed; a callback that stays keeps its settings
     "data.eval_batch_size",
+    "data.max_tokens_per_batch",
     "exit_sweep",
     "gradient_monitor",
 })  # fmt: skip
