@@ -12,13 +12,8 @@ Terms, one per file: `CrossEntropy`, `SquaredError`, `SupervisedContrastive` (SC
     sum(terms.values()).backward()
 """
 
-from acl_lightning.objectives.acf import ACF, correlation_penalty
-from acl_lightning.objectives.acl_cross_layer import ACLCrossLayer, acl_cross_layer
-from acl_lightning.objectives.acl_embed import ACLEmbed, acl_embed
-from acl_lightning.objectives.base import Objective, Term
-from acl_lightning.objectives.cross_entropy import CrossEntropy
+from acl_lightning.objectives.base import Objective
 from acl_lightning.objectives.exit_weights import Ascending, ExitWeights, Listed, Uniform
-from acl_lightning.objectives.gate_correctness import GateCorrectness
 from acl_lightning.objectives.presets import (
     ACFObjective,
     ACLCrossLayerObjective,
@@ -29,11 +24,20 @@ from acl_lightning.objectives.presets import (
     SCLObjective,
     SelfDistillationObjective,
 )
-from acl_lightning.objectives.self_distillation import SelfDistillation, distillation
-from acl_lightning.objectives.similarity import contrastive_loss
-from acl_lightning.objectives.squared_error import SquaredError
-from acl_lightning.objectives.supervised_contrastive import SupervisedContrastive, supervised_contrastive
-from acl_lightning.objectives.teachers import BestExit, FixedExit, LastExit, NextExit, Teacher
+from acl_lightning.objectives.terms.base import Term
+from acl_lightning.objectives.terms.contrastive.acf import ACF, correlation_penalty
+from acl_lightning.objectives.terms.contrastive.acl_cross_layer import ACLCrossLayer, acl_cross_layer
+from acl_lightning.objectives.terms.contrastive.acl_embed import ACLEmbed, acl_embed
+from acl_lightning.objectives.terms.contrastive.similarity import contrastive_loss
+from acl_lightning.objectives.terms.contrastive.supervised_contrastive import (
+    SupervisedContrastive,
+    supervised_contrastive,
+)
+from acl_lightning.objectives.terms.contrastive.teachers import BestExit, FixedExit, LastExit, NextExit, Teacher
+from acl_lightning.objectives.terms.cross_entropy import CrossEntropy
+from acl_lightning.objectives.terms.gate_correctness import GateCorrectness
+from acl_lightning.objectives.terms.self_distillation import SelfDistillation, distillation
+from acl_lightning.objectives.terms.squared_error import SquaredError
 from acl_lightning.objectives.weighted_objective import WeightedObjective
 
 __all__ = [

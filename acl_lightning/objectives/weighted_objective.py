@@ -7,9 +7,10 @@ import math
 from torch import Tensor, nn
 
 from acl_lightning.errors import UserError
-from acl_lightning.objectives.base import Objective, Term
-from acl_lightning.objectives.cross_entropy import CrossEntropy
+from acl_lightning.objectives.base import Objective
 from acl_lightning.objectives.exit_weights import Ascending, ExitWeights
+from acl_lightning.objectives.terms.base import Term
+from acl_lightning.objectives.terms.cross_entropy import CrossEntropy
 from acl_lightning.outputs import ExitOutputs
 
 

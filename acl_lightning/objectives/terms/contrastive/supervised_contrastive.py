@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from acl_lightning.objectives.base import Term
-from acl_lightning.objectives.similarity import check_temperature, contrastive_loss
+from acl_lightning.objectives.terms.base import Term
+from acl_lightning.objectives.terms.contrastive.similarity import check_temperature, contrastive_loss
 from acl_lightning.outputs import ExitOutputs
 
 
