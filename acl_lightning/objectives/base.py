@@ -20,7 +20,13 @@ class Objective(nn.Module, ABC):
 
     The terms are evaluated without autocast, and half-precision outputs are promoted to float32: similarities divided
     by a small temperature lose their ranking in bfloat16.
+
+    Attributes:
+        progress: Share of the optimiser steps of the run that are done, in [0, 1], which the training sets before every
+            batch. Schedules of weights depend on it.
     """
+
+    progress: float = 0.0
 
     def forward(self, outputs: ExitOutputs, labels_B: Tensor) -> dict[str, Tensor]:
         """Return the weighted terms."""
@@ -33,7 +39,34 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def losses_per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> dict[str, Tensor]:
-        """Return the unweighted loss of every term at every exit, (E,) each, for telemetry. No half precision."""
+        """Return the unweighted loss of every term at every exit, (E,) each, for telemetry. No half precision.
+
+        Samples of earlier batches are left out: after a batch the memory queue holds its samples already.
+        """
+
+    @property
+    def num_views(self) -> int:
+        """Number of views of every sample that the terms need; see `ExitOutputs.views`."""
+        return max((term.num_views for term in self.all_terms()), default=1)
+
+    @property
+    def keeps_samples(self) -> bool:
+        """Whether a term compares with samples of earlier batches, and needs `after_batch`."""
+        return any(term.keeps_samples for term in self.all_terms())
+
+    def scheduled_weights(self) -> dict[str, float]:
+        """Return the present weights of the terms by name, for logs; nothing if no weight changes."""
+        return {}
+
+    def after_batch(self, outputs: ExitOutputs, labels_B: Tensor) -> None:
+        """Give a batch whose gradients are computed to the terms; see `Term.after_batch`.
+
+        Args:
+            outputs: Detached outputs of all processes.
+            labels_B: Labels of their samples.
+        """
+        for term in self.all_terms():
+            term.after_batch(outputs.at_least_float32(), labels_B)
 
     def all_terms(self) -> list[Term]:
         """Return all terms of the objective, including nested ones."""

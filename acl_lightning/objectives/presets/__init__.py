@@ -4,6 +4,15 @@ Each class is a `WeightedObjective` with fixed terms, and its arguments are the 
 combination of terms use `WeightedObjective` itself.
 """
 
+from acl_lightning.objectives.presets.combinations import (
+    ACLQueueObjective,
+    ACLRDropObjective,
+    ACLSelfDistillationObjective,
+    ContrastFirstObjective,
+    RDropObjective,
+    SampleWeightedObjective,
+    SCLQueueObjective,
+)
 from acl_lightning.objectives.presets.papers import (
     ACFObjective,
     ACLCrossLayerObjective,
@@ -20,8 +29,15 @@ __all__ = [
     "ACLCrossLayerObjective",
     "ACLGateObjective",
     "ACLObjective",
+    "ACLQueueObjective",
+    "ACLRDropObjective",
+    "ACLSelfDistillationObjective",
+    "ContrastFirstObjective",
     "CrossEntropyObjective",
+    "RDropObjective",
     "RegressionObjective",
     "SCLObjective",
+    "SCLQueueObjective",
+    "SampleWeightedObjective",
     "SelfDistillationObjective",
 ]
