@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_terms import outputs
+from random_outputs import outputs
 
 import acl_lightning.objectives as package
 from acl_lightning.objectives import ACLEmbed, CrossEntropy, SquaredError, Term, WeightedObjective
