@@ -39,19 +39,29 @@ def gather(tensor: Tensor) -> Tensor:
 
 
 def gather_outputs(outputs: ExitOutputs) -> ExitOutputs:
-    """Gather the samples of all processes, (E, B, ...) -> (E, world * B, ...).
+    """Gather the samples of all processes, (E, V B, ...) -> (E, V world B, ...), view by view.
 
     The label embeddings are the same on all processes and are not gathered. Every process then computes the loss of the
     whole batch, and the mean over ranks in the gradient step gives the gradient of a single process with that batch.
     """
 
     def gather_samples(tensor: Tensor) -> Tensor:
-        return gather(tensor).transpose(0, 1).flatten(1, 2)
+        ranks_WEVB = gather(tensor.reshape(len(tensor), outputs.views, -1, *tensor.shape[2:]))
+        return ranks_WEVB.movedim(0, 2).flatten(1, 3)
 
     gates = None if outputs.gates_EB is None else gather_samples(outputs.gates_EB)
     return ExitOutputs(
-        gather_samples(outputs.embeddings_EBD), gather_samples(outputs.logits_EBC), outputs.label_embeddings_ECD, gates
+        gather_samples(outputs.embeddings_EBD),
+        gather_samples(outputs.logits_EBC),
+        outputs.label_embeddings_ECD,
+        gates,
+        outputs.views,
     )
+
+
+def gather_labels(labels_B: Tensor, views: int) -> Tensor:
+    """Gather the labels of all processes in the order of `gather_outputs`: (V B,) -> (V world B,)."""
+    return gather(labels_B.reshape(views, -1)).movedim(0, 1).flatten()
 
 
 def mean_over_ranks(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:

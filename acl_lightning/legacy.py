@@ -18,6 +18,19 @@ CLASSES = {
     "acl_lightning.callbacks.GradientConflict": "acl_lightning.callbacks.GradientMonitor",
 }
 
+#: Modules of objectives in earlier versions. Their classes are in `acl_lightning.objectives`.
+OBJECTIVE_MODULES = frozenset({
+    "acf",
+    "acl_cross_layer",
+    "acl_embed",
+    "cross_entropy",
+    "gate_correctness",
+    "self_distillation",
+    "squared_error",
+    "supervised_contrastive",
+    "teachers",
+})  # fmt: skip
+
 #: Setting of an earlier version -> current setting, as dotted keys from the root of the configuration.
 SETTINGS = {
     "gradient_conflict": "gradient_monitor",
@@ -61,10 +74,18 @@ def _with_present_classes(value: Any, renamed: list[str]) -> Any:
         return {key: _with_present_classes(item, renamed) for key, item in value.items()}
     if isinstance(value, list):
         return [_with_present_classes(item, renamed) for item in value]
-    if isinstance(value, str) and value in CLASSES:
-        renamed.append(f"{value} -> {CLASSES[value]}")
-        return CLASSES[value]
+    if isinstance(value, str) and (present := _present_class(value)) != value:
+        renamed.append(f"{value} -> {present}")
+        return present
     return value
+
+
+def _present_class(path: str) -> str:
+    package, _, rest = path.partition(".objectives.")
+    module, _, name = rest.partition(".")
+    if package == "acl_lightning" and name and module in OBJECTIVE_MODULES:
+        path = f"acl_lightning.objectives.{name}"
+    return CLASSES.get(path, path)
 
 
 def present_point(name: str) -> str:

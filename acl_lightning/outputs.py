@@ -25,12 +25,15 @@ class ExitOutputs:
             separate parameter.
         gates_EB: Logit of the predicted probability that the prediction of the exit is correct; None without a learnt
             gate.
+        views: Number of views V: forward passes of the same samples with different dropout masks, as R-Drop compares
+            them. The axis B then holds V B' rows, all B' samples of the first view, then all of the second.
     """
 
     embeddings_EBD: Tensor
     logits_EBC: Tensor
     label_embeddings_ECD: Tensor
     gates_EB: Tensor | None = None
+    views: int = 1
 
     @property
     def num_exits(self) -> int:
@@ -44,6 +47,19 @@ class ExitOutputs:
             function(self.logits_EBC),
             function(self.label_embeddings_ECD),
             None if self.gates_EB is None else function(self.gates_EB),
+            self.views,
+        )
+
+    def first_views(self, number: int) -> ExitOutputs:
+        """Return the outputs of the first `number` views, 1 <= number <= V."""
+        assert 1 <= number <= self.views
+        rows = self.logits_EBC.shape[1] // self.views * number
+        return ExitOutputs(
+            self.embeddings_EBD[:, :rows],
+            self.logits_EBC[:, :rows],
+            self.label_embeddings_ECD,
+            None if self.gates_EB is None else self.gates_EB[:, :rows],
+            number,
         )
 
     def at_least_float32(self) -> ExitOutputs:

@@ -41,6 +41,16 @@ def acl_embed_oracle(embeddings, labels, label_embeddings, temperature, label_an
     return contrastive_oracle([union[i] for i in anchors], union, positives, others, temperature)
 
 
+def queue_oracle(embeddings, labels, kept, kept_labels, temperature, label_embeddings=()):
+    """SCL of an exit with samples of earlier batches in the pool; with label embeddings ACL-Embed with all anchors."""
+    anchors = embeddings + list(label_embeddings)
+    anchor_labels = list(labels) + list(range(len(label_embeddings)))
+    pool, pool_labels = anchors + kept, anchor_labels + list(kept_labels)
+    others = [{j for j in range(len(pool)) if j != i} for i in range(len(anchors))]
+    positives = [{j for j in others[i] if pool_labels[j] == anchor_labels[i]} for i in range(len(anchors))]
+    return contrastive_oracle(anchors, pool, positives, others, temperature)
+
+
 def confidence_exit(logits_EC, bound):
     """Index of the exit at which one sample leaves: the first whose largest probability reaches `bound`."""
     for exit_, logits_C in enumerate(logits_EC):
@@ -264,6 +274,35 @@ def distillation_oracle(student_logits, teacher_logits, temperature):
         p, q = (_softmax([x / temperature for x in logits]) for logits in (teacher, student))
         total += math.fsum(a * (math.log(a) - math.log(b)) for a, b in zip(p, q, strict=True))
     return temperature**2 * total / len(student_logits)
+
+
+def r_drop_oracle(first_logits, second_logits):
+    """Half of the sum of both KL divergences between two lists of logits, averaged over the samples, in nats."""
+    total = 0.0
+    for first, second in zip(first_logits, second_logits, strict=True):
+        p, q = _softmax(first), _softmax(second)
+        total += sum(a * math.log(a / b) for a, b in zip(p, q, strict=True)) / 2
+        total += sum(b * math.log(b / a) for a, b in zip(p, q, strict=True)) / 2
+    return total / len(first_logits)
+
+
+def sample_weights_oracle(logits_EBC, threshold, softness, uniform_share, kind):
+    """Weights of samples that leave or reach an exit by their normalised entropy: a list over exits of lists."""
+    num_exits, num_samples = len(logits_EBC), len(logits_EBC[0])
+    selected = [[0.0] * num_samples for _ in range(num_exits)]
+    for b in range(num_samples):
+        reach = 1.0
+        for m in range(num_exits):
+            p = _softmax(logits_EBC[m][b])
+            certainty = 1 + sum(x * math.log(x) for x in p) / math.log(len(p))
+            leaves = 1.0 if m == num_exits - 1 else 1 / (1 + math.exp(-(certainty - threshold) / softness))
+            selected[m][b] = reach * leaves if kind == "leave" else reach
+            reach *= 1 - leaves
+    means = [sum(row) / num_samples for row in selected]
+    return [
+        [(1 - uniform_share) * value / mean + uniform_share for value in row]
+        for row, mean in zip(selected, means, strict=True)
+    ]
 
 
 def cross_entropy_oracle(logits, labels, weights, smoothing):

@@ -67,8 +67,8 @@ class GradientProbe(Callback):
 
     Raises:
         UserError: No term, two terms with the same name, an interval below 1, or a repeated scope. When training
-            starts: the objective is no `WeightedObjective`, the task or the model does not fit a term, or parameters
-            are sharded.
+            starts: the objective is no `WeightedObjective`, the task or the model does not fit a term, a term needs
+            more views than the objective or has a memory queue, or parameters are sharded.
     """
 
     def __init__(self, terms: list[Term], every_n_steps: int = 1, scopes: list[Scope] | None = None) -> None:
@@ -117,6 +117,7 @@ class GradientProbe(Callback):
         self._objective = _with_terms(pl_module.objective, self.terms).to(pl_module.device)
         classes = bool(pl_module.label_names)
         self._objective.check(classes=classes, num_exits=len(pl_module.exit_layers))
+        _check_samples(self._objective, pl_module.objective)
         pl_module.stages.check(self._objective, classes=classes)
         data = datamodule_of(trainer)
         if classes and hasattr(data, "class_counts"):
@@ -228,12 +229,27 @@ def _with_terms(objective: Objective, terms: list[Term]) -> WeightedObjective:
             type(objective).__name__,
             "Set model.objective to a WeightedObjective, or remove the callback.",
         )
-    return WeightedObjective(
+    probed = WeightedObjective(
         list(terms),
         protected=objective.protected,
         exit_weights=objective.exit_weights,
         auxiliary_exit_weights=objective.auxiliary_exit_weights,
     )
+    probed.auxiliary_views = objective.auxiliary_views
+    return probed
+
+
+def _check_samples(probed: WeightedObjective, trained: Objective) -> None:
+    if probed.num_views > trained.num_views:
+        raise UserError(
+            f"terms of GradientProbe that need {trained.num_views} view of a sample, as the objective does",
+            f"a term that needs {probed.num_views}",
+            "Remove it from terms, or add it to model.objective.",
+        )
+    if any(term.keeps_samples for term in probed.auxiliary.modules() if isinstance(term, Term)):
+        raise UserError(
+            "terms of GradientProbe without a memory queue", "a term with one", "Set queue of the term to null."
+        )
 
 
 def _check(terms: list[Term], every_n_steps: int, scopes: list[str]) -> None:

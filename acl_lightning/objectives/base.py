@@ -1,4 +1,4 @@
-"""Base classes of loss terms and objectives."""
+"""Base class of objectives."""
 
 from __future__ import annotations
 
@@ -8,47 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from acl_lightning.errors import UserError
+from acl_lightning.objectives.terms.base import Term
 from acl_lightning.outputs import ExitOutputs
-
-
-class Term(nn.Module, ABC):
-    """Loss that is evaluated at every exit.
-
-    Degenerate batches (a single sample, a single class, all labels distinct, zero vectors) give a finite value and
-    finite gradients: undefined parts are masked out instead of divided by zero.
-    """
-
-    #: Key of the term in logs and records.
-    name: str
-    #: Whether labels must be classes; False for terms that also support regression.
-    needs_classes: bool = True
-    #: Whether labels must be numbers.
-    needs_values: bool = False
-    #: Smallest number of exits for which the term is defined: 2 if an exit is the teacher of another.
-    min_exits: int = 1
-    #: Batch size below which the term, or a part of it, is always zero. A smaller last batch of an epoch is no error.
-    min_samples: int = 1
-    #: Whether the term trains the learnt gate.
-    trains_gate: bool = False
-
-    @abstractmethod
-    def per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> Tensor:
-        """Return the loss of every exit, (E,), with the dtype of the outputs (float32 or float64)."""
-
-    def check_exits(self, num_exits: int) -> None:
-        """Raise `UserError` if the term is not defined for a model with `num_exits` exits."""
-        if num_exits < self.min_exits:
-            raise UserError(
-                f"at least {self.min_exits} exits for {self.name}",
-                f"{num_exits}",
-                "Set model.encoder.exits to several layers, or to null for an exit at every layer.",
-            )
-
-    def prepare(self, class_counts_C: Tensor) -> None:
-        """Receive the number of training samples of every class, before training. Most terms ignore it."""
-
-    def after_validation(self, quality_E: Tensor) -> None:
-        """Receive the quality of every exit on the selection split of the validation set. Most terms ignore it."""
 
 
 class Objective(nn.Module, ABC):
@@ -59,7 +20,13 @@ class Objective(nn.Module, ABC):
 
     The terms are evaluated without autocast, and half-precision outputs are promoted to float32: similarities divided
     by a small temperature lose their ranking in bfloat16.
+
+    Attributes:
+        progress: Share of the optimiser steps of the run that are done, in [0, 1], which the training sets before every
+            batch. Schedules of weights depend on it.
     """
+
+    progress: float = 0.0
 
     def forward(self, outputs: ExitOutputs, labels_B: Tensor) -> dict[str, Tensor]:
         """Return the weighted terms."""
@@ -72,7 +39,34 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def losses_per_exit(self, outputs: ExitOutputs, labels_B: Tensor) -> dict[str, Tensor]:
-        """Return the unweighted loss of every term at every exit, (E,) each, for telemetry. No half precision."""
+        """Return the unweighted loss of every term at every exit, (E,) each, for telemetry. No half precision.
+
+        Samples of earlier batches are left out: after a batch the memory queue holds its samples already.
+        """
+
+    @property
+    def num_views(self) -> int:
+        """Number of views of every sample that the terms need; see `ExitOutputs.views`."""
+        return max((term.num_views for term in self.all_terms()), default=1)
+
+    @property
+    def keeps_samples(self) -> bool:
+        """Whether a term compares with samples of earlier batches, and needs `after_batch`."""
+        return any(term.keeps_samples for term in self.all_terms())
+
+    def scheduled_weights(self) -> dict[str, float]:
+        """Return the present weights of the terms by name, for logs; nothing if no weight changes."""
+        return {}
+
+    def after_batch(self, outputs: ExitOutputs, labels_B: Tensor) -> None:
+        """Give a batch whose gradients are computed to the terms; see `Term.after_batch`.
+
+        Args:
+            outputs: Detached outputs of all processes.
+            labels_B: Labels of their samples.
+        """
+        for term in self.all_terms():
+            term.after_batch(outputs.at_least_float32(), labels_B)
 
     def all_terms(self) -> list[Term]:
         """Return all terms of the objective, including nested ones."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,8 +11,8 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from acl_lightning.distributed import gather, gather_outputs
-from acl_lightning.encoders import EncoderConfig
+from acl_lightning.distributed import gather_labels, gather_outputs
+from acl_lightning.encoders import EncoderConfig, model_inputs
 from acl_lightning.errors import UserError
 from acl_lightning.gradients import (
     AutogradRows,
@@ -30,6 +31,7 @@ from acl_lightning.training.evaluation_module import Batch, EvaluationModule
 from acl_lightning.training.optimization import OptimizationConfig, count_steps
 from acl_lightning.training.stages import Joint, TwoStages, advance_to, build_staged_optimizer
 from acl_lightning.training.trainer_attributes import datamodule_of, loss_scaler
+from acl_lightning.training.views import check_dropout, repeat_samples
 
 #: Key in a checkpoint of the gradient rule's last decision.
 STEP = "acl_lightning_gradient_step"
@@ -106,6 +108,15 @@ class ACLModule(EvaluationModule):
         self._step_state: dict[str, Any] = {}
         self.broken_in_a_row = 0
         self._first_steps = 0
+        self._total_steps = 1
+
+    def forward(self, batch: Batch) -> ExitOutputs:
+        """Return the outputs of every exit for a batch; in training mode, of every view that the objective needs."""
+        views = self.objective.num_views if self.training else 1
+        if views == 1:
+            return super().forward(batch)
+        outputs: ExitOutputs = self.encoder(**repeat_samples(model_inputs(batch), views))
+        return replace(outputs, views=views)
 
     # -- training ---------------------------------------------------------------------------------------------------
 
@@ -114,6 +125,7 @@ class ACLModule(EvaluationModule):
         if self.device.type == "cpu":
             keep_freed_memory()
         self._prepare_objective()
+        check_dropout(self.encoder, self.objective.num_views, frozen_backbone=self.stages.first_epochs > 0)
         gathers = self.global_pool and self.trainer.world_size > 1
         self.gradient_collector.check(self.trainer.strategy.model or self, gathers=gathers)
         for epoch in sorted({0, self.stages.first_epochs}, reverse=True):
@@ -174,17 +186,23 @@ class ACLModule(EvaluationModule):
         if self.stages.begins(self.current_epoch):
             self.stages.enter(self.current_epoch)
             self._renew_step({})
+            for term in self.objective.all_terms():
+                term.begin_stage()
             advance_to(self._scheduler, self._first_steps)  # it is behind where steps were skipped
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Add the gradients of a micro-batch. Step the optimiser at the end of a group, and at the end of the epoch."""
         assert self.step is not None
+        self.objective.progress = min(1.0, self._scheduler.last_epoch / self._total_steps)
         outputs = self(batch)
         all_outputs, labels_B = self._gathered(outputs, batch)
         terms = self.objective(self.stages.learning(all_outputs), labels_B)
         scaler = self.loss_scaler
         scaled = [term if scaler is None else scaler.scale(term) for term in terms.values()]
         self.step.add(scaled, outputs.embeddings_EBD, samples=len(labels_B))
+        if self.objective.keeps_samples:
+            kept, kept_labels_B = self._gathered(outputs.detached(), batch, always=True)
+            self.objective.after_batch(self.stages.learning(kept), kept_labels_B)
         report = None
         if (batch_idx + 1) % self.optimization.accumulate == 0 or self.trainer.is_last_batch:
             report = self._finish_step(scaled=scaler is not None)
@@ -192,6 +210,7 @@ class ACLModule(EvaluationModule):
         loss = torch.stack(list(losses.values())).sum()
         self.log("train/loss", loss, prog_bar=True)
         self.log_dict({f"train/{name}": value for name, value in losses.items()})
+        self.log_dict({f"train/weight/{name}": value for name, value in self.objective.scheduled_weights().items()})
         return {"loss": loss, "report": report, "outputs": all_outputs.detached(), "labels": labels_B}
 
     def objective_inputs(self, outputs: ExitOutputs, batch: Batch) -> tuple[ExitOutputs, Tensor]:
@@ -207,11 +226,11 @@ class ACLModule(EvaluationModule):
         outputs, labels_B = self._gathered(outputs, batch)
         return self.stages.learning(outputs), labels_B
 
-    def _gathered(self, outputs: ExitOutputs, batch: Batch) -> tuple[ExitOutputs, Tensor]:
-        """Return outputs and labels of all processes with `global_pool`, else those of this process."""
-        labels_B = batch["labels"]
-        if self.global_pool and self.trainer.world_size > 1:
-            return gather_outputs(outputs), gather(labels_B).flatten(0, 1)
+    def _gathered(self, outputs: ExitOutputs, batch: Batch, *, always: bool = False) -> tuple[ExitOutputs, Tensor]:
+        """Return outputs and labels of all processes with `global_pool` or `always`, else those of this process."""
+        labels_B = batch["labels"].repeat(outputs.views)
+        if (self.global_pool or always) and self.trainer.world_size > 1:
+            return gather_outputs(outputs), gather_labels(labels_B, outputs.views)
         return outputs, labels_B
 
     @property
@@ -259,7 +278,7 @@ class ACLModule(EvaluationModule):
         limit = trainer.limit_train_batches
         total = count_steps(batches, accumulate, trainer.max_epochs, trainer.max_steps, limit)
         first = count_steps(batches, accumulate, self.stages.first_epochs, -1, limit)
-        self._first_steps = first
+        self._first_steps, self._total_steps = first, total
         self.stages.release()
         fused = self.loss_scaler is None
         optimizer, scheduler = build_staged_optimizer(self._trained(), self.optimization, total, first, fused=fused)

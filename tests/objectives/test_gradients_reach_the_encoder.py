@@ -3,6 +3,8 @@
 Two public re-implementations of SCL detach the embeddings; their term has a value and no gradient.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 from training_runs import tiny_data, tiny_module
@@ -11,12 +13,21 @@ from acl_lightning.objectives import (
     ACF,
     ACLCrossLayer,
     ACLEmbed,
+    MemoryQueue,
+    RDrop,
     SelfDistillation,
     SupervisedContrastive,
     WeightedObjective,
 )
 
-TERMS = [SupervisedContrastive(), ACLEmbed(), ACLCrossLayer(), ACF(), SelfDistillation()]
+TERMS = [
+    SupervisedContrastive(),
+    ACLEmbed(),
+    ACLCrossLayer(),
+    ACF(),
+    SelfDistillation(),
+    ACLEmbed(queue=MemoryQueue(8)),
+]
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +56,16 @@ def test_every_term_reaches_the_first_layer(term, encoder_and_batch):
     assert len(first) >= 6
     assert min(reached[name] for name in first) > 0
     assert max(reached[name] for name in first) > 1e-5
+
+
+def test_r_drop_reaches_the_first_layer(encoder_and_batch):
+    encoder, batch = encoder_and_batch
+    twice = {name: tensor.repeat(2, 1) for name, tensor in batch.items() if tensor.ndim == 2}
+    outputs = replace(forward(encoder, twice), views=2)
+    reached = gradients(RDrop().per_exit(outputs, batch["labels"].repeat(2)).sum(), encoder)
+    first = [name for name in reached if name.startswith("backbone.") and ".0." in name and name.endswith("weight")]
+    assert len(first) >= 6
+    assert min(reached[name] for name in first) > 0
 
 
 def last_layer(encoder, reached):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_terms import outputs
+from random_outputs import outputs
 
 from acl_lightning.cli.parsing.parser import Parser
 from acl_lightning.objectives import (

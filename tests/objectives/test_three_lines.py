@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_terms import outputs
+from random_outputs import outputs
 
 import acl_lightning.objectives as package
-from acl_lightning.objectives import SquaredError, Term, WeightedObjective
+from acl_lightning.objectives import ACLEmbed, CrossEntropy, SquaredError, Term, WeightedObjective
 
 TERMS = sorted(
     name for name in package.__all__ if isinstance(found := getattr(package, name), type) and issubclass(found, Term)
@@ -31,8 +31,12 @@ def test_every_term_trains_with_its_defaults(name):
     out, labels = outputs(dtype=torch.float32)
     if name == "GateCorrectness":
         out = replace(out, gates_EB=torch.zeros(3, 8, requires_grad=True))
-    term = getattr(package, name)()
-    objective = WeightedObjective(protected=term) if name == "CrossEntropy" else WeightedObjective(term)
+    if name == "RDrop":
+        out = replace(out, views=2)
+    parts = ([CrossEntropy(), ACLEmbed()], [1.0, 1.0]) if name == "SumOfTerms" else ()
+    term = getattr(package, name)(*parts)
+    protected = name in ("CrossEntropy", "SumOfTerms")
+    objective = WeightedObjective(protected=term) if protected else WeightedObjective(term)
     sum(objective(out, labels).values()).backward()
     assert out.logits_EBC.grad.abs().max() > 0
 

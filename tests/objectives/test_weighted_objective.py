@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_terms import outputs
+from random_outputs import outputs
 
 from acl_lightning.errors import UserError
 from acl_lightning.objectives import (

@@ -30,6 +30,7 @@ from acl_lightning.objectives import (
     ACF,
     ACLCrossLayer,
     ACLEmbed,
+    MemoryQueue,
     SelfDistillation,
     SupervisedContrastive,
     WeightedObjective,
@@ -61,6 +62,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "accumulated": {"optimization": {"accumulate": 2}},
     "global pool": {"global_pool": True, **contrastive()},
     "own pools": {"global_pool": False, **contrastive()},
+    "own pools, queue": {"objective": WeightedObjective(ACLEmbed(0.1, queue=MemoryQueue(20)))},
 }
 
 #: One epoch on two and on four processes, with a pool of all of them.
@@ -69,6 +71,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "ACL-CL": {"objective": WeightedObjective(ACLCrossLayer(0.1)), "gradient_rule": ACLGrad()},
     "ACF": {"objective": WeightedObjective(ACF(0.1)), "gradient_rule": ACLGrad()},
     "self-distillation": {"objective": WeightedObjective(SelfDistillation()), "gradient_rule": ACLGrad()},
+    "queue": {"objective": WeightedObjective(ACLEmbed(0.1, queue=MemoryQueue(20))), "gradient_rule": ACLGrad()},
     "two terms": {
         "objective": WeightedObjective([SupervisedContrastive(0.1), ACLEmbed(0.1)]),
         "gradient_rule": ACLGrad(),

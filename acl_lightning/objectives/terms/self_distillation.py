@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from acl_lightning.objectives.base import Term
-from acl_lightning.objectives.similarity import check_temperature
+from acl_lightning.objectives.terms.base import Term
+from acl_lightning.objectives.terms.contrastive.similarity import check_temperature
 from acl_lightning.outputs import ExitOutputs
 
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import acl_cross_layer_oracle
-from test_terms import outputs
+from random_outputs import outputs
 
 from acl_lightning.errors import UserError
 from acl_lightning.objectives import ACLCrossLayer, BestExit, FixedExit, LastExit, NextExit, WeightedObjective

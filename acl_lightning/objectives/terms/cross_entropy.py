@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from acl_lightning.errors import UserError
-from acl_lightning.objectives.base import Term
+from acl_lightning.objectives.terms.base import Term
+from acl_lightning.objectives.terms.sample_weights import SampleWeights
 from acl_lightning.outputs import ExitOutputs
 
 #: A weight per class, weights computed from the class counts, or no weights.
@@ -34,6 +35,8 @@ class CrossEntropy(Term):
         class_weights: Weights w, a number >= 0 per class in the order of the label names, not all zero. "balanced":
             `n / (C n_c)` from the class counts of the training data, so that every class has the same total weight; a
             class without training samples gets 0. Default (None): all weights are 1.
+        sample_weights: Weights of the samples at every exit, by which numerator and denominator are multiplied.
+            Default (None): all weights are 1.
 
     Raises:
         UserError: A value is out of range. In `prepare` and `per_exit`: the number of weights differs from the number
@@ -42,8 +45,14 @@ class CrossEntropy(Term):
 
     name = "cross_entropy"
 
-    def __init__(self, label_smoothing: float = 0.0, class_weights: ClassWeights = None) -> None:
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        class_weights: ClassWeights = None,
+        sample_weights: SampleWeights | None = None,
+    ) -> None:
         super().__init__()
+        self.sample_weights = sample_weights
         if not 0 <= label_smoothing < 1:
             raise UserError(
                 "a label_smoothing in [0, 1)", f"{label_smoothing}", "Set label_smoothing to 0 (none) or 0.1."
@@ -92,11 +101,15 @@ class CrossEntropy(Term):
             label_smoothing=self.label_smoothing,
         )
         losses_EB = losses.view_as(labels_EB)
-        if weights_C is None:
+        if weights_C is None and self.sample_weights is None:
             return losses_EB.mean(dim=1)
-        total = weights_C[labels_B].sum()
+        total_E = torch.ones_like(losses_EB) if weights_C is None else weights_C[labels_EB]
+        if self.sample_weights is not None:
+            weights_EB = self.sample_weights(logits_EBC)
+            losses_EB, total_E = losses_EB * weights_EB, total_E * weights_EB
+        total_E = total_E.sum(dim=1)
         # With smoothing the numerator is positive even where all labels have weight 0: avoid a division by zero.
-        return losses_EB.sum(dim=1) * torch.where(total > 0, 1 / torch.where(total > 0, total, 1.0), 0.0)
+        return losses_EB.sum(dim=1) * torch.where(total_E > 0, 1 / torch.where(total_E > 0, total_E, 1.0), 0.0)
 
     def _check_number(self, num_classes: int) -> None:
         if self.balanced and self.weights_C is None:

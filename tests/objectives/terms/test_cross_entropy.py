@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import cross_entropy_oracle
-from test_terms import outputs
+from random_outputs import outputs
 
 from acl_lightning.errors import UserError
 from acl_lightning.objectives import CrossEntropy, WeightedObjective

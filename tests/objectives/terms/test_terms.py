@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import acl_embed_oracle, supervised_contrastive_oracle
+from random_outputs import outputs
 
 from acl_lightning.errors import UserError
 from acl_lightning.objectives import (
@@ -12,13 +13,26 @@ from acl_lightning.objectives import (
     ACLCrossLayer,
     ACLEmbed,
     CrossEntropy,
+    LeaveWeights,
+    MemoryQueue,
     NextExit,
+    ReachWeights,
     SelfDistillation,
     SquaredError,
+    SumOfTerms,
     SupervisedContrastive,
     WeightedObjective,
 )
 from acl_lightning.outputs import ExitOutputs
+
+
+def with_queue(term):
+    """A term whose queue holds five samples of every class but the last, and two empty places."""
+    generator = torch.Generator().manual_seed(9)
+    labels = torch.arange(10) % 2
+    term.queue.push(torch.randn(3, 10, 5, generator=generator, dtype=torch.float64), labels)
+    return term
+
 
 #: All that are pure contrasts of unit vectors. ACF has a part that is not: its features are standardised.
 CONTRASTIVE = {
@@ -28,6 +42,7 @@ CONTRASTIVE = {
     "acl_cl": ACLCrossLayer(0.3),
     "acl_cl, next, attached": ACLCrossLayer(0.3, teacher=NextExit(), detach=False),
     "acf, contrast": ACF(0.3, correlation_weight=0.0),
+    "scl, empty queue": SupervisedContrastive(0.3, MemoryQueue(4)),
 }
 TERMS = {
     "cross_entropy": CrossEntropy(),
@@ -35,19 +50,16 @@ TERMS = {
     **CONTRASTIVE,
     "acf": ACF(0.3, correlation_weight=0.5),
     "self_distillation": SelfDistillation(),
+    "scl, queue": with_queue(SupervisedContrastive(0.3, MemoryQueue(12))),
+    "acl_embed, queue": with_queue(ACLEmbed(0.3, queue=MemoryQueue(12))),
+    "sum": SumOfTerms([CrossEntropy(), ACLEmbed()], [0.5, 2.0]),
+    "cross_entropy, leave weights": CrossEntropy(0.1, [0.0, 1.0, 2.0], LeaveWeights(0.2, 0.1, 0.25)),
+    "cross_entropy, reach weights": CrossEntropy(sample_weights=ReachWeights(0.2, 0.1, 0.25)),
 }
 #: Terms whose teacher is detached: what they give is no gradient of their value, so gradcheck holds the teacher still.
 DETACHED = {"acl_cl", "self_distillation"}
-
-
-def outputs(seed=0, E=3, B=8, D=5, C=3, dtype=torch.float64, scale=1.0):
-    generator = torch.Generator().manual_seed(seed)
-    tensors = [
-        (scale * torch.randn(*shape, generator=generator, dtype=torch.float64)).to(dtype).requires_grad_()
-        for shape in ((E, B, D), (E, B, C), (E, C, D))
-    ]
-    labels = torch.randint(C, (B,), generator=generator)
-    return ExitOutputs(*tensors), labels
+#: Terms with detached sample weights: for gradcheck see test_sample_weights.
+WEIGHTED = {"cross_entropy, leave weights", "cross_entropy, reach weights"}
 
 
 @given(seed=st.integers(0, 10_000), batch=st.integers(1, 7), classes=st.integers(2, 4), tau=st.floats(0.01, 10))
@@ -145,9 +157,9 @@ def test_scl_without_any_pair_is_a_zero_that_carries_a_graph():
     assert out.embeddings_EBD.grad.abs().max() == 0
 
 
-@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("name", [name for name in TERMS if name not in WEIGHTED])
 def test_gradcheck(name):
-    out, labels = outputs(E=2, B=4)
+    out, labels = outputs(E=3 if "queue" in name else 2, B=4)
     tensors = (out.embeddings_EBD, out.logits_EBC, out.label_embeddings_ECD)
     if name not in DETACHED:
         assert torch.autograd.gradcheck(lambda *given: TERMS[name].per_exit(ExitOutputs(*given), labels), tensors)

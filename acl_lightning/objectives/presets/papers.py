@@ -1,23 +1,19 @@
-"""Complete objectives with the settings of their papers: a protected loss, its auxiliary terms and their weights.
-
-Each class is a `WeightedObjective` with fixed terms, and its arguments are the settings of those terms. For any other
-combination of terms use `WeightedObjective` itself.
-"""
+"""Complete objectives with the settings of their papers."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from acl_lightning.objectives.acf import ACF
-from acl_lightning.objectives.acl_cross_layer import ACLCrossLayer
-from acl_lightning.objectives.acl_embed import ACLEmbed
-from acl_lightning.objectives.cross_entropy import ClassWeights, CrossEntropy
 from acl_lightning.objectives.exit_weights import ExitWeights
-from acl_lightning.objectives.gate_correctness import GateCorrectness
-from acl_lightning.objectives.self_distillation import SelfDistillation
-from acl_lightning.objectives.squared_error import SquaredError
-from acl_lightning.objectives.supervised_contrastive import SupervisedContrastive
-from acl_lightning.objectives.teachers import Teacher
+from acl_lightning.objectives.terms.contrastive.acf import ACF
+from acl_lightning.objectives.terms.contrastive.acl_cross_layer import ACLCrossLayer
+from acl_lightning.objectives.terms.contrastive.acl_embed import ACLEmbed
+from acl_lightning.objectives.terms.contrastive.supervised_contrastive import SupervisedContrastive
+from acl_lightning.objectives.terms.contrastive.teachers import Teacher
+from acl_lightning.objectives.terms.cross_entropy import ClassWeights, CrossEntropy
+from acl_lightning.objectives.terms.gate_correctness import GateCorrectness
+from acl_lightning.objectives.terms.self_distillation import SelfDistillation
+from acl_lightning.objectives.terms.squared_error import SquaredError
 from acl_lightning.objectives.weighted_objective import WeightedObjective
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from acl_lightning.objectives.base import Term
+from acl_lightning.objectives.terms.base import Term
 from acl_lightning.outputs import ExitOutputs
 
 

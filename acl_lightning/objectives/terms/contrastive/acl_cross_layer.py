@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from acl_lightning.errors import UserError
-from acl_lightning.objectives.base import Term
-from acl_lightning.objectives.similarity import check_temperature, contrastive_loss
-from acl_lightning.objectives.teachers import LastExit, Teacher
+from acl_lightning.objectives.terms.base import Term
+from acl_lightning.objectives.terms.contrastive.similarity import check_temperature, contrastive_loss
+from acl_lightning.objectives.terms.contrastive.teachers import LastExit, Teacher
 from acl_lightning.outputs import ExitOutputs
 
 

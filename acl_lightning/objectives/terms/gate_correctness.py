@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from acl_lightning.errors import UserError
-from acl_lightning.objectives.base import Term
+from acl_lightning.objectives.terms.base import Term
 from acl_lightning.outputs import ExitOutputs
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from acl_lightning.errors import UserError
-from acl_lightning.objectives.acl_embed import acl_embed
-from acl_lightning.objectives.base import Term
-from acl_lightning.objectives.similarity import MIN_LENGTH, check_temperature
+from acl_lightning.objectives.terms.base import Term
+from acl_lightning.objectives.terms.contrastive.acl_embed import acl_embed
+from acl_lightning.objectives.terms.contrastive.similarity import MIN_LENGTH, check_temperature
 from acl_lightning.outputs import ExitOutputs
 
 
