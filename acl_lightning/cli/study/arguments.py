@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from acl_lightning.cli.arguments import Parser, path
 
 #: Directory of the run directories of all trials.
 TRIALS = Path("runs/trials")
+
+
+def at_least(smallest: int) -> Callable[[str], int]:
+    """Return the type of an option that is an integer with a lower bound.
+
+    >>> at_least(1)("2")
+    2
+    """
+
+    def integer(text: str) -> int:
+        if not text.lstrip("-").isdigit() or int(text) < smallest:
+            raise argparse.ArgumentTypeError(f"expected an integer of at least {smallest}; found {text}")
+        return int(text)
+
+    return integer
 
 
 def sweep_parser(name: str, description: str, example: str) -> Parser:
