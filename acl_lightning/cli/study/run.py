@@ -86,7 +86,7 @@ def _queue(sweep: Sweep, options: argparse.Namespace) -> TrialQueue:
     if sweep.method == "grid":
         if options.count is not None:
             raise UserError("no --count for the method grid", "--count", "Omit it, or set method to random.")
-        trials = sweep.trials(options.trials)
+        trials = sweep.trials(options.trials, runs=options.runs)
         check_metric(sweep, trials)
         if options.index is not None:
             if options.index >= len(trials):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acl_lightning.errors import UserError
-from acl_lightning.studies.trials.command import expand
+from acl_lightning.studies.trials.command import arguments_of_fit, expand
 from acl_lightning.studies.trials.sweep import Sweep
 from acl_lightning.studies.trials.trial import Trial, TrialState
 
@@ -82,9 +82,16 @@ def check_settings(sweep: Sweep, trials: Sequence[Trial]) -> None:
         raise RuntimeError(f"the settings of {sweep.path} could not be parsed:\n{done.stderr}")
     for trial, message in zip(selected, json.loads(done.stdout), strict=True):
         if message is not None:
-            raise UserError(
-                f"settings of fit in {sweep.path}", f"in trial {trial.label()}: {message}", "Nothing was run."
-            )
+            raise _refused(sweep, trial, message)
+
+
+def _refused(sweep: Sweep, trial: Trial, message: str) -> UserError:
+    """Return the error for a trial that `fit` refuses, with the parts of the message of `fit`."""
+    place = f"in trial {trial.label()} of {sweep.path}"
+    parts = re.fullmatch(r"expected (.*); found (.*?)\. ([A-Z].*)", message)
+    if parts is None:
+        return UserError(f"settings that fit accepts {place}", message.rstrip("."), "Correct the sweep.")
+    return UserError(f"{parts[1]} {place}", parts[2], parts[3])
 
 
 def selection(trials: Sequence[Trial]) -> list[Trial]:
@@ -104,15 +111,6 @@ def selection(trials: Sequence[Trial]) -> list[Trial]:
             selected.append(trial)
             seen |= own
     return selected
-
-
-def arguments_of_fit(command: Sequence[str]) -> list[str] | None:
-    """Return the arguments after `fit` in a command that runs this program; None for other commands."""
-    for position in range(1, len(command)):
-        program = Path(command[position - 1]).name
-        if command[position] == "fit" and program in {"acl_lightning", "acl-lightning"}:
-            return list(command[position + 1 :])
-    return None
 
 
 def _expanded(trial: Trial) -> list[str]:
