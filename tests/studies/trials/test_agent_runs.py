@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -59,8 +60,8 @@ def agent(sweep: Path, commands: list[dict]) -> list[int]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with (
         mock.patch.dict(os.environ, {**environment, "PATH": path, "PYTHONPATH": str(ROOT)}),
-        mock.patch.object(sweeps, "_sweep_with_runs", lambda *args: {"config": yaml.safe_dump(content)}),
-        mock.patch.object(sweeps, "_register_agent", lambda *args, **settings: {"id": "agent"}),
+        mock.patch.object(sweeps, "_sweep_with_runs", return_value={"config": yaml.safe_dump(content)}),
+        mock.patch.object(sweeps, "_register_agent", return_value={"id": "agent"}),
         mock.patch.object(sweeps, "_agent_heartbeat", heartbeat),
         mock.patch.object(wandb_agent.wandb, "Api"),
         mock.patch.object(wandb_agent.wandb, "teardown"),
@@ -71,19 +72,25 @@ def agent(sweep: Path, commands: list[dict]) -> list[int]:
 
 
 def logged_by_wandb(run: Path) -> dict[str, float]:
-    """Last value of everything in the offline file of a run."""
+    """Last value of everything in the offline file of a run, a LevelDB log of protocol buffers."""
     from wandb.proto.wandb_internal_pb2 import Record
-    from wandb.sdk.internal.datastore import DataStore
 
     (file,) = run.rglob("*.wandb")
-    store = DataStore()
-    store.open_for_scan(str(file))
+    data, position, whole = file.read_bytes(), 7, b""
     values = {}
-    while (data := store.scan_data()) is not None:
-        record = Record()
-        record.ParseFromString(data)
-        for item in record.history.item:
-            values["/".join(item.nested_key) or item.key] = json.loads(item.value_json)
+    while position + 7 <= len(data):
+        if 32768 - position % 32768 < 7:  # the rest of a block is padding
+            position += 32768 - position % 32768
+            continue
+        _, length, kind = struct.unpack("<IHB", data[position : position + 7])
+        whole += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in {1, 4}:  # a whole record, or the last part of one
+            record = Record()
+            record.ParseFromString(whole)
+            whole = b""
+            for item in record.history.item:
+                values["/".join(item.nested_key) or item.key] = json.loads(item.value_json)
     return values
 
 
