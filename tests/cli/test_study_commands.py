@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -17,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "studies/trials"))
 from trial_scripts import write_sweep
 
 from acl_lightning.cli import main
-from acl_lightning.studies.trials import runner
+from acl_lightning.studies.trials import checking, runner
 
 FIT = ["${env}", "python", "-m", "acl_lightning", "fit", "--config", "${args_json_file}"]
 
@@ -78,8 +80,19 @@ def test_a_mistake_is_answered_in_a_line(mistake, tmp_path, capsys):
     assert not Path("runs").exists()
 
 
-def test_settings_that_fit_refuses_are_named_before_anything_runs(tmp_path, capsys):
-    """All values are parsed in one process, which imports Lightning."""
+def parse_here(command, *, input: str, **settings: object) -> subprocess.CompletedProcess:  # noqa: A002 - as in subprocess
+    """Run the program that parses settings in this process, which has imported Lightning."""
+    from acl_lightning.cli.study import parsing
+
+    assert command == [sys.executable, "-m", "acl_lightning.cli.study.parsing"]
+    output = io.StringIO()
+    with mock.patch("sys.stdin", io.StringIO(input)), mock.patch("sys.stdout", output):
+        parsing.main()
+    return subprocess.CompletedProcess(command, 0, output.getvalue())
+
+
+def test_settings_that_fit_refuses_are_named_before_anything_runs(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(checking.subprocess, "run", parse_here)
     parameters = {"config": {"values": ["objective/ce.yaml", "objective/acl.yaml"]}, "data.task": {"value": "rte"}}
     parameters |= {"model.objective.init_args.temperature": {"value": 0.1}}
     write_sweep(tmp_path, parameters=parameters, command=FIT)
@@ -88,6 +101,12 @@ def test_settings_that_fit_refuses_are_named_before_anything_runs(tmp_path, caps
         "error: expected the name of a setting in trial 0 (config=ce, task=rte, temperature=0.1) of s"
     )
     assert "found model.objective.init_args.temperature" in line
+    parameters = {"data.train_rows": {"values": [None, "many"]}, "trainer.gradient_clip_val": {"values": [0, 1.0]}}
+    write_sweep(tmp_path, parameters=parameters, command=FIT)
+    line = refused(capsys, "run", "sweep.yaml", "--set", "trainer.gradient_clip_val=0")
+    assert "an integer or null for data.train_rows in trial 1 (train_rows=many, gradient_clip_val=0) of sweep" in line
+    line = refused(capsys, "slurm", "sweep.yaml", "--out=array.sh", "--set", "data.train_rows=null")
+    assert "Set --model.optimization.max_grad_norm=1.0." in line
     assert not Path("runs").exists()
 
 
@@ -113,9 +132,7 @@ def run_task(index: int, **environment: str) -> subprocess.Popen:
 
 
 def test_a_task_of_a_slurm_array_runs_its_trial_and_is_requeued_at_the_time_limit(tmp_path, capsys):
-    write_sweep(tmp_path, parameters={"action": {"values": ["finish", "wait", "finish"]}, "x": {"value": 1}})
-    sweep = Path("sweep.yaml")
-    sweep.write_text(sweep.read_text().replace("- finish\n", "- finish\n", 1).replace("- wait\n    - finish", "- wait"))
+    write_sweep(tmp_path, parameters={"action": {"values": ["finish", "wait"]}})
     assert main(["study", "slurm", "sweep.yaml", "--out", "array.sh", "--limit", "8"]) == 0
     script = Path("array.sh").read_text()
     assert "#SBATCH --array=0-1%8\n" in script
@@ -125,8 +142,6 @@ def test_a_task_of_a_slurm_array_runs_its_trial_and_is_requeued_at_the_time_limi
     tasks = [run_task(0), run_task(1)]
     assert tasks[0].wait(60) == 0
     deadline = time.monotonic() + 60
-    while not _outputs("device") and time.monotonic() < deadline:
-        time.sleep(0.05)
     while len(_outputs("device")) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     slots = Slots(workers, devices, None if devices else 1)
     if (warning := slots.warning()) is not None:
         print(f"warning: {warning}", file=sys.stderr)  # noqa: T201
-    runner = Runner(queue, slots, options.retries, options.rerun_stale)
+    runner = Runner(queue, slots, options.retries, options.rerun_stale, options.discard_checkpoints)
     try:
         failures = runner.run()
     except (KeyboardInterrupt, SystemExit):
@@ -60,6 +60,11 @@ def _parser() -> Parser:
     trials = parser.add_argument_group("trials")
     trials.add_argument("--count", type=at_least(1), metavar="N", help="number of trials of a random or bayes study")
     trials.add_argument("--index", type=at_least(0), metavar="N", help="run this trial of a grid only, counted from 0")
+    trials.add_argument(
+        "--discard-checkpoints",
+        action="store_true",
+        help="remove the checkpoints of a trial when it has finished; results, logits and figures stay",
+    )
     places = parser.add_argument_group("places")
     places.add_argument(
         "--workers", type=at_least(1), metavar="N", help="trials at a time (default: 1, or all places on the devices)"

@@ -6,7 +6,6 @@ import json
 import os
 import queue
 import struct
-import subprocess
 import sys
 from pathlib import Path
 from unittest import mock
@@ -145,17 +144,14 @@ def test_an_agent_run_has_the_identity_of_the_trial_in_every_form_of_the_command
     assert json.loads((tmp_path / "trial.json").read_text())["id"] == trial.id
 
 
-def test_an_agent_without_an_account_names_the_offline_way(tmp_path, tiny_backbone):
-    """One line; the run directory of the refused run does not stay behind as a finished one."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
-    environment |= {"WANDB_SWEEP_ID": "tiny", "HOME": str(tmp_path), "NETRC": str(tmp_path / "none")}
-    command = [sys.executable, "-m", "acl_lightning", "fit", "--data.source=synthetic", "--run_dir=run"]
-    command += [f"--model.encoder.backbone={tiny_backbone}", "--trainer.accelerator=cpu", "--data.synthetic_rows=64"]
-    done = subprocess.run(
-        command, check=False, cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
-    assert done.returncode == 2
-    line = done.stderr.strip().splitlines()[-1]
+def test_an_agent_without_an_account_names_the_offline_way(tmp_path, command, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("WANDB")]:
+        monkeypatch.delenv(name)
+    for name, value in {"WANDB_SWEEP_ID": "tiny", "HOME": str(tmp_path), "NETRC": str(tmp_path / "none")}.items():
+        monkeypatch.setenv(name, value)
+    code, shown = command("fit", "--run_dir=run")
+    line = shown.strip().splitlines()[-1]
+    assert code == 2
     assert line.startswith("error: expected an account of W&B and a network; found: ")
     assert "WANDB_MODE to offline; `study run SWEEP`" in line
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in shown

@@ -82,6 +82,16 @@ def test_finished_trials_are_not_repeated_and_failed_ones_are(tmp_path):
     assert not (trials[1].directory / "failure.json").exists()
 
 
+def test_checkpoints_of_finished_trials_are_removed_on_request_only(tmp_path):
+    kept, removed = small_sweep(tmp_path, x=[1, 2]).trials(ROOT)
+    Runner(GridQueue([kept])).run()
+    Runner(GridQueue([kept, removed]), discard_checkpoints=True).run()
+    assert (kept.directory / "checkpoints/last.ckpt").exists()
+    assert sorted(path.name for path in removed.directory.iterdir() if path.suffix != ".log") == [
+        *("parameters.json", "result.json", "trial.json", "trial.lock"),
+    ]
+
+
 def test_a_damaged_result_is_kept_under_another_name_and_the_trial_runs(tmp_path):
     (trial,) = small_sweep(tmp_path, x=[1]).trials(ROOT)
     trial.directory.mkdir(parents=True)

@@ -93,13 +93,13 @@ def test_an_interrupted_trial_of_a_search_is_run_again(tmp_path):
 
 def test_a_bayesian_search_improves_on_random_samples(tmp_path):
     sweep = search(tmp_path, "bayes")
-    queue = SearchQueue(sweep, ROOT, 30)
+    queue = SearchQueue(sweep, ROOT, 20)
     values = []
     while (trial := queue.take()) is not None:
         values.append(-((trial.parameters["x"] - 0.3) ** 2))
         write_result(trial, {"score": values[-1]})
         queue.done(trial)
-    assert np.mean(values[20:]) > 4 * np.mean(values[:10])  # closer to 0
+    assert np.mean(values[14:]) > 0.25 * np.mean(values[:10])  # closer to 0
     assert queue._study.best_value == max(values)
 
 
