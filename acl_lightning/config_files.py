@@ -58,12 +58,13 @@ def configuration_files(text: str) -> list[ConfigurationFile]:
 
 def _expanded(text: str, outer: tuple[str, ...]) -> list[ConfigurationFile]:
     source, content = find_configuration(text)
-    if content is None:
-        names = _listed(text)
-        return [ConfigurationFile(source, None)] if names is None else _all_expanded(names, outer)
-    if INCLUDED not in content:
+    written_out = _written_out(text) if content is None else None
+    if isinstance(written_out, list):
+        return _all_expanded(_names(written_out, source), outer)
+    if INCLUDED not in (content or written_out or {}):
         return [ConfigurationFile(source, content)]
-    path = str(Path(source).resolve())
+    path = source if content is None else str(Path(source).resolve())
+    content = content or written_out or {}
     if path in outer:
         raise UserError(
             "configuration files that do not include themselves",
@@ -92,15 +93,15 @@ def _names(value: Any, source: str) -> list[str]:
     return names
 
 
-def _listed(text: str) -> list[str] | None:
-    """Return the names in a list, as W&B agents write the value of `--config`; None for other texts."""
-    if not text.startswith("["):
+def _written_out(text: str) -> dict[str, Any] | list[Any] | None:
+    """Return a configuration or a list of names that is written on the command line, as agents do; None for others."""
+    if text[:1] not in {"{", "["}:
         return None
     try:
-        names = yaml.safe_load(text)
+        content = yaml.safe_load(text)
     except yaml.YAMLError:
-        return None
-    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
+        return None  # jsonargparse explains the mistake
+    return content if isinstance(content, dict | list) else None
 
 
 def find_configuration(text: str) -> tuple[str, Any]:

@@ -176,6 +176,7 @@ THIRD_PARTIES = {
     "jsonargparse": {"cli", "runs"},
     "matplotlib": {"figures", "callbacks", "studies"},
     "sweeps": {"studies/trials"},
+    "optuna": {"studies/trials"},
 }
 
 

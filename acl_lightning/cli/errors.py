@@ -14,6 +14,9 @@ REFUSALS = {
     "omegaconf.errors.OmegaConfBaseException",
 }
 
+#: Exceptions of W&B without a key of an account, or without a network.
+WANDB_REFUSALS = {f"wandb.errors.errors.{name}" for name in ("UsageError", "CommError", "AuthenticationError")}
+
 
 def mistake(error: Exception) -> str | None:
     """Return the line that explains a mistake of the user; None where the exception is a defect of the program.
@@ -21,8 +24,8 @@ def mistake(error: Exception) -> str | None:
     Args:
         error: Exception that ended a command.
     """
-    if _names(error) & REFUSALS:
-        return in_one_line(str(error))
+    if _names(error) & (REFUSALS | WANDB_REFUSALS):
+        return _refusal(error)
     if isinstance(error, OSError) and error.errno is not None:
         return f"expected to read and write files; found {error}. Check paths, permissions and free space."
     if not isinstance(error, ValueError | RuntimeError):
@@ -37,6 +40,17 @@ def mistake(error: Exception) -> str | None:
             "Give the configuration it was trained with: --config RUN/config.yaml."
         )
     return in_one_line(str(error)) if _lightning_refused(error) else None
+
+
+def _refusal(error: Exception) -> str:
+    """Return the message of a library about what it refuses; for W&B with the ways to go on."""
+    message = in_one_line(str(error))
+    if not _names(error) & WANDB_REFUSALS:
+        return message
+    return (
+        f"expected an account of W&B and a network; found: {message.rstrip('.')}. Run `wandb login`, or set the "
+        "environment variable WANDB_MODE to offline; `study run SWEEP` runs the trials of a sweep without W&B."
+    )
 
 
 def refuse(message: str) -> int:

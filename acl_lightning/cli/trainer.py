@@ -46,6 +46,7 @@ from acl_lightning.runs.processes import is_first_process
 from acl_lightning.runs.sections import link_sections
 from acl_lightning.runs.session import AlreadyFinished, Session, starting_checkpoint
 from acl_lightning.runs.trust import check_outputs, only_trusted_classes
+from acl_lightning.studies.trials.agent_runs import describe_agent_run, is_agent_run
 from acl_lightning.training.module import ACLModule
 
 # `${data.task}` in a file means the whole configuration's data.task, after every --config and override is merged in.
@@ -164,6 +165,10 @@ class CommandLine(LightningCLI):
         config.trainer.default_root_dir = str(directory)
         for name in ("best_checkpoint", "last_checkpoint"):
             config[name].dirpath = str(directory / CHECKPOINTS)
+        if is_agent_run() and command == "fit":
+            config.trainer.logger = _with_wandb(config.trainer.logger)
+            if is_first_process():
+                describe_agent_run(directory, self.arguments)
         loggers = config.trainer.logger
         for logger in loggers if isinstance(loggers, list) else [loggers]:
             if isinstance(logger, Namespace):
@@ -210,6 +215,17 @@ def _parser_settings(command: str, description: str) -> dict[str, str]:
         "description": f"{description[0].upper()}{description[1:]}. {TRUST_HELP}",
         "epilog": f"Example: python -m acl_lightning {command} {EXAMPLES[command]}",
     }
+
+
+def _with_wandb(loggers: Any) -> Any:
+    """Return loggers with W&B's, which reports the metric of a sweep, unless it is among them or logging is off."""
+    listed = loggers if isinstance(loggers, list) else [loggers]
+    if loggers in (None, False) or any("WandbLogger" in str(getattr(logger, "class_path", "")) for logger in listed):
+        return loggers
+    listed = [logger for logger in listed if isinstance(logger, Namespace)]
+    settings = Namespace(save_dir="", name=None)  # type: ignore[no-untyped-call]
+    logger = Namespace(class_path="lightning.pytorch.loggers.WandbLogger", init_args=settings)  # type: ignore[no-untyped-call]
+    return [*listed, logger]
 
 
 def _write_into(logger: Namespace, directory: Path) -> None:

@@ -3,23 +3,6 @@
 Each study (`collect`, `curves`, `conflicts`, `embeddings`) reads runs (`reading`), groups those that differ in the seed
 only (`grouping`, `settings`), averages over seeds (`statistics`) and returns a `Report`, which is written and printed.
 Only `stored_curves`, which sweeps the stored logits of a run again, imports torch.
+
+Importing the package itself imports nothing, so that `trials` starts without matplotlib.
 """
-
-from acl_lightning.studies.grouping import Group, comparisons, group_runs
-from acl_lightning.studies.reading import Run, UnfinishedRun, read_run
-from acl_lightning.studies.report import Report
-from acl_lightning.studies.statistics import Spread, spread
-from acl_lightning.studies.tables import Table
-
-__all__ = [
-    "Group",
-    "Report",
-    "Run",
-    "Spread",
-    "Table",
-    "UnfinishedRun",
-    "comparisons",
-    "group_runs",
-    "read_run",
-    "spread",
-]

@@ -9,7 +9,15 @@ import sys
 import pytest
 
 from acl_lightning.cli import commands, main
-from acl_lightning.cli.commands import COMMANDS, EXAMPLES, EXPLANATIONS, HELP_ALL, SECTIONS, TRAINER_COMMANDS
+from acl_lightning.cli.commands import (
+    COMMANDS,
+    EXAMPLES,
+    EXPLANATIONS,
+    HELP_ALL,
+    SECTIONS,
+    STUDY_COMMANDS,
+    TRAINER_COMMANDS,
+)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -77,9 +85,9 @@ def test_a_mistyped_command_imports_nothing_slow(arguments):
     assert shown.startswith("error: ")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, *(f"study {name}" for name in STUDY_COMMANDS)])
 def test_help_of_a_command_is_grouped_with_defaults_and_an_example_and_imports_nothing_slow(name):
-    code, shown, imported = run_alone(name, "--help")
+    code, shown, imported = run_alone(*name.split(), "--help")
     assert (code, imported) == (0, "[]")
     assert f"usage: acl_lightning {name}" in shown
     assert f"python -m acl_lightning {name} " in shown.partition("example:")[2]

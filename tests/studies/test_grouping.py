@@ -2,7 +2,8 @@
 
 from fabricated_runs import fabricate
 
-from acl_lightning.studies import comparisons, group_runs, read_run
+from acl_lightning.studies.grouping import comparisons, group_runs
+from acl_lightning.studies.reading import read_run
 
 
 def grouped(*directories):

@@ -9,8 +9,8 @@ from fabricated_runs import fabricate
 
 from acl_lightning.cli import main
 from acl_lightning.errors import UserError
-from acl_lightning.studies import group_runs, read_run
-from acl_lightning.studies.grouping import configuration_names, readable, renamed
+from acl_lightning.studies.grouping import configuration_names, group_runs, readable, renamed
+from acl_lightning.studies.reading import read_run
 
 
 @pytest.mark.parametrize(

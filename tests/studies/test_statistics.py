@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acl_lightning.studies import Spread, spread
+from acl_lightning.studies.statistics import Spread, spread
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=8))

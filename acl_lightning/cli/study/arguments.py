@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from acl_lightning.cli.arguments import Parser, path
 
 #: Directory of the run directories of all trials.
 TRIALS = Path("runs/trials")
+
+#: Directory in which `fit` creates run directories, also under W&B's agents.
+RUNS = Path("runs")
+
+
+def at_least(smallest: int) -> Callable[[str], int]:
+    """Return the type of an option that is an integer with a lower bound.
+
+    >>> at_least(1)("2")
+    2
+    """
+
+    def integer(text: str) -> int:
+        if not text.lstrip("-").isdigit() or int(text) < smallest:
+            raise argparse.ArgumentTypeError(f"expected an integer of at least {smallest}; found {text}")
+        return int(text)
+
+    return integer
 
 
 def sweep_parser(name: str, description: str, example: str) -> Parser:
@@ -29,6 +49,9 @@ def sweep_parser(name: str, description: str, example: str) -> Parser:
         help="values of a parameter, instead of those in the file (repeatable): --set data.task=rte,cola",
     )
     study.add_argument(
-        "--trials", type=path, default=TRIALS, metavar="DIR", help="directory of the runs of all studies"
+        "--trials", type=path, default=TRIALS, metavar="DIR", help="directory of the trials of all studies"
+    )
+    study.add_argument(
+        "--runs", type=path, default=RUNS, metavar="DIR", help="directory of runs that W&B agents made, used as trials"
     )
     return parser

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from acl_lightning.cli.study.arguments import sweep_parser
+from acl_lightning.cli.arguments import Parser
+from acl_lightning.cli.study.arguments import at_least, sweep_parser
+from acl_lightning.errors import UserError
+
+if TYPE_CHECKING:
+    from acl_lightning.studies.trials.queue import TrialQueue
+    from acl_lightning.studies.trials.sweep import Sweep
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the trials of a sweep on this machine. Returns 0 if all have finished, 1 if some failed.
+    """Run the trials of a sweep on this machine. Returns 0 if all have finished, 1 if some failed or are stale.
 
     Args:
         arguments: Arguments after the name of the command.
@@ -17,36 +25,20 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         UserError: The sweep or an option is wrong, or the disk is full.
     """
-    parser = sweep_parser(
-        "run",
-        "Run the trials of a sweep on this machine. Finished trials are not repeated and interrupted ones continue: "
-        "after an interruption, repeat the command.",
-        "experiments/few_shot_table/sweep.yaml --workers 2",
-    )
-    places = parser.add_argument_group("places")
-    places.add_argument("--workers", type=int, metavar="N", help="trials at a time (default: 1, or all places on GPUs)")
-    places.add_argument("--devices", metavar="0,1", help="CUDA devices to use (default: trials see all devices)")
-    places.add_argument("--per-device", type=int, default=1, metavar="N", help="trials at a time on each device")
-    repetition = parser.add_argument_group("failures")
-    repetition.add_argument("--retries", type=int, default=1, metavar="N", help="further attempts after a failure")
-    repetition.add_argument(
-        "--rerun-stale", action="store_true", help="repeat trials whose result is of another version of this package"
-    )
-    options = parser.parse_args(list(arguments))
+    options = _parser().parse_args(list(arguments))
 
-    from acl_lightning.studies.trials.queue import GridQueue
     from acl_lightning.studies.trials.runner import Runner, Slots
     from acl_lightning.studies.trials.sweep import Sweep
     from acl_lightning.studies.trials.values import parse_overrides
 
-    sweep = Sweep.read(options.sweep)
-    trials = sweep.trials(options.trials, parse_overrides(options.set))
+    sweep = Sweep.read(options.sweep).overridden(parse_overrides(options.set))
+    queue = _queue(sweep, options)
     devices = options.devices.split(",") if options.devices else None
     workers = options.workers or (len(devices) * options.per_device if devices else 1)
     slots = Slots(workers, devices, None if devices else 1)
     if (warning := slots.warning()) is not None:
         print(f"warning: {warning}", file=sys.stderr)  # noqa: T201
-    runner = Runner(GridQueue(trials), slots, options.retries, options.rerun_stale)
+    runner = Runner(queue, slots, options.retries, options.rerun_stale, options.discard_checkpoints)
     try:
         failures = runner.run()
     except (KeyboardInterrupt, SystemExit):
@@ -55,4 +47,66 @@ def main(arguments: Sequence[str]) -> int:
     print(f"Study {sweep.name}: {runner.counts.text(workers)}")  # noqa: T201
     for label in runner.stale_trials:
         print(f"not run: trial {label} has a result of another version; add --rerun-stale to repeat it")  # noqa: T201
-    return 1 if failures else 0
+    return 1 if failures or runner.stale_trials else 0
+
+
+def _parser() -> Parser:
+    parser = sweep_parser(
+        "run",
+        "Run the trials of a sweep on this machine. Finished trials are not repeated and interrupted ones continue: "
+        "after an interruption, repeat the command.",
+        "experiments/few_shot_table/sweep.yaml --workers 2",
+    )
+    trials = parser.add_argument_group("trials")
+    trials.add_argument("--count", type=at_least(1), metavar="N", help="number of trials of a random or bayes study")
+    trials.add_argument("--index", type=at_least(0), metavar="N", help="run this trial of a grid only, counted from 0")
+    trials.add_argument(
+        "--discard-checkpoints",
+        action="store_true",
+        help="remove the checkpoints of a trial when it has finished; results, logits and figures stay",
+    )
+    places = parser.add_argument_group("places")
+    places.add_argument(
+        "--workers", type=at_least(1), metavar="N", help="trials at a time (default: 1, or all places on the devices)"
+    )
+    places.add_argument("--devices", metavar="0,1", help="CUDA devices to use (default: trials see all devices)")
+    places.add_argument(
+        "--per-device", type=at_least(1), default=1, metavar="N", help="trials at a time on each of the devices"
+    )
+    failures = parser.add_argument_group("failures")
+    failures.add_argument(
+        "--retries", type=at_least(0), default=1, metavar="N", help="further attempts after a failure"
+    )
+    failures.add_argument(
+        "--rerun-stale", action="store_true", help="repeat trials whose result is of another version of this package"
+    )
+    return parser
+
+
+def _queue(sweep: Sweep, options: argparse.Namespace) -> TrialQueue:
+    """Return the trials to run, after the checks of a sweep."""
+    from acl_lightning.studies.trials.checking import check_metric, check_settings
+    from acl_lightning.studies.trials.queue import GridQueue
+
+    if sweep.method == "grid":
+        if options.count is not None:
+            raise UserError("no --count for the method grid", "--count", "Omit it, or set method to random.")
+        trials = sweep.trials(options.trials, runs=options.runs)
+        check_metric(sweep, trials)
+        if options.index is not None:
+            if options.index >= len(trials):
+                last = len(trials) - 1
+                raise UserError(f"--index from 0 to {last} in {sweep.path}", str(options.index), f"Set --index {last}.")
+            trials = trials[options.index : options.index + 1]
+        check_settings(sweep, trials)
+        return GridQueue(trials)
+    if options.count is None or options.index is not None:
+        wrong = "no --count" if options.count is None else "--index"
+        raise UserError(f"--count for the method {sweep.method} in {sweep.path}", wrong, "Set for example --count 20.")
+    from acl_lightning.studies.trials.search import SearchQueue
+
+    check_metric(sweep, [])
+    queue = SearchQueue(sweep, options.trials, options.count)
+    if not queue.started:
+        check_settings(sweep, queue.samples())
+    return queue

@@ -28,5 +28,5 @@ def main(arguments: Sequence[str]) -> int:
     from acl_lightning.studies.trials.values import parse_overrides
 
     sweep = Sweep.read(options.sweep)
-    StudyStatus.of(sweep.name, sweep.trials(options.trials, parse_overrides(options.set))).show()
+    StudyStatus.of(sweep.name, sweep.trials(options.trials, parse_overrides(options.set), options.runs)).show()
     return 0

@@ -77,6 +77,15 @@ def _text(name: str, program: str) -> str:
     return program if name == "program" else PROGRAMS[name]
 
 
+def arguments_of_fit(command: Sequence[str]) -> list[str] | None:
+    """Return the arguments after `fit` in a command that runs this program; None for other commands."""
+    for position in range(1, len(command)):
+        program = Path(command[position - 1]).name
+        if command[position] == "fit" and program in {"acl_lightning", "acl-lightning"}:
+            return list(command[position + 1 :])
+    return None
+
+
 def split_configurations(command: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the configuration files that a command names, and its other items; macros for the parameters are neither.
 

@@ -62,7 +62,7 @@ class TrialProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **_path(), **environment},
+                env={**_environment(), **environment},
                 start_new_session=True,
                 pass_fds=(lock.descriptor,),
             )
@@ -122,6 +122,11 @@ def full_disk(path: Path) -> UserError:
     )
 
 
-def _path() -> dict[str, str]:
-    """Return a search path on which `python` is the interpreter of this process."""
-    return {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+def _environment() -> dict[str, str]:
+    """Return the environment variables of a trial.
+
+    `python` is the interpreter of this process. Variables of SLURM are left out: they describe this process, and
+    Lightning would take the tasks of an allocation for the processes of a trial.
+    """
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+    return {**variables, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}

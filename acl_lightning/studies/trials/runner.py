@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from acl_lightning.errors import UserError
+from acl_lightning.runs.names import CHECKPOINTS
 from acl_lightning.studies.trials.locks import TrialLock
 from acl_lightning.studies.trials.process import MISTAKE, TrialProcess, full_disk, stop
 from acl_lightning.studies.trials.progress import Counts, Progress, duration
@@ -74,12 +76,15 @@ class Runner:
         retries: Number of further attempts after a failure.
         stale: Whether to run trials again whose result is of another version of this package. The old directory is
             kept under another name.
+        discard_checkpoints: Whether to remove the checkpoints of a trial when it has finished. Its result, logits and
+            figures stay; `predict`, `export` and `latency` need the checkpoints.
     """
 
     queue: TrialQueue
     slots: Slots = field(default_factory=Slots)
     retries: int = 1
     stale: bool = False
+    discard_checkpoints: bool = False
 
     def __post_init__(self) -> None:
         self.counts = Counts(self.queue.total)
@@ -195,8 +200,10 @@ class Runner:
         seconds = time.monotonic() - process.started
         del self._running[place]
         self.counts.running.pop(trial.label(), None)
-        process.lock.release()
         state = trial.recorded_state()
+        if code == 0 and state == TrialState.FINISHED and self.discard_checkpoints:
+            shutil.rmtree(trial.directory / CHECKPOINTS, ignore_errors=True)
+        process.lock.release()
         if code == 0 and state == TrialState.FINISHED:
             self._finished(trial, seconds)
             return

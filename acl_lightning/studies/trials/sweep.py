@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from acl_lightning.errors import UserError
+from acl_lightning.studies.trials.agent_runs import with_agent_runs
 from acl_lightning.studies.trials.command import check_command
 from acl_lightning.studies.trials.identity import trial_id
 from acl_lightning.studies.trials.schema import read_sweep_file
@@ -81,12 +82,15 @@ class Sweep:
         changes = {key: {"values": list(values)} for key, values in overrides.items()}
         return Sweep(**{**self.__dict__, "parameters": {**self.parameters, **changes}})
 
-    def trials(self, root: Path, overrides: Mapping[str, Sequence[JsonValue]] | None = None) -> tuple[Trial, ...]:
+    def trials(
+        self, root: Path, overrides: Mapping[str, Sequence[JsonValue]] | None = None, runs: Path | None = None
+    ) -> tuple[Trial, ...]:
         """Return the trials of a grid: the product of the values, in which the last parameter changes fastest.
 
         Args:
             root: Directory of the run directories of all trials.
             overrides: Setting -> values that replace those of the file.
+            runs: Directory of the runs that W&B's agents made; a finished one stands for a trial that has not finished.
 
         Raises:
             UserError: The method is not `grid`, a parameter has no list of values, two trials are the same, or a
@@ -104,7 +108,7 @@ class Sweep:
                     f"trials {twin.label()} and {trial.label()}, which are the same",
                     "List every value of a parameter once.",
                 )
-        return tuple(trials)
+        return tuple(trials) if runs is None else with_agent_runs(trials, runs)
 
     def trial(self, parameters: Parameters, number: int, root: Path) -> Trial:
         """Return a trial with its identity and run directory.

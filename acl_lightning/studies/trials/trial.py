@@ -158,5 +158,5 @@ def _short(value: JsonValue) -> str:
     """Return a value without folders and endings of configuration files."""
     if isinstance(value, list | tuple):
         return "+".join(_short(item) for item in value)
-    text = "null" if value is None else str(value)
+    text = "null" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
     return Path(text).stem if text.endswith((".yaml", ".json")) else text

@@ -1,0 +1,70 @@
+"""Program that parses the settings of trials as `fit` does, in a process of its own, since it imports Lightning.
+
+Reads lists of arguments in JSON from stdin, and writes for each the error message, or null, in JSON to stdout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+from collections.abc import Sequence
+
+from acl_lightning.cli.errors import mistake
+from acl_lightning.cli.trainer import CommandLine
+
+
+class SettingsOnly(CommandLine):
+    """Command line that parses and checks settings, and stops before anything is built or written."""
+
+    def _set_seed(self) -> None:
+        """Do nothing."""
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse settings that only automatic optimization has."""
+        self._refuse_automatic_settings(self.config[str(self.subcommand)].trainer)
+
+    def instantiate_classes(self) -> None:
+        """Do nothing."""
+
+    def after_instantiate_classes(self) -> None:
+        """Do nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Do nothing."""
+
+
+def main() -> None:
+    """Run the program."""
+    requests = json.load(sys.stdin)
+    with contextlib.redirect_stdout(sys.stderr):
+        messages = [error_message(arguments) for arguments in requests]
+    json.dump(messages, sys.stdout)
+
+
+def error_message(arguments: Sequence[str]) -> str | None:
+    """Return the error message with which `fit` refuses its arguments; None where it accepts them.
+
+    Nothing is built and no file is written.
+
+    Args:
+        arguments: `fit` and its arguments.
+    """
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            SettingsOnly(arguments)
+    except SystemExit:
+        lines = errors.getvalue().strip().splitlines()
+        return lines[-1].removeprefix("error: ") if lines else "no message"
+    except Exception as error:
+        message = mistake(error)
+        if message is None:
+            raise
+        return message
+    return None
+
+
+if __name__ == "__main__":
+    main()
