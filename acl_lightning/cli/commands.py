@@ -82,6 +82,7 @@ COMMANDS: dict[str, Command] = {
 STUDY_COMMANDS: dict[str, Command] = {
     "run": Command("acl_lightning.cli.study.run", "run the trials of a sweep on this machine"),
     "status": Command("acl_lightning.cli.study.status", "state of the trials of a sweep"),
+    "table": Command("acl_lightning.cli.study.table", "tables with paired tests, from the finished trials"),
 }
 
 

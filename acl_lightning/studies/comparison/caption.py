@@ -8,6 +8,7 @@ from acl_lightning.studies.comparison.cells import AnyTrial, Cell
 from acl_lightning.studies.comparison.specification import TableSpecification
 from acl_lightning.studies.comparison.tables import MethodTable
 from acl_lightning.studies.comparison.trial_results import MissingTrial, TrialResult
+from acl_lightning.studies.comparison.values import StudyValues
 
 #: Value of `data.selection` -> description of the two splits.
 PROTOCOLS = {
@@ -22,20 +23,25 @@ MARK = "†"
 LISTED = 5
 
 
-def caption(specification: TableSpecification, table: MethodTable, cells: Sequence[Cell]) -> str:
+def caption(specification: TableSpecification, table: MethodTable, values: StudyValues) -> str:
     """Return the caption of a table: unit, splits and samples, selection of settings, tests and marks.
 
     Args:
         specification: Content of `table.yaml`.
         table: The table.
-        cells: Cells of the study.
+        values: Measures of all cells.
     """
-    results = _selected(cells)
-    unit = f"{_joined(result.curve.run.metric for result in results)} in %" if table.is_quality else "Logged values"
+    results = values.results()
+    unit = (
+        f"Metric: {_joined(result.curve.run.metric for result in results)} in %"
+        if table.is_quality
+        else "Logged values"
+    )
+    over = "seeds and report samples" if table.is_quality else "seeds"
     sentences = [
-        f"{table.title}. {unit}, mean ± sample standard deviation over n seeds (n).",
+        f"{table.title[0].upper()}{table.title[1:]}. {unit}; mean ± sample standard deviation over n seeds (n).",
         f"{_splits(results)}.",
-        _tuning(specification, cells),
+        _tuning(specification, values.cells),
     ]
     if table.is_quality:
         sentences.append(
@@ -45,7 +51,7 @@ def caption(specification: TableSpecification, table: MethodTable, cells: Sequen
     if specification.baseline is not None:
         sentences.append(
             f"{MARK}: differs from {specification.baseline} at level {specification.level:g} (two-sided paired test "
-            f"over seeds and report samples, Holm correction for {table.tests} comparisons)."
+            f"over {over}, Holm correction for {table.tests} comparisons)."
         )
     if table.is_quality:
         sentences.append(
@@ -55,12 +61,12 @@ def caption(specification: TableSpecification, table: MethodTable, cells: Sequen
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def notes(trials: Sequence[AnyTrial], cells: Sequence[Cell], tables: Sequence[MethodTable]) -> list[str]:
+def notes(trials: Sequence[AnyTrial], values: StudyValues, tables: Sequence[MethodTable]) -> list[str]:
     """Return what limits the tables: missing, stale and damaged trials, pairs that were not used, several commits.
 
     Args:
         trials: All trials of the study.
-        cells: Cells of the study.
+        values: Measures of all cells.
         tables: The tables.
     """
     by_state: dict[str, list[MissingTrial]] = {}
@@ -68,12 +74,12 @@ def notes(trials: Sequence[AnyTrial], cells: Sequence[Cell], tables: Sequence[Me
         if isinstance(trial, MissingTrial):
             by_state.setdefault(trial.state, []).append(trial)
     sentences = [_missing_note(state, missing) for state, missing in by_state.items()]
-    used = {id(trial) for cell in cells for setting in cell.settings for trial in (*setting.results, *setting.missing)}
+    used = {id(trial) for cell in values.cells for setting in cell.settings for trial in setting.trials}
     unused = sum(id(trial) not in used for trial in trials)
     if unused:
         sentences.append(f"{unused} of {len(trials)} trials belong to no row.")
-    for comparison in dict.fromkeys(comparison for table in tables for comparison in table.comparisons):
-        pairs, place = comparison.pairs, ", ".join(filter(None, (comparison.row, comparison.column)))
+    for comparison in (comparison for table in tables for comparison in table.comparisons):
+        pairs, place = comparison.pairs, ", ".join(filter(None, (comparison.row, comparison.condition)))
         if pairs.unpaired:
             sentences.append(f"{place}: seed {', '.join(pairs.unpaired)} has no partner and is not in the comparison.")
         if pairs.refused:
@@ -83,8 +89,7 @@ def notes(trials: Sequence[AnyTrial], cells: Sequence[Cell], tables: Sequence[Me
             )
         if pairs.difference is not None and pairs.difference.seeds == 1:
             sentences.append(f"{place}: one pair of seeds; the interval is over samples only.")
-    results = _selected(cells)
-    states = [result.curve.run.provenance.git or {} for result in results]
+    states = [result.curve.run.provenance.git or {} for result in values.results()]
     if len({state.get("commit") for state in states}) > 1:
         sentences.append("The trials come from more than one commit; see provenance.json.")
     if any(state.get("dirty") for state in states):
@@ -96,11 +101,7 @@ def _missing_note(state: str, missing: Sequence[MissingTrial]) -> str:
     named = [f"{trial.trial.id}{f' ({trial.reason})' if trial.reason else ''}" for trial in missing[:LISTED]]
     more = f" and {len(missing) - LISTED} more" if len(missing) > LISTED else ""
     meaning = " (result of another version, not used)" if state == "stale" else ""
-    return f"{len(missing)} trials {state}{meaning}: {', '.join(named)}{more}."
-
-
-def _selected(cells: Sequence[Cell]) -> list[TrialResult]:
-    return [result for cell in cells if cell.selected for result in cell.selected.results]
+    return f"Trials {state}{meaning}: {len(missing)}, {', '.join(named)}{more}."
 
 
 def _splits(results: Sequence[TrialResult]) -> str:
@@ -123,7 +124,7 @@ def _tuning(specification: TableSpecification, cells: Sequence[Cell]) -> str:
     grids = {
         row: (
             _joined(len(cell.settings) for cell in alike),
-            _joined(sum(setting.trials for setting in cell.settings) for cell in alike),
+            _joined(sum(len(setting.trials) for setting in cell.settings) for cell in alike),
         )
         for row, alike in by_row.items()
     }
@@ -141,9 +142,7 @@ def _tuning(specification: TableSpecification, cells: Sequence[Cell]) -> str:
 def _grid(parameters: Sequence[str], cells: Sequence[Cell]) -> str:
     texts = []
     for name in parameters:
-        trials = [
-            trial for cell in cells for setting in cell.settings for trial in (*setting.results, *setting.missing)
-        ]
+        trials = [trial for cell in cells for setting in cell.settings for trial in setting.trials]
         values = dict.fromkeys(str(trial.trial.parameters[name]) for trial in trials if name in trial.trial.parameters)
         texts.append(f"{name}: {', '.join(values)}")
     return f"; grid {'; '.join(texts)}" if texts else ""

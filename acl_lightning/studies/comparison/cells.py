@@ -51,9 +51,9 @@ class Setting:
     missing: tuple[MissingTrial, ...]
 
     @property
-    def trials(self) -> int:
-        """Number of trials, with and without a result."""
-        return len(self.results) + len(self.missing)
+    def trials(self) -> tuple[AnyTrial, ...]:
+        """All trials, with and without a result."""
+        return (*self.results, *self.missing)
 
     @property
     def states(self) -> dict[str, int]:

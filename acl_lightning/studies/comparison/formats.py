@@ -32,15 +32,16 @@ def cell_text(cell: TableCell, *, is_quality: bool) -> str:
         cell: The cell.
         is_quality: Whether the value is a fraction, shown in percent.
     """
-    if cell.spread is None:
-        unfinished = sum(cell.states.values())
-        if not cell.trials or unfinished < cell.trials:
+    values, spread = cell.values, cell.values.spread
+    unfinished = sum(values.states.values())
+    if spread is None:
+        if not values.trials or unfinished < values.trials:
             return ABSENT
-        states = ["missing" if state in {"waiting", "running"} else state for state in cell.states]
+        states = ["missing" if state in {"waiting", "running"} else state for state in values.states]
         return ", ".join(dict.fromkeys(states))
-    count = cell.spread.n if cell.spread.n == cell.trials else f"{cell.spread.n} of {cell.trials}"
-    stale = ", stale" if "stale" in cell.states else ""
-    value = cell.spread.text(100, 1) if is_quality else cell.spread.text()
+    count = spread.n if spread.n == values.trials else f"{spread.n} of {values.trials}"
+    stale = ", stale" if "stale" in values.states else ""
+    value = spread.text(100, 1) if is_quality else spread.text()
     return f"{value} ({count}{stale}){MARK if cell.differs else ''}"
 
 
@@ -144,12 +145,13 @@ def table_rows(tables: Sequence[MethodTable]) -> list[Row]:
             "table": table.title,
             "method": label,
             "column": column,
-            "mean": None if cell.spread is None else cell.spread.mean,
-            "std": None if cell.spread is None else cell.spread.std,
-            "n": 0 if cell.spread is None else cell.spread.n,
-            "trials": cell.trials,
-            **{f"trials_{state}": count for state, count in cell.states.items()},
-            "setting": cell.setting,
+            "measure": cell.values.measure,
+            "mean": None if (spread := cell.values.spread) is None else spread.mean,
+            "std": None if spread is None else spread.std,
+            "n": 0 if spread is None else spread.n,
+            "trials": cell.values.trials,
+            **{f"trials_{state}": count for state, count in cell.values.states.items()},
+            "setting": cell.values.setting,
             "best": str(cell.is_best).lower(),
             "differs_from_baseline": str(cell.differs).lower(),
         }

@@ -70,7 +70,7 @@ def measure_curves(
         Name -> measure for each trial, without the measures that do not apply to it: a mean over exits or an area for a
         model with one exit, an exit that it does not have, a speed-up that it does not reach.
     """
-    index_U = torch.cat([curve.record.index_B for curve in curves]).unique()
+    index_U = torch.unique(torch.cat([curve.record.index_B for curve in curves]))
     trials = [_TrialMeasures(curve, index_U, names) for curve in curves]
     parts: list[dict[str, list[Tensor]]] = [{name: [] for name in trial.predictors} for trial in trials]
     for draws_RU in draw_counts(len(index_U), resamples, seed):
@@ -124,7 +124,8 @@ class _TrialMeasures:
         self.position_B = torch.searchsorted(index_U, self.record.index_B)
         points = list(dict.fromkeys(point for measure in self.predictors.values() for point in measure.points))
         exits_PB = torch.stack([self.record.leaving(point.criterion, point.threshold) for point in points])
-        distinct_DB, column_P = exits_PB.unique(dim=0, return_inverse=True)  # points of equal exits are measured once
+        # Points of equal exits are measured once.
+        distinct_DB, column_P = torch.unique(exits_PB, dim=0, return_inverse=True)
         self.answers_DB = predictions(self.record.logits_EBC).gather(0, distinct_DB)
         self.layers_DB = torch.tensor(self.record.costs.layers_E, dtype=torch.float64)[distinct_DB]
         self.column_of = dict(zip(points, column_P.tolist(), strict=True))

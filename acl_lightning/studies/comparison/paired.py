@@ -25,9 +25,9 @@ class PairedDifference:
 
     Attributes:
         difference: Mean of the differences of the seeds.
-        standard_error: Standard error over seeds and samples; None where it cannot be estimated (a single seed without
-            resamples).
-        degrees: Degrees of freedom of the standard error; infinite for a single seed.
+        standard_error: Standard error over seeds and samples; None where it cannot be estimated: a single seed or
+            equal differences, of a value without resamples.
+        degrees: Degrees of freedom of the standard error; infinite where it does not contain a variance over seeds.
         seeds: Number of pairs S.
     """
 
@@ -40,12 +40,12 @@ class PairedDifference:
     def p(self) -> float | None:
         """Two-sided p-value of `difference / standard_error` under Student's t; None without a standard error.
 
-        1 where all differences are 0, and 0 where they are equal and not 0.
+        1 where the methods agree on every sample and seed.
         """
         if self.standard_error is None:
             return None
         if self.standard_error == 0:
-            return float(self.difference == 0)
+            return 1.0
         return float(2 * stats.t.sf(abs(self.difference) / self.standard_error, self.degrees))
 
     def interval(self, level: float = 0.05) -> tuple[float, float] | None:
@@ -82,14 +82,15 @@ def paired_difference(differences_S: Array, resampled_RS: Array | None = None) -
     form with an unbiased variance, since a bootstrap of S = 5 seeds underestimates it by a fifth, and its percentile
     intervals are too narrow:
 
-    `standard_error^2 = s^2 / S + max(c, 0)`,
+    `standard_error^2 = max(s^2 / S + max(c, 0), v)`,
 
     where `s^2` is the sample variance of the differences over seeds, which contains the sampling error that the seeds
-    do not share, and `c` the mean over pairs of different seeds of the bootstrap covariance of their differences, the
-    sampling error that they share. The degrees of freedom are `standard_error^4 / ((s^2 / S)^2 / (S - 1))`. This is the
-    analysis of Obuchowski and Rockette (1995) with the degrees of freedom of Hillis (2007), with seeds as readers and
-    samples as cases. With one seed it is the bootstrap variance over samples, which says nothing about other seeds;
-    without resamples it is the paired t-test over seeds.
+    do not share; `c` is the mean over pairs of different seeds of the bootstrap covariance of their differences, the
+    sampling error that they share; and `v` is the bootstrap variance of the mean difference with the seeds held fixed,
+    a lower bound, without which few seeds that agree by chance would give an error of 0. The degrees of freedom are
+    `standard_error^4 / ((s^2 / S)^2 / (S - 1))`. Except for the lower bound, this is the analysis of Obuchowski
+    and Rockette (1995) with the degrees of freedom of Hillis (2007), with seeds as readers and samples as cases. With
+    one seed it is `v`, which says nothing about other seeds; without resamples it is the paired t-test over seeds.
 
     Args:
         differences_S: Difference of the methods for each seed.
@@ -98,13 +99,13 @@ def paired_difference(differences_S: Array, resampled_RS: Array | None = None) -
     seeds = len(differences_S)
     assert seeds
     difference = float(differences_S.mean())
-    if seeds == 1:
-        error = None if resampled_RS is None else float(resampled_RS.std(ddof=1))
-        return PairedDifference(difference, error, math.inf, 1)
-    over_seeds = float(differences_S.var(ddof=1)) / seeds
-    shared = 0.0 if resampled_RS is None else max(_shared_variance(resampled_RS), 0.0)
-    variance = over_seeds + shared
-    degrees = math.inf if over_seeds == 0 else variance**2 / (over_seeds**2 / (seeds - 1))
+    over_seeds = float(differences_S.var(ddof=1)) / seeds if seeds > 1 else 0.0
+    if resampled_RS is None:
+        error = math.sqrt(over_seeds) if over_seeds > 0 or (seeds > 1 and difference == 0) else None
+        return PairedDifference(difference, error, max(seeds - 1, 1), seeds)
+    variance = over_seeds + (max(_shared_variance(resampled_RS), 0.0) if seeds > 1 else 0.0)
+    variance = max(variance, float(resampled_RS.mean(axis=1).var(ddof=1)))
+    degrees = variance**2 / (over_seeds**2 / (seeds - 1)) if over_seeds > 0 else math.inf
     return PairedDifference(difference, math.sqrt(variance), degrees, seeds)
 
 

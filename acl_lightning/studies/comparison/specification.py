@@ -68,6 +68,7 @@ class TableSpecification:
         tune: Selection of settings; None where each method has one setting.
         labels: Parameter -> value as text -> heading of a column.
         criterion: Exit criterion of `area`, `speedX` and `flopsX`; None: entropy, and patience for a regression.
+        average: Whether to add the mean over the columns, for seeds that all columns have.
         title: Title of the tables.
         level: Level alpha of the tests and 1 - coverage of the intervals.
         resamples: Number of bootstrap resamples.
@@ -80,6 +81,7 @@ class TableSpecification:
     tune: Tuning | None = None
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     criterion: str | None = None
+    average: bool = False
     title: str = ""
     level: float = 0.05
     resamples: int = 2000
@@ -130,6 +132,7 @@ class TableSpecification:
                 for parameter, names in labels.items()
             },
             criterion=_text(entries.get("criterion"), place, "criterion"),
+            average=_flag(entries.get("average", False), place, "average"),
             title=_text(entries.get("title"), place, "title") or "",
             level=_number(entries.get("level", 0.05), place, "level", 0.0, 0.5),
             resamples=int(_number(entries.get("resamples", 2000), place, "resamples", 99, 1_000_000)),
@@ -248,6 +251,12 @@ def _texts(value: object, place: str, name: str) -> tuple[str, ...]:
 def _text(value: object, place: str, name: str) -> str | None:
     if value is not None and not isinstance(value, str):
         _refuse(place, f"a text at {name}", repr(value), f"Set {name}: TEXT")
+    return value
+
+
+def _flag(value: object, place: str, name: str) -> bool:
+    if not isinstance(value, bool):
+        _refuse(place, f"true or false at {name}", repr(value), f"Set {name}: true")
     return value
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from acl_lightning.files import write_text_atomically
 from acl_lightning.runs.provenance import git_state
 from acl_lightning.studies.comparison.caption import caption, notes
-from acl_lightning.studies.comparison.cells import AnyTrial, build_cells
+from acl_lightning.studies.comparison.cells import AnyTrial, Cell, build_cells
 from acl_lightning.studies.comparison.formats import (
     comparison_rows,
     comparison_table,
@@ -26,7 +26,7 @@ from acl_lightning.studies.comparison.measures import known_measure, selection_v
 from acl_lightning.studies.comparison.specification import TableSpecification
 from acl_lightning.studies.comparison.tables import MethodTable, method_tables
 from acl_lightning.studies.comparison.trial_results import MissingTrial, StudyTrial, TrialResult, read_trials
-from acl_lightning.studies.comparison.values import CellValues, cell_values, expanded
+from acl_lightning.studies.comparison.values import StudyValues, expanded, measure_cells
 from acl_lightning.studies.provenance import provenance
 from acl_lightning.studies.reading import UnfinishedRun
 from acl_lightning.studies.report import WIDTH
@@ -49,16 +49,16 @@ class TrialComparison:
     name: str
     specification: TableSpecification
     trials: tuple[AnyTrial, ...]
-    values: tuple[CellValues, ...]
+    values: StudyValues
     tables: tuple[MethodTable, ...]
 
     def caption(self, table: MethodTable) -> str:
         """Return the caption of a table, see `acl_lightning.studies.comparison.caption`."""
-        return caption(self.specification, table, [value.cell for value in self.values])
+        return caption(self.specification, table, self.values)
 
     def notes(self) -> list[str]:
         """Return what limits the tables, a sentence each."""
-        return notes(self.trials, [value.cell for value in self.values], self.tables)
+        return notes(self.trials, self.values, self.tables)
 
     def texts(self, table: MethodTable) -> list[Table]:
         """Return a table as text, and its comparisons with the baseline where there are any."""
@@ -85,9 +85,9 @@ class TrialComparison:
     def settings(self) -> list[str]:
         """Return `METHOD, COLUMN: SETTING` for every cell in which a setting was selected."""
         return [
-            f"{', '.join(filter(None, (value.cell.row.label, value.cell.column.heading)))}: {setting.parameters}"
-            for value in self.values
-            if (setting := value.cell.selected) is not None and setting.parameters
+            f"{', '.join(filter(None, (cell.row.label, cell.column.heading)))}: {setting.parameters}"
+            for cell in self.values.cells
+            if (setting := cell.selected) is not None and setting.parameters
         ]
 
     def trial_rows(self) -> list[Row]:
@@ -96,42 +96,25 @@ class TrialComparison:
         Report values are those of the selected settings only; the others have values on the selection split.
         """
         rows: list[Row] = []
-        for value in self.values:
-            measured = {result.trial.id: by_name for result, by_name in value.trials}
-            for setting in value.cell.settings:
-                for trial in (*setting.results, *setting.missing):
-                    first = self._first_cells(value, trial)
+        for cell in self.values.cells:
+            for setting in cell.settings:
+                for trial in setting.trials:
+                    first = _first_cells(cell, trial)
                     if isinstance(trial, MissingTrial):
                         rows.append(first | {"reason": trial.reason})
-                    elif trial.trial.id in measured:
-                        rows += [
-                            first | {"selected": "true", "measure": name, "report": item.report}
-                            | {"selection": item.selection}
-                            for name, item in measured[trial.trial.id].items()
-                        ]  # fmt: skip
+                    elif setting is cell.selected:
+                        measured = self.values.measured[trial.trial.id].items()
+                        rows += [first | _value_cells(name, item.selection, item.report) for name, item in measured]
                     else:
                         rows += [first | row for row in self._selection_rows(trial)]
         return rows
-
-    def _first_cells(self, value: CellValues, trial: AnyTrial) -> Row:
-        is_missing = isinstance(trial, MissingTrial)
-        return {
-            "trial": trial.trial.id,
-            "state": trial.state if is_missing else "finished",
-            "method": value.cell.row.label,
-            "column": value.cell.column.heading,
-            "parameters": json.dumps(dict(trial.trial.parameters), sort_keys=True, default=str),
-            "seed": None if is_missing else str(trial.seed),
-        }
 
     def _selection_rows(self, trial: TrialResult) -> list[Row]:
         names = [name for name in expanded(list(self.specification.measures), [trial]) if known_measure(name)]
         if self.specification.tune is not None:
             names = list(dict.fromkeys([self.specification.tune.by, *names]))
         return [
-            {"selected": "false", "measure": name, "report": None, "selection": value}
-            for name in names
-            if (value := selection_value(trial.curve, name)) is not None
+            _value_cells(name, value) for name in names if (value := selection_value(trial.curve, name)) is not None
         ]
 
     def write(self, out: Path, command: Sequence[str]) -> None:
@@ -163,24 +146,19 @@ class TrialComparison:
         Args:
             command: Command line of the study.
         """
-        results = self.selected()
+        results = self.values.results()
         missing = [
             UnfinishedRun(trial.trial.id, trial.state, trial.reason)
             for trial in self.trials
             if isinstance(trial, MissingTrial)
         ]
-        states = Counter(trial.state if isinstance(trial, MissingTrial) else "finished" for trial in self.trials)
         return {
             **provenance(command, [result.curve.run for result in results], missing),
             "commit": git_state(),
             "study": self.name,
-            "trial_states": dict(states),
+            "trial_states": dict(Counter(trial.state for trial in self.trials)),
             "trials": [result.trial.id for result in results],
         }
-
-    def selected(self) -> list[TrialResult]:
-        """Return the finished trials that the tables show, each once."""
-        return list({result.trial.id: result for value in self.values for result, _ in value.trials}.values())
 
     def show(self, console: Console | None = None) -> None:
         """Print tables, captions and notes.
@@ -218,5 +196,22 @@ def compare_trials(name: str, specification: TableSpecification, trials: Sequenc
     order = {trial.id: number for number, trial in enumerate(trials)}
     read = tuple(sorted(read, key=lambda trial: order[trial.trial.id]))
     cells = build_cells(specification, read)
-    values = cell_values(cells, list(specification.measures), specification.resamples)
-    return TrialComparison(name, specification, read, tuple(values), tuple(method_tables(specification, values)))
+    values = measure_cells(cells, list(specification.measures), specification.resamples)
+    return TrialComparison(name, specification, read, values, tuple(method_tables(specification, values)))
+
+
+def _first_cells(cell: Cell, trial: AnyTrial) -> Row:
+    return {
+        "trial": trial.trial.id,
+        "state": trial.state,
+        "method": cell.row.label,
+        "column": cell.column.heading,
+        "parameters": json.dumps(dict(trial.trial.parameters), sort_keys=True, default=str),
+        "seed": str(trial.seed),
+    }
+
+
+def _value_cells(measure: str, selection: float | None, report: float | None = None) -> Row:
+    """Return the cells of a measure; a trial of a setting that was not selected has no value on the report split."""
+    selected = str(report is not None).lower()
+    return {"selected": selected, "measure": measure, "report": report, "selection": selection}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from acl_lightning.studies.comparison.cells import Column
 from acl_lightning.studies.comparison.measures import known_measure
 from acl_lightning.studies.comparison.paired import holm
 from acl_lightning.studies.comparison.specification import TableSpecification
-from acl_lightning.studies.comparison.values import EXITS, CellValues, Pairs, expanded, pair
-from acl_lightning.studies.statistics import Spread
+from acl_lightning.studies.comparison.values import EXITS, MethodValues, Pairs, StudyValues, average, expanded, pair
 
 
 @dataclass(frozen=True)
@@ -18,20 +16,14 @@ class TableCell:
     """Cell of a table.
 
     Attributes:
-        spread: Mean and standard deviation over the finished trials; None without any.
-        trials: Number of trials that the sweep defines for the cell; 0 where it defines none.
-        states: State of the trials without a result -> their number.
+        values: The measure of the method in the column.
         is_best: Whether the mean is the highest of its column and significantly higher than every other mean there.
         differs: Whether it differs significantly from the baseline.
-        setting: Selected setting; empty where there was nothing to select.
     """
 
-    spread: Spread | None
-    trials: int
-    states: Mapping[str, int]
+    values: MethodValues
     is_best: bool = False
     differs: bool = False
-    setting: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,7 +32,8 @@ class Comparison:
 
     Attributes:
         row: Label of the method.
-        column: Heading of the column.
+        column: Heading of the column of the table.
+        condition: Heading of the column of the study.
         measure: Name of the measure.
         pairs: Paired difference, method minus baseline.
         p_holm: p-value, corrected for the comparisons of the table; None without a test.
@@ -49,6 +42,7 @@ class Comparison:
 
     row: str
     column: str
+    condition: str
     measure: str
     pairs: Pairs
     p_holm: float | None = None
@@ -78,125 +72,99 @@ class MethodTable:
     tests: int
 
 
-#: Heading of a column of a table, the column of the study, and the measure that it shows.
-_Shown = tuple[str, Column, str]
-
-
-def method_tables(specification: TableSpecification, values: Sequence[CellValues]) -> list[MethodTable]:
+def method_tables(specification: TableSpecification, values: StudyValues) -> list[MethodTable]:
     """Return a table per measure with a column per column of the study; for `exits` a table per column with all exits.
 
     Args:
         specification: Content of `table.yaml`.
         values: Measures of all cells.
     """
-    columns = list(dict.fromkeys(value.cell.column for value in values))
     tables = []
     for measure, heading in specification.measures.items():
         if measure != EXITS:
-            shown = [(column.heading or heading, column, measure) for column in columns]
-            tables.append(_table(specification, values, shown, heading))
+            columns = {
+                column.heading or heading: [values.of(row, column, measure) for row in values.rows]
+                for column in values.columns
+            }
+            if specification.average and len(columns) > 1:
+                columns["average"] = [average(parts) for parts in zip(*columns.values(), strict=True)]
+            tables.append(_table(specification, columns, heading))
             continue
-        for column in columns:
-            results = [result for value in values if value.cell.column == column for result, _ in value.trials]
-            names = expanded([EXITS], results)
-            shown = [(name.replace("_", " "), column, name) for name in names]
-            if shown:
-                tables.append(_table(specification, values, shown, ", ".join(filter(None, (column.heading, heading)))))
+        for column in values.columns:
+            columns = {
+                name.replace("_", " "): [values.of(row, column, name) for row in values.rows]
+                for name in expanded([EXITS], values.results(column))
+            }
+            if columns:
+                tables.append(_table(specification, columns, ", ".join(filter(None, (column.heading, heading)))))
     return tables
 
 
-def _table(
-    specification: TableSpecification, values: Sequence[CellValues], shown: Sequence[_Shown], heading: str
-) -> MethodTable:
-    place = {(value.cell.row.label, value.cell.column): value for value in values}
-    labels = list(dict.fromkeys(value.cell.row.label for value in values))
-    comparisons = _comparisons(specification, place, labels, shown)
+def _table(specification: TableSpecification, columns: dict[str, list[MethodValues]], heading: str) -> MethodTable:
+    comparisons = _comparisons(specification, columns)
     differing = {
         (comparison.row, comparison.column)
         for comparison in comparisons
         if comparison.p_holm is not None and comparison.p_holm < specification.level
     }
-    tests = sum(comparison.p_holm is not None for comparison in comparisons)
-    level = specification.level / max(1, (len(labels) - 1) * len(shown))
-    best = {text: _best([place[label, column] for label in labels], measure, level) for text, column, measure in shown}
+    methods = next(iter(columns.values()))
+    level = specification.level / max(1, (len(methods) - 1) * len(columns))
+    best = {text: _best(column, level) for text, column in columns.items()}
     cells = tuple(
         tuple(
-            replace(
-                _cell(place[label, column], measure),
-                is_best=best[text] == label,
-                differs=(label, text) in differing,
-            )
-            for text, column, measure in shown
+            TableCell(column[number], best[text] == number, (method.row, text) in differing)
+            for text, column in columns.items()
         )
-        for label in labels
+        for number, method in enumerate(methods)
     )
     return MethodTable(
         title=": ".join(filter(None, (specification.title, heading))),
-        is_quality=known_measure(shown[0][2]),
-        rows=tuple(labels),
-        columns=tuple(text for text, *_ in shown),
+        is_quality=known_measure(methods[0].measure),
+        rows=tuple(method.row for method in methods),
+        columns=tuple(columns),
         cells=cells,
         comparisons=tuple(comparisons),
-        tests=tests,
+        tests=sum(comparison.p_holm is not None for comparison in comparisons),
     )
 
 
-def _comparisons(
-    specification: TableSpecification,
-    place: Mapping[tuple[str, Column], CellValues],
-    labels: Sequence[str],
-    shown: Sequence[_Shown],
-) -> list[Comparison]:
+def _comparisons(specification: TableSpecification, columns: dict[str, list[MethodValues]]) -> list[Comparison]:
     """Return the comparisons of all other rows with the baseline, corrected for their number."""
-    baseline = specification.baseline
-    if baseline is None:
+    if specification.baseline is None:
         return []
-    raw = [
-        Comparison(label, text, measure, pair(place[label, column], place[baseline, column], measure))
-        for text, column, measure in shown
-        for label in labels
-        if label != baseline and place[label, column].cell.settings and place[baseline, column].cell.settings
-    ]
-    tested = [comparison for comparison in raw if _p(comparison.pairs) is not None]
-    adjusted = iter(holm([p for comparison in tested if (p := _p(comparison.pairs)) is not None]))
-    level = specification.level / max(1, len(tested))
+    comparisons = []
+    for text, column in columns.items():
+        baseline = next(method for method in column if method.row == specification.baseline)
+        comparisons += [
+            Comparison(method.row, text, method.condition, method.measure, pair(method, baseline))
+            for method in column
+            if method is not baseline and method.trials and baseline.trials
+        ]
+    p_values = [p for comparison in comparisons if (p := comparison.pairs.p) is not None]
+    adjusted, level = iter(holm(p_values)), specification.level / max(1, len(p_values))
     return [
         comparison
-        if comparison.pairs.difference is None or _p(comparison.pairs) is None
+        if comparison.pairs.difference is None or comparison.pairs.p is None
         else replace(comparison, p_holm=next(adjusted), detectable=comparison.pairs.difference.detectable(level))
-        for comparison in raw
+        for comparison in comparisons
     ]
 
 
-def _p(pairs: Pairs) -> float | None:
-    return None if pairs.difference is None else pairs.difference.p
-
-
-def _best(column: Sequence[CellValues], measure: str, level: float) -> str | None:
-    """Return the label of the highest mean, if it differs at this level from every other mean of the column.
+def _best(column: Sequence[MethodValues], level: float) -> int | None:
+    """Return the number of the highest mean, if it differs at this level from every other mean of the column.
 
     At the level of the table divided by (rows - 1) * columns, the probability of marking any method that is not the
     best stays below the level of the table. Of logged values it is unknown whether more is better, so none is marked.
     """
-    if not known_measure(measure):
+    if not known_measure(column[0].measure):
         return None
     means = {
         number: spread.mean
-        for number, values in enumerate(column)
-        if (spread := values.spread(measure)) is not None and spread.mean is not None
+        for number, method in enumerate(column)
+        if (spread := method.spread) is not None and spread.mean is not None
     }
     if len(means) < 2:
         return None
     best = max(means, key=lambda number: means[number])
-    for number in means:
-        p = _p(pair(column[best], column[number], measure)) if number != best else 0.0
-        if p is None or not p < level:
-            return None
-    return column[best].cell.row.label
-
-
-def _cell(values: CellValues, measure: str) -> TableCell:
-    shown = values.cell.shown
-    if shown is None:
-        return TableCell(None, 0, {})
-    return TableCell(values.spread(measure), shown.trials, shown.states, setting=shown.parameters)
+    p_values = [pair(column[best], column[number]).p for number in means if number != best]
+    return best if all(p is not None and p < level for p in p_values) else None

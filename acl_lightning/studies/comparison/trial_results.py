@@ -52,12 +52,14 @@ class TrialResult:
             (`angle_median_TERM`, `conflict_rate_TERM`); `fit_seconds`; measures of the embeddings
             (`MEASURE_exit_LAYER`).
         selection: Value of `data.selection`: the rows that select checkpoints and thresholds.
+        state: `finished`.
     """
 
     trial: StudyTrial
     curve: StoredCurve
     logged: Mapping[str, float]
     selection: str
+    state: str = FINISHED
 
     @property
     def seed(self) -> object:
@@ -78,6 +80,11 @@ class MissingTrial:
     trial: StudyTrial
     state: str
     reason: str = ""
+
+    @property
+    def seed(self) -> object:
+        """Value of the parameter `seed_everything`; None where the sweep does not set it."""
+        return self.trial.parameters.get(SEED)
 
 
 def read_trials(
