@@ -14,8 +14,8 @@ from stored_runs import SAMPLES, stored_run
 from acl_lightning.cli import main
 from acl_lightning.exits import LearntGate, area_under_curve, default_criteria, elue_score
 from acl_lightning.studies import read_run
-from acl_lightning.studies.curves import compare, comparison_figure
-from acl_lightning.studies.stored_curves import read_curve
+from acl_lightning.studies.curves.stored_curves import read_curve
+from acl_lightning.studies.curves.study import compare, comparison_figure
 
 SPEED = "layer_speedup"
 

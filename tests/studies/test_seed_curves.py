@@ -11,7 +11,7 @@ from fabricated_runs import fabricate
 from acl_lightning.errors import UserError
 from acl_lightning.figures.seed_curves import SeedCurve, seed_curves_figure
 from acl_lightning.studies import group_runs, read_run
-from acl_lightning.studies.seed_curves import curves_figure, seed_curve
+from acl_lightning.studies.curves.seed_curves import curves_figure, seed_curve
 
 
 def group_of(tmp_path, *qualities):

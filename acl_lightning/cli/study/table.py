@@ -19,8 +19,8 @@ def main(arguments: Sequence[str]) -> int:
     """
     parser = sweep_parser(
         "table",
-        "Compare the methods of a study: mean and standard deviation over seeds, and paired tests over seeds and samples, "
-        "as Markdown, LaTeX and CSV. What is compared is written in table.yaml.",
+        "Compare the methods of a study, as Markdown, LaTeX and CSV: mean and standard deviation over seeds, and paired "
+        "tests over seeds and samples. What is compared is written in table.yaml.",
         "experiments/few_shot_table/sweep.yaml",
     )
     output = parser.add_argument_group("output")

@@ -20,7 +20,7 @@ from acl_lightning.exits.evaluation.budgets import MinSpeedup
 from acl_lightning.exits.evaluation.curve import SPEED_RANGE
 from acl_lightning.exits.evaluation.resampled_quality import resampled_quality
 from acl_lightning.outputs import predictions
-from acl_lightning.studies.stored_curves import StoredCurve
+from acl_lightning.studies.curves.stored_curves import StoredCurve
 
 Array = NDArray[np.float64]
 

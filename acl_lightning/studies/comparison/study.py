@@ -27,10 +27,10 @@ from acl_lightning.studies.comparison.specification import TableSpecification
 from acl_lightning.studies.comparison.tables import MethodTable, method_tables
 from acl_lightning.studies.comparison.trial_results import MissingTrial, StudyTrial, TrialResult, read_trials
 from acl_lightning.studies.comparison.values import StudyValues, expanded, measure_cells
+from acl_lightning.studies.curves.stored_curves import named_criterion
 from acl_lightning.studies.provenance import provenance
 from acl_lightning.studies.reading import UnfinishedRun
 from acl_lightning.studies.report import WIDTH
-from acl_lightning.studies.stored_curves import named_criterion
 from acl_lightning.studies.tables import Row, Table, csv_text
 
 

@@ -11,8 +11,8 @@ from acl_lightning.errors import UserError
 from acl_lightning.runs.names import REPRESENTATION
 from acl_lightning.runs.records import read_config, read_representation, read_result
 from acl_lightning.studies.collect import measures
+from acl_lightning.studies.curves.stored_curves import StoredCurve, default_criterion, read_curve
 from acl_lightning.studies.reading import UnfinishedRun, read_run
-from acl_lightning.studies.stored_curves import StoredCurve, default_criterion, read_curve
 
 #: State of a trial with a complete result of this version of the package.
 FINISHED = "finished"
