@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from acl_lightning.studies.comparison.caption import MARK
+from acl_lightning.studies.comparison.paired import POWER
 from acl_lightning.studies.comparison.tables import Comparison, MethodTable, TableCell
 from acl_lightning.studies.tables import Row, Table
 
@@ -66,7 +67,11 @@ def comparison_table(table: MethodTable, baseline: str, level: float) -> Table:
     coverage = f"{100 * (1 - level):g} % interval"
     headings = ["method", "column", "pairs", "difference", coverage, "p", "p (Holm)", "detectable"]
     rows = [_comparison_cells(comparison, scale, level) for comparison in table.comparisons]
-    return Table(f"Difference from {baseline} in {unit}", headings, rows, frozenset({"method", "column"}))
+    title = (
+        f"Difference from {baseline} in {unit}; detectable: the smallest true difference that this table shows with a "
+        f"probability of {POWER:g}, at level {level:g} / {max(1, table.tests)}"
+    )
+    return Table(title, headings, rows, frozenset({"method", "column"}))
 
 
 def _comparison_cells(comparison: Comparison, scale: float, level: float) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 import yaml
 
@@ -11,7 +12,17 @@ import acl_lightning
 from acl_lightning.exits import Entropy, ExitCosts, ExitRecord, evaluate
 from acl_lightning.exits.evaluation.operating_point import table_rows
 from acl_lightning.runs.provenance import Provenance
-from acl_lightning.runs.records import RunResult, write_config, write_exit_logits, write_result, write_sweep
+from acl_lightning.runs.records import (
+    ALL_PARAMETERS,
+    GradientComparison,
+    RunResult,
+    write_comparisons,
+    write_config,
+    write_exit_logits,
+    write_representation,
+    write_result,
+    write_sweep,
+)
 from acl_lightning.studies.trials import Sweep
 
 DEPTH = 4
@@ -63,6 +74,29 @@ def write_trial(
     write_config(directory, "fit", yaml.safe_dump(config))
     write_result(directory, RunResult("finished", task=task, report=report.to_json(), provenance=provenance))
     return directory
+
+
+def write_measurements(directory: Path, seed: int) -> None:
+    """Write what `GradientProbe` and `RepresentationDiagnostics` leave."""
+    generator = np.random.default_rng(seed)
+    cosines = generator.uniform(-0.3, 0.5, 20)
+    write_comparisons(
+        directory,
+        [
+            GradientComparison(step, "acl", ALL_PARAMETERS, "", float(cosine), 1.0, 0.5)
+            for step, cosine in enumerate(cosines)
+        ],
+    )
+    vectors = generator.normal(size=(1, 40, 3)).astype(np.float32)
+    arrays = {
+        "vectors_KnD": vectors / np.linalg.norm(vectors, axis=-1, keepdims=True),
+        "layers_K": np.array([4]),
+        "labels_n": np.arange(40) % 2,
+        "label_vectors_KCD": np.eye(3, dtype=np.float32)[None, :2],
+        "label_names_C": np.array(["negative", "positive"]),
+    }
+    rows = [[layer, 40, 0.5 + seed / 100, -2.0] for layer in LAYERS]
+    write_representation(directory, ["exit_layer", "samples", "alignment", "uniformity"], rows, arrays)
 
 
 def write_study(folder: Path, parameters: dict, table: dict) -> Sweep:
