@@ -75,7 +75,7 @@ MAY_IMPORT = {
         "outputs",
         "",
     },
-    "studies/stored_curves": {
+    "studies/curves/stored_curves": {
         "studies",
         "runs",
         "exits",
@@ -85,7 +85,28 @@ MAY_IMPORT = {
         "outputs",
         "errors",
     },
-    "studies/curves": {"studies", "studies/stored_curves", "exits", "figures", "errors"},
+    "studies/curves/study": {"studies", "studies/curves/stored_curves", "exits", "figures", "errors"},
+    "studies/comparison": {
+        "studies",
+        "studies/curves/stored_curves",
+        "exits",
+        "exits/evaluation",
+        "runs",
+        "files",
+        "outputs",
+        "errors",
+    },
+    "studies/page": {
+        "studies",
+        "studies/comparison",
+        "studies/curves/stored_curves",
+        "studies/curves/study",
+        "figures",
+        "runs",
+        "files",
+        "errors",
+        "",
+    },
     "studies/trials": {"config_files", "runs", "errors", "files", ""},
     "studies": {"figures", "runs", "exits/evaluation", "files", "errors", ""},
     "export": {
@@ -141,7 +162,9 @@ MAY_IMPORT = {
         "files",
         "runs",
         "studies",
-        "studies/curves",
+        "studies/comparison",
+        "studies/curves/study",
+        "studies/page",
         "studies/trials",
         "training",
         "fit_command",
@@ -177,6 +200,9 @@ THIRD_PARTIES = {
     "matplotlib": {"figures", "callbacks", "studies"},
     "sweeps": {"studies/trials"},
     "optuna": {"studies/trials"},
+    "scipy": {"studies/comparison"},
+    "jinja2": {"studies/page"},
+    "markdown_it": {"studies/page"},
 }
 
 

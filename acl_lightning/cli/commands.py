@@ -83,6 +83,8 @@ STUDY_COMMANDS: dict[str, Command] = {
     "run": Command("acl_lightning.cli.study.run", "run the trials of a sweep on this machine"),
     "status": Command("acl_lightning.cli.study.status", "state of the trials of a sweep"),
     "slurm": Command("acl_lightning.cli.study.slurm", "write an array script for SLURM"),
+    "table": Command("acl_lightning.cli.study.table", "tables with paired tests, from the finished trials"),
+    "report": Command("acl_lightning.cli.study.report", "a page with tables, figures and provenance"),
 }
 
 

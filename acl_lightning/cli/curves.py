@@ -17,7 +17,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: Arguments after the name of the command.
 
     Raises:
-        UserError: See `acl_lightning.studies.curves.curves`.
+        UserError: See `acl_lightning.studies.curves.study.curves`.
     """
     parser = study_parser(
         "curves",
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     figures.add_argument("--speed", choices=SPEEDS, default="layer", help="speed-up on the horizontal axis")
     options = parser.parse_args(list(arguments))
 
-    from acl_lightning.studies.curves import curves
+    from acl_lightning.studies.curves.study import curves
 
     report = curves(options.runs, options.criterion, SPEEDS[options.speed], options.names)
     return publish(report, options.out, "curves", arguments)

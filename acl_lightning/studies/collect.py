@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from acl_lightning.studies.curves.seed_curves import curves_figure
 from acl_lightning.studies.grouping import Group, cautions, comparisons, group_runs
 from acl_lightning.studies.reading import Run, UnfinishedRun, read_finished
 from acl_lightning.studies.report import Report
-from acl_lightning.studies.seed_curves import curves_figure
 from acl_lightning.studies.statistics import Spread, spread
 from acl_lightning.studies.tables import Row, Table
 

@@ -94,10 +94,10 @@ def conflicts(directories: Sequence[Path], names: Sequence[str] | None = None) -
     return Report(
         runs=runs,
         unfinished=unfinished,
-        tables=[_angle_table(angles), _agreement_table(agreement)],
+        tables=[angle_table(angles), _agreement_table(agreement)],
         notes=cautions(groups),
         csv_files={"angles.csv": angles, "agreement.csv": agreement, "per_layer.csv": layer_rows(recorded)},
-        figures=_figures(recorded),
+        figures=angle_figures(recorded),
         dpi=DPI,
     )
 
@@ -194,7 +194,8 @@ def _layer(group: RecordedGroup, term: str, layer: str) -> Row:
     }
 
 
-def _angle_table(rows: Sequence[Row]) -> Table:
+def angle_table(rows: Sequence[Row]) -> Table:
+    """Return the rows of `angle_rows` as a table for people."""
     numbers = {"min": "min", "5 %": "p5", "median": "median", "95 %": "p95", "max": "max"}
     cells = [
         [
@@ -248,7 +249,7 @@ def _percent(row: Row, name: str) -> str:
     return Spread(mean, std, 0).text(100, 1)
 
 
-def _figures(groups: Sequence[RecordedGroup]) -> dict[str, Figure]:
+def angle_figures(groups: Sequence[RecordedGroup]) -> dict[str, Figure]:
     """Return file name -> figure with a row per group and a column per term; the seeds share a panel."""
     figures = {}
     for task, train_rows in comparisons([recorded.group for recorded in groups]):

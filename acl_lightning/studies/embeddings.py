@@ -60,10 +60,10 @@ def embeddings(directories: Sequence[Path], names: Sequence[str] | None = None, 
     return Report(
         runs=runs,
         unfinished=[],
-        tables=[_table(groups)],
+        tables=[measure_table(groups)],
         notes=cautions(grouped),
         csv_files={"representation.csv": exit_rows(groups), "representation_summary.csv": summary_rows(groups)},
-        figures={"embeddings.png": _figure(groups, layer)},
+        figures={"embeddings.png": map_figure(groups, layer)},
         summary="representation.md",
     )
 
@@ -104,7 +104,8 @@ def _finished(run: Run | UnfinishedRun) -> Run:
     return run
 
 
-def _table(groups: Sequence[MeasuredGroup]) -> Table:
+def measure_table(groups: Sequence[MeasuredGroup]) -> Table:
+    """Return mean and standard deviation of the measures of every group and exit, as a table for people."""
     run, samples = groups[0].group.runs[0], groups[0].records[0].samples
     sizes = run.report.samples
     rows = [
@@ -135,7 +136,16 @@ def _over_seeds(groups: Sequence[MeasuredGroup]) -> Iterator[tuple[MeasuredGroup
             yield measured, layer, values
 
 
-def _figure(groups: Sequence[MeasuredGroup], layer: int | None) -> Figure:
+def map_figure(groups: Sequence[MeasuredGroup], layer: int | None) -> Figure:
+    """Draw the samples at an exit for the first run of each group.
+
+    Args:
+        groups: Groups of one task.
+        layer: Layer of the exit. None: the deepest exit whose embeddings all of these runs stored.
+
+    Raises:
+        UserError: Not all of these runs stored the layer.
+    """
     firsts = [(measured.group.runs[0], measured.records[0]) for measured in groups]
     common = sorted(set.intersection(*(set(record.layers) for _, record in firsts)))
     drawn = common[-1] if layer is None and common else layer

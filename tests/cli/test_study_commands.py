@@ -80,7 +80,7 @@ def test_a_mistake_is_answered_in_a_line(mistake, tmp_path, capsys):
     assert not Path("runs").exists()
 
 
-def parse_here(command, *, input: str, **settings: object) -> subprocess.CompletedProcess:  # noqa: A002 - as in subprocess
+def parse_here(command, *, input: str, **settings: object) -> subprocess.CompletedProcess:
     """Run the program that parses settings in this process, which has imported Lightning."""
     from acl_lightning.cli.study import parsing
 

@@ -10,9 +10,9 @@ from fabricated_runs import fabricate
 
 from acl_lightning.errors import UserError
 from acl_lightning.figures.seed_curves import SeedCurve, seed_curves_figure
+from acl_lightning.studies.curves.seed_curves import curves_figure, seed_curve
 from acl_lightning.studies.grouping import group_runs
 from acl_lightning.studies.reading import read_run
-from acl_lightning.studies.seed_curves import curves_figure, seed_curve
 
 
 def group_of(tmp_path, *qualities):

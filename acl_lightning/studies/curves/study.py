@@ -11,6 +11,14 @@ from matplotlib.figure import Figure
 from acl_lightning.errors import UserError
 from acl_lightning.exits import CurvePoint
 from acl_lightning.figures.seed_curves import LAYER_SPEEDUP, SeedCurve, seed_curves_figure
+from acl_lightning.studies.curves.seed_curves import mean_static_exits, seed_curve
+from acl_lightning.studies.curves.stored_curves import (
+    SPEED_RANGE,
+    StoredCurve,
+    default_criterion,
+    named_criterion,
+    read_curve,
+)
 from acl_lightning.studies.grouping import (
     Group,
     check_one_task,
@@ -20,15 +28,7 @@ from acl_lightning.studies.grouping import (
 )
 from acl_lightning.studies.reading import Run, read_finished
 from acl_lightning.studies.report import Report
-from acl_lightning.studies.seed_curves import mean_static_exits, seed_curve
 from acl_lightning.studies.statistics import Spread, spread
-from acl_lightning.studies.stored_curves import (
-    SPEED_RANGE,
-    StoredCurve,
-    default_criterion,
-    named_criterion,
-    read_curve,
-)
 from acl_lightning.studies.tables import Row, Table
 
 #: Speed-up -> its name on an axis.
@@ -159,7 +159,7 @@ def compare(
         GroupCurve(
             label=group.label,
             curves=alike,
-            mean=_mean_curve(group, alike, criterion, speed),
+            mean=mean_curve(group, alike, criterion, speed),
             area=spread([curve.area for curve in alike]),
             elue=spread([curve.elue(reference_points) for curve in alike]),
             full_depth=spread([curve.static[-1].quality for curve in alike]),
@@ -263,7 +263,15 @@ def _reference_points(runs: Sequence[Run]) -> list[CurvePoint]:
     ]
 
 
-def _mean_curve(group: Group, curves: Sequence[StoredCurve], criterion: str, speed: str) -> SeedCurve:
+def mean_curve(group: Group, curves: Sequence[StoredCurve], criterion: str, speed: str) -> SeedCurve:
+    """Return the mean curve of a group with its band and its upper bound, see `seed_curve`.
+
+    Args:
+        group: The runs of the curves.
+        curves: Curve of each run.
+        criterion: Name of the criterion.
+        speed: `layer_speedup` or `flops_speedup`.
+    """
     mean = seed_curve(group, criterion, speed)
     if len(curves) == 1:
         mean = replace(mean, interval=curves[0].interval(mean.speeds, speed))

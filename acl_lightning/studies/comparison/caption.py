@@ -1,0 +1,152 @@
+"""Caption and notes of the tables of a study: protocol, selection, number of comparisons, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from acl_lightning.studies.comparison.cells import AnyTrial, Cell
+from acl_lightning.studies.comparison.specification import TableSpecification
+from acl_lightning.studies.comparison.tables import MethodTable
+from acl_lightning.studies.comparison.trial_results import MissingTrial, TrialResult
+from acl_lightning.studies.comparison.values import StudyValues
+
+#: Value of `data.selection` -> description of the two splits.
+PROTOCOLS = {
+    "train": "report split: the whole validation split; selection split: training rows that are never trained on",
+    "validation": "report split and selection split: two disjoint parts of the validation split",
+}
+
+#: Mark of a value that differs significantly from the baseline.
+MARK = "†"
+
+#: Number of trials that a note lists by name.
+LISTED = 5
+
+
+def caption(specification: TableSpecification, table: MethodTable, values: StudyValues) -> str:
+    """Return the caption of a table: unit, splits and samples, selection of settings, tests and marks.
+
+    Args:
+        specification: Content of `table.yaml`.
+        table: The table.
+        values: Measures of all cells.
+    """
+    results = values.results()
+    unit = (
+        f"Metric: {_joined(result.curve.run.metric for result in results)} in %"
+        if table.is_quality
+        else "Logged values"
+    )
+    over = "seeds and report samples" if table.is_quality else "seeds"
+    sentences = [
+        f"{table.title[0].upper()}{table.title[1:]}. {unit}; mean ± sample standard deviation over n seeds (n).",
+        f"{_splits(results)}.",
+        _tuning(specification, values.cells),
+    ]
+    if table.is_quality:
+        sentences.append(
+            "Checkpoints and thresholds are selected on the selection split, "
+            f"exit criterion {_joined(result.curve.criterion.name for result in results)}."
+        )
+    if specification.baseline is not None:
+        sentences.append(
+            f"{MARK}: differs from {specification.baseline} at level {specification.level:g} (two-sided paired test "
+            f"over {over}, Holm correction for {table.tests} comparisons)."
+        )
+    if table.is_quality:
+        sentences.append(
+            "Bold: highest mean, if it is significantly higher than every other mean of its column at this level "
+            "(Bonferroni correction)."
+        )
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def notes(trials: Sequence[AnyTrial], values: StudyValues, tables: Sequence[MethodTable]) -> list[str]:
+    """Return what limits the tables: missing, stale and damaged trials, pairs that were not used, several commits.
+
+    Args:
+        trials: All trials of the study.
+        values: Measures of all cells.
+        tables: The tables.
+    """
+    by_state: dict[str, list[MissingTrial]] = {}
+    for trial in trials:
+        if isinstance(trial, MissingTrial):
+            by_state.setdefault(trial.state, []).append(trial)
+    sentences = [_missing_note(state, missing) for state, missing in by_state.items()]
+    used = {id(trial) for cell in values.cells for setting in cell.settings for trial in setting.trials}
+    unused = sum(id(trial) not in used for trial in trials)
+    if unused:
+        sentences.append(f"{unused} of {len(trials)} trials belong to no row.")
+    for comparison in (comparison for table in tables for comparison in table.comparisons):
+        pairs, place = comparison.pairs, ", ".join(filter(None, (comparison.row, comparison.condition)))
+        if pairs.unpaired:
+            sentences.append(f"{place}: seed {', '.join(pairs.unpaired)} has no partner and is not in the comparison.")
+        if pairs.refused:
+            sentences.append(
+                f"{place}: seed {', '.join(pairs.refused)} was measured on other samples or labels than the baseline "
+                "and is not in the comparison."
+            )
+        if pairs.difference is not None and pairs.difference.seeds == 1:
+            sentences.append(f"{place}: one pair of seeds; the interval is over samples only.")
+    states = [result.curve.run.provenance.git or {} for result in values.results()]
+    if len({state.get("commit") for state in states}) > 1:
+        sentences.append("The trials come from more than one commit; see provenance.json.")
+    if any(state.get("dirty") for state in states):
+        sentences.append("Trials were run with uncommitted changes; see provenance.json.")
+    return list(dict.fromkeys(sentences))
+
+
+def _missing_note(state: str, missing: Sequence[MissingTrial]) -> str:
+    named = [f"{trial.trial.id}{f' ({trial.reason})' if trial.reason else ''}" for trial in missing[:LISTED]]
+    more = f" and {len(missing) - LISTED} more" if len(missing) > LISTED else ""
+    meaning = " (result of another version, not used)" if state == "stale" else ""
+    return f"Trials {state}{meaning}: {len(missing)}, {', '.join(named)}{more}."
+
+
+def _splits(results: Sequence[TrialResult]) -> str:
+    protocols = _joined(PROTOCOLS.get(result.selection, f"selection {result.selection}") for result in results)
+    sizes: dict[str, list[int]] = {}
+    for result in results:
+        sizes.setdefault(result.curve.run.task, []).append(len(result.curve.record.labels_B))
+    samples = ", ".join(f"{task} {_joined(counts)}" for task, counts in sizes.items())
+    return f"{protocols[0].upper()}{protocols[1:]} (report samples: {samples})"
+
+
+def _tuning(specification: TableSpecification, cells: Sequence[Cell]) -> str:
+    tuning = specification.tune
+    if tuning is None:
+        return ""
+    by_row: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if cell.settings:
+            by_row.setdefault(cell.row.label, []).append(cell)
+    grids = {
+        row: (
+            _joined(len(cell.settings) for cell in alike),
+            _joined(sum(len(setting.trials) for setting in cell.settings) for cell in alike),
+        )
+        for row, alike in by_row.items()
+    }
+    if len(set(grids.values())) == 1:
+        settings, trials = next(iter(grids.values()))
+        budget = f"{settings} settings and {trials} trials per method and column"
+    else:
+        budget = "settings and trials per column: " + ", ".join(f"{row} {s} and {t}" for row, (s, t) in grids.items())
+    return (
+        f"Setting of each method and column: the best {tuning.by} on the selection split, mean over seeds, before the "
+        f"report split is read ({budget}{_grid(tuning.parameters, cells)})."
+    )
+
+
+def _grid(parameters: Sequence[str], cells: Sequence[Cell]) -> str:
+    texts = []
+    for name in parameters:
+        trials = [trial for cell in cells for setting in cell.settings for trial in setting.trials]
+        values = dict.fromkeys(str(trial.trial.parameters[name]) for trial in trials if name in trial.trial.parameters)
+        texts.append(f"{name}: {', '.join(values)}")
+    return f"; grid {'; '.join(texts)}" if texts else ""
+
+
+def _joined(values: Iterable[object]) -> str:
+    return " or ".join(dict.fromkeys(str(value) for value in values))

@@ -1,0 +1,270 @@
+"""`table.yaml`: rows, columns, measures, baseline and tuning of the tables of a study."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import NoReturn
+
+import yaml
+
+from acl_lightning.errors import UserError
+from acl_lightning.studies.grouping import readable
+
+#: Parameter whose values are the methods: one or several configuration files.
+CONFIG = "config"
+
+#: Names of the measures that have no number in their name.
+MEASURES = ("last_exit", "exits", "mean_exits", "area", "speed2", "flops2")
+
+#: Key of a row that lists several settings of a method.
+VARIANTS = "variants"
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A method.
+
+    Attributes:
+        label: Name of the method.
+        variants: Parameter -> value that a trial must have; several where the method is tuned over variants.
+    """
+
+    label: str
+    variants: tuple[Mapping[str, object], ...]
+
+    def matches(self, parameters: Mapping[str, object]) -> bool:
+        """Return whether a trial with these parameters belongs to the row."""
+        return any(
+            all(key in parameters and same(parameters[key], value) for key, value in variant.items())
+            for variant in self.variants
+        )
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Selection of the settings of each method.
+
+    Attributes:
+        by: Measure on the selection split, averaged over seeds, of which the highest is selected.
+        parameters: Parameters whose values are compared.
+    """
+
+    by: str
+    parameters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TableSpecification:
+    """Content of `table.yaml`.
+
+    Attributes:
+        rows: Methods in the order of the table; empty for one row per value of `config`.
+        columns: Parameters; each combination of their values is a column. Empty: one column.
+        measures: Name -> heading. `exits` stands for every exit.
+        baseline: Label of the row that the others are compared with; None for no comparisons.
+        tune: Selection of settings; None where each method has one setting.
+        labels: Parameter -> value as text -> heading of a column.
+        criterion: Exit criterion of `area`, `speedX` and `flopsX`; None: entropy, and patience for a regression.
+        average: Whether to add the mean over the columns, for seeds that all columns have.
+        title: Title of the tables.
+        level: Level alpha of the tests and 1 - coverage of the intervals.
+        resamples: Number of bootstrap resamples.
+    """
+
+    rows: tuple[TableRow, ...] = ()
+    columns: tuple[str, ...] = ()
+    measures: Mapping[str, str] = field(default_factory=lambda: {"last_exit": "last exit"})
+    baseline: str | None = None
+    tune: Tuning | None = None
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    criterion: str | None = None
+    average: bool = False
+    title: str = ""
+    level: float = 0.05
+    resamples: int = 2000
+
+    @classmethod
+    def read(cls, path: Path) -> TableSpecification:
+        """Read `table.yaml`.
+
+        Raises:
+            UserError: There is no such file, it is not YAML, or an entry is unknown or has a wrong type.
+        """
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            example = "measures: [last_exit]"
+            raise UserError(f"{path}", "no such file", f"Create it, for example with `{example}`.") from None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"YAML in {path}", reason, "Correct the line that the message names.") from error
+        return cls.from_yaml(content or {}, str(path))
+
+    @classmethod
+    def from_yaml(cls, content: object, place: str = "table.yaml") -> TableSpecification:
+        """Return the specification with this content.
+
+        Args:
+            content: Content of the file.
+            place: Name of the file, for messages.
+
+        Raises:
+            UserError: An entry is unknown or has a wrong type.
+        """
+        entries = _mapping(content, place, "the file")
+        check_names(entries, [item.name for item in fields(cls)], f"keys of {place}")
+        rows = tuple(
+            TableRow(label, _variants(value, place))
+            for label, value in _mapping(entries.get("rows"), place, "rows").items()
+        )
+        labels = _mapping(entries.get("labels"), place, "labels")
+        specification = cls(
+            rows=rows,
+            columns=_texts(entries.get("columns"), place, "columns"),
+            measures=_measures(entries.get("measures"), place),
+            baseline=_text(entries.get("baseline"), place, "baseline"),
+            tune=_tuning(entries.get("tune"), place),
+            labels={
+                parameter: {str(value): str(label) for value, label in _any_mapping(names, place, "labels").items()}
+                for parameter, names in labels.items()
+            },
+            criterion=_text(entries.get("criterion"), place, "criterion"),
+            average=_flag(entries.get("average", False), place, "average"),
+            title=_text(entries.get("title"), place, "title") or "",
+            level=_number(entries.get("level", 0.05), place, "level", 0.0, 0.5),
+            resamples=int(_number(entries.get("resamples", 2000), place, "resamples", 99, 1_000_000)),
+        )
+        if specification.baseline is not None and rows:
+            check_names(
+                [specification.baseline], [row.label for row in rows], f"the baseline of {place} among its rows"
+            )
+        if any(len(row.variants) > 1 for row in rows) and specification.tune is None:
+            _refuse(place, "tune for rows with variants", "none", "Set tune: {by: mean_exits}")
+        return specification
+
+    def heading(self, parameter: str, value: object) -> str:
+        """Return the heading of a value of a column parameter."""
+        text = "all" if value is None else str(value)
+        return self.labels.get(parameter, {}).get(text, text)
+
+
+def same(first: object, second: object) -> bool:
+    """Return whether two values of a parameter are equal; a list of one item equals the item."""
+    return _items(first) == _items(second)
+
+
+def check_names(names: Collection[str], known: Sequence[str], expected: str) -> None:
+    """Raise `UserError` with the nearest known name for the first name that is unknown.
+
+    Args:
+        names: Names to check.
+        known: Names that are allowed.
+        expected: Description of the names, for the message.
+    """
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+            hint = f"Did you mean {close[0]}?" if close else f"Use one of {', '.join(known)}."
+            raise UserError(f"{expected}: {', '.join(known)}", repr(name), hint)
+
+
+def config_label(value: object) -> str:
+    """Return the name of a method from its configuration files.
+
+    >>> config_label(["objective/acl_cl.yaml", "objective/tau01.yaml"])
+    'ACL-CL, tau01'
+    """
+    stems = [str(file).rpartition("/")[2].partition(".")[0] for file in _items(value)]
+    return ", ".join(readable(stem) for stem in stems)
+
+
+def _items(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _variants(value: object, place: str) -> tuple[Mapping[str, object], ...]:
+    if isinstance(value, Mapping) and VARIANTS in value:
+        variants = value[VARIANTS]
+        if set(value) != {VARIANTS} or not isinstance(variants, list) or not variants:
+            _refuse(place, f"a row with {VARIANTS}: [...]", repr(value), f"Set {VARIANTS}: [FILE, [FILE, FILE]]")
+        return tuple(variant for item in variants for variant in _variants(item, place))
+    if isinstance(value, Mapping):
+        return ({str(key): item for key, item in value.items()},)
+    if isinstance(value, str) or (isinstance(value, list) and value and all(isinstance(item, str) for item in value)):
+        return ({CONFIG: value},)
+    return _refuse(place, "rows with configuration files or parameters", repr(value), "Set CE: objective/ce.yaml")
+
+
+def _measures(value: object, place: str) -> dict[str, str]:
+    if value is None:
+        return {"last_exit": "last exit"}
+    if isinstance(value, Mapping):
+        return {str(name): str(heading) for name, heading in value.items()}
+    names = _texts(value, place, "measures")
+    if not names:
+        _refuse(place, "a measure", "none", "Set measures: [last_exit]")
+    return {name: _heading(name) for name in names}
+
+
+def _heading(name: str) -> str:
+    for prefix, speed in (("speed", "layer"), ("flops", "FLOPs")):
+        if name.startswith(prefix) and name[len(prefix) :].replace(".", "", 1).isdigit():
+            return f"quality at {name[len(prefix) :]}x {speed} speed-up"
+    return {"mean_exits": "mean over exits", "exits": "every exit", "area": "area under the curve"}.get(
+        name, name.replace("_", " ")
+    )
+
+
+def _tuning(value: object, place: str) -> Tuning | None:
+    if value is None:
+        return None
+    entries = _mapping(value, place, "tune")
+    check_names(entries, ["by", "parameters"], f"keys of tune in {place}")
+    by = _text(entries.get("by"), place, "tune.by")
+    if by is None:
+        _refuse(place, "tune.by, a measure on the selection split", "none", "Set tune: {by: mean_exits}")
+    return Tuning(by, _texts(entries.get("parameters"), place, "tune.parameters"))
+
+
+def _mapping(value: object, place: str, name: str) -> dict[str, object]:
+    return {str(key): item for key, item in _any_mapping(value, place, name).items()}
+
+
+def _any_mapping(value: object, place: str, name: str) -> Mapping[object, object]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        _refuse(place, f"a mapping at {name}", repr(value), f"Write `{name}:` and an indented KEY: VALUE below it")
+    return value
+
+
+def _texts(value: object, place: str, name: str) -> tuple[str, ...]:
+    items = () if value is None else _items(value)
+    if not all(isinstance(item, str) for item in items) or len(set(map(str, items))) < len(items):
+        _refuse(place, f"different names at {name}", repr(value), f"Set {name}: [NAME, NAME]")
+    return tuple(map(str, items))
+
+
+def _text(value: object, place: str, name: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        _refuse(place, f"a text at {name}", repr(value), f"Set {name}: TEXT")
+    return value
+
+
+def _flag(value: object, place: str, name: str) -> bool:
+    if not isinstance(value, bool):
+        _refuse(place, f"true or false at {name}", repr(value), f"Set {name}: true")
+    return value
+
+
+def _number(value: object, place: str, name: str, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low < value <= high:
+        _refuse(place, f"a number above {low:g} and up to {high:g} at {name}", repr(value), f"Remove {name} (default)")
+    return value
+
+
+def _refuse(place: str, expected: str, value: str, remedy: str) -> NoReturn:
+    raise UserError(f"{expected} in {place}", value, f"{remedy}.")

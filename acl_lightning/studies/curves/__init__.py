@@ -1,0 +1,1 @@
+"""Speed-quality curves of several runs, averaged over seeds, from stored exit sweeps or stored logits."""
