@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,18 @@ class ExitOutputs:
     def num_exits(self) -> int:
         """Number of exits E."""
         return self.logits_EBC.shape[0]
+
+    def cosines_EBC(self) -> Tensor:
+        """Return the cosine (E, B, C) of each representation and each label embedding, see `label_cosines`.
+
+        It is computed exit by exit, as the adaptive runtime does; the memory is that of the logits.
+        """
+        return torch.stack(
+            [
+                label_cosines(embeddings_BD, labels_CD)
+                for embeddings_BD, labels_CD in zip(self.embeddings_EBD, self.label_embeddings_ECD, strict=True)
+            ]
+        )
 
     def map(self, function: Callable[[Tensor], Tensor]) -> ExitOutputs:
         """Return the outputs with `function` applied to each tensor."""
@@ -69,6 +82,21 @@ class ExitOutputs:
     def detached(self) -> ExitOutputs:
         """Return the same values without a graph."""
         return self.map(Tensor.detach)
+
+
+def label_cosines(embeddings_BD: Tensor, labels_CD: Tensor) -> Tensor:
+    """Return the cosine (B, C) of representations (B, D) and label embeddings (C, D), float32.
+
+    `cos(h, e) = <h, e> / (|h| |e|)`, in [-1, 1]; 0 where a vector is zero, NaN where one is not finite. It is computed
+    in float64 and rounded to float32, so that it does not depend on the other samples of the batch.
+
+    >>> import torch
+    >>> label_cosines(torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 0.0], [0.0, -2.0]]))
+    tensor([[ 0.6000, -0.8000]])
+    """
+    dtype = torch.float32 if embeddings_BD.device.type == "mps" else torch.float64  # MPS has no float64
+    directions_BD, directions_CD = (normalize(vectors.to(dtype), dim=-1) for vectors in (embeddings_BD, labels_CD))
+    return (directions_BD @ directions_CD.T).float().clamp(-1.0, 1.0)
 
 
 def predictions(logits: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 from rich import box
@@ -10,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from acl_lightning.exits import Baseline, RecommendedPoint, SweepReport
+from acl_lightning.exits.evaluation.operating_point import STATIC
 
 #: Mark of a quality that is not better than that of the constant answer.
 NOT_BETTER = "*"
@@ -52,7 +54,7 @@ def points_table(report: SweepReport) -> Table:
             speeds = ("none leaves early", "")
         table.add_row(
             name,
-            point.criterion_name.replace("calibrated_", "calibrated\n"),  # 80 columns hold no more in a line
+            re.sub("(ensemble|calibrated|prototype)_", r"\1\n", point.criterion_name),  # 80 columns hold no more
             point_text(point).replace(", ", "\n"),
             quality_text(point.quality, weak=point.better_than_baseline is False) + _interval(point),
             f"{point.drop_points:.1f}",
@@ -74,7 +76,7 @@ def baseline_name(baseline: Baseline) -> str:
 def point_notes(report: SweepReport) -> list[Text]:
     """Return notes on points that are not better than a constant answer, and on points that another point beats."""
     notes = [] if report.baseline is None else _baseline_notes(report, report.baseline)
-    return notes + _beaten_notes(report.recommended)
+    return notes + _beaten_notes(report.recommended) + _guarantee_notes(report)
 
 
 def _baseline_notes(report: SweepReport, baseline: Baseline) -> list[Text]:
@@ -101,6 +103,26 @@ def _beaten_notes(points: Mapping[str, RecommendedPoint]) -> list[Text]:
         for name, point in points.items()
         if point.beaten_by
     ]
+
+
+def _guarantee_notes(report: SweepReport) -> list[Text]:
+    """Return what points with a confidence guarantee, or how many rows a guarantee needs."""
+    notes, rows = [], report.samples.selection
+    for name, point in report.recommended.items():
+        if point.confidence is None:
+            continue
+        percent = f"{100 * point.confidence:g} % confidence"
+        if (point.criterion_name, point.threshold) != (STATIC, len(report.exit_layers)):
+            sentence = f"{name}: {rows} selection rows certify its drop with {percent} for data of the same kind."
+        elif point.rows_needed is None:
+            sentence = f"{name}: no faster point can be certified with {percent}; all lose too much on {rows} rows."
+        else:
+            sentence = (
+                f"{name}: {rows} selection rows certify no faster point with {percent}; about {point.rows_needed} "
+                "are needed. Validate on more rows, allow a larger drop, or sweep fewer criteria."
+            )
+        notes.append(Text(sentence))
+    return notes
 
 
 def quality_text(value: float, *, weak: bool = False) -> str:

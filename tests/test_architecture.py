@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "objectives": BASE,
     "gradients": BASE | {"distributed"},
     "representation": BASE,
-    "tables": {"exits"},
+    "tables": {"exits", "exits/evaluation"},
     "exits/criteria": BASE,
     "exits/evaluation": BASE | {"exits/criteria", "metrics", "legacy"},
     "exits/inference": BASE | {"exits/criteria", "exits/evaluation", "encoders"},

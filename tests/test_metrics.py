@@ -13,7 +13,7 @@ from sklearn import metrics as sk
 from training_runs import in_processes
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits.evaluation.resampled_quality import RESAMPLED
+from acl_lightning.exits.evaluation.intervals.resampled_quality import RESAMPLED
 from acl_lightning.metrics import METRICS, ExitMetrics, check_metrics, predictions, quality
 
 CORRELATIONS = {"pearson": stats.pearsonr, "spearman": stats.spearmanr}

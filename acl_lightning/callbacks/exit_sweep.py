@@ -15,6 +15,7 @@ from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     Budget,
     Criterion,
+    Ensemble,
     MaxDrop,
     MinSpeedup,
     SweepReport,
@@ -23,6 +24,7 @@ from acl_lightning.exits import (
     evaluate,
 )
 from acl_lightning.exits.criteria.learnt_gate import check_gate
+from acl_lightning.exits.evaluation.candidates import check_unfitted
 from acl_lightning.exits.evaluation.operating_point import table_rows
 from acl_lightning.exits.evaluation.selection import check_cross_fit, check_names
 from acl_lightning.files import save_figure
@@ -56,13 +58,14 @@ class ExitSweep(Callback):
         budgets: list[Budget] | None = None,
         calibrate: bool = False,
         cross_fit: bool = False,
+        ensemble: Ensemble | None = None,
     ) -> None:
         """Set which criteria are swept and which operating points are recommended.
 
         Args:
             criteria: Criteria with different names. None: confidence, entropy, margin, patience, PCEE, F-PABEE, and
                 the learnt gate where the model has a gate. Static exits are always measured. For a regression, criteria
-                that cannot read a regression are left out.
+                that cannot read a regression are left out. `PrototypeMargin` is swept if it is named.
             max_drops: Acceptable drops in quality against full depth, in points; each gives an operating point.
             thresholds: Ascending thresholds to use instead of a criterion's full grid, by the criterion's name.
             min_speedups: Layer speed-ups to reach; each gives the best point of at least that speed (`speed2`).
@@ -71,15 +74,18 @@ class ExitSweep(Callback):
                 read them. `predict` does the same at the recommended points.
             cross_fit: Also report the budgets with both splits taking turns (`cross_fitted` in the report). Requires
                 `data.selection=validation`.
+            ensemble: Rule for the weights of an ensemble of exits (`LearntEnsemble`, `UniformEnsemble`): the answer at
+                an exit is the geometric mean of the exits up to it. None: every exit answers alone.
 
         Raises:
-            UserError: No drop, a negative drop, two criteria or budgets of the same name, or thresholds that are empty,
-                do not ascend, are out of range or belong to no criterion.
+            UserError: No drop, a negative drop, two criteria or budgets of the same name, a budget with a confidence
+                beside something that is fitted, or thresholds that are empty, do not ascend, are out of range or belong
+                to no criterion.
         """
         self.criteria = criteria
         self.max_drops = tuple(max_drops)
         self.thresholds = thresholds or {}
-        self.calibrate, self.cross_fit = calibrate, cross_fit
+        self.calibrate, self.cross_fit, self.ensemble = calibrate, cross_fit, ensemble
         self.report: SweepReport | None = None
         self._batches: list[Columns] = []
         names = [criterion.name for criterion in criteria or ()]
@@ -96,23 +102,31 @@ class ExitSweep(Callback):
             *(budgets or []),
         ]
         check_names(self.budgets)
+        for budget in self.budgets:
+            check_unfitted(budget, calibrate=calibrate, ensemble=ensemble)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check before the training what would fail after it.
 
         Raises:
-            UserError: The task has no classes and `calibrate` is on; `cross_fit` is on and the selection split is taken
-                from the training rows; a table of measured times belongs to a model with
-                other exits; or `LearntGate` is to be swept and the model has no gate.
+            UserError: The task has no classes and `calibrate` or an ensemble is on; `cross_fit` is on and the selection
+                split is taken from the training rows; a table of measured times belongs to a model with other exits; a
+                budget does not support the metric; or `LearntGate` is to be swept and the model has no gate.
         """
-        if self.calibrate and getattr(pl_module, "label_names", None) == []:
+        is_regression = getattr(pl_module, "label_names", None) == []
+        if self.calibrate and is_regression:
             raise UserError("classes to calibrate", "a regression", "Set exit_sweep.calibrate=false.")
         if self.cross_fit:
             check_cross_fit(selection_source(trainer))
+        if self.ensemble is not None and is_regression:
+            raise UserError("classes for an ensemble of exits", "a regression", "Set exit_sweep.ensemble=null.")
         layers: tuple[int, ...] | None = getattr(pl_module, "exit_layers", None)
+        metrics: list[str] | None = getattr(pl_module, "metric_names", None)
         for budget in self.budgets:
             if layers is not None:
                 budget.check_exits(layers)
+            if metrics:
+                budget.check_metric(metrics[0])
         encoder = getattr(pl_module, "encoder", None)
         if encoder is not None and encoder.gate is None and self.criteria is not None:
             check_gate(self.criteria)
@@ -132,7 +146,9 @@ class ExitSweep(Callback):
     ) -> None:
         """Keep the exit logits of a batch of the first validation set."""
         if trainer.state.fn == TrainerFn.VALIDATING and dataloader_idx == 0:
-            self._batches.append(columns_of(outputs))
+            module = cast("EvaluationModule", pl_module)
+            reads_cosines = any(criterion.reads_cosines for criterion in self.criteria or ())
+            self._batches.append(columns_of(outputs, module if reads_cosines else None))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Evaluate the record, write the files and inform the loggers."""
@@ -151,6 +167,7 @@ class ExitSweep(Callback):
             module.metric_names,
             thresholds=self.thresholds,
             calibrate=self.calibrate,
+            ensemble=self.ensemble,
             cross_fitted=self.cross_fit,
             label_names=getattr(module, "label_names", None) or (),
         )

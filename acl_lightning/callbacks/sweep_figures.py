@@ -11,7 +11,7 @@ from acl_lightning.exits import SweepReport, figure_points
 from acl_lightning.exits.evaluation.report import Bin, ExitCalibration
 from acl_lightning.figures import exit_histogram_figure, per_exit_figure, reliability_figure, speed_quality_figure
 from acl_lightning.figures.speed_quality import Point
-from acl_lightning.figures.style import CALIBRATED
+from acl_lightning.figures.style import inner_name
 from acl_lightning.runs.names import EXIT_HISTOGRAM, PER_EXIT, RELIABILITY, SPEED_QUALITY
 from acl_lightning.tables import point_text
 
@@ -69,7 +69,7 @@ def sweep_figure(report: SweepReport, title: str) -> Figure:
 
 def united(curves: Mapping[str, Sequence[Point]]) -> dict[str, list[Point]]:
     """Give criteria that trace the same curve for two classes the points of all of them, from fast to slow."""
-    members = [name for name in curves if name.removeprefix(CALIBRATED) in EQUAL_FOR_TWO_CLASSES]
+    members = [name for name in curves if inner_name(name) in EQUAL_FOR_TWO_CLASSES]
     together = sorted({point for name in members for point in curves[name]}, reverse=True)
     return {name: together if name in members else list(points) for name, points in curves.items()}
 

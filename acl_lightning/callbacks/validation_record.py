@@ -18,18 +18,21 @@ if TYPE_CHECKING:
 Columns = dict[str, Tensor]
 
 #: Dimension of the samples in the columns that have another dimension first; in all others it is 0.
-SAMPLE_DIMENSION = {"logits_EBC": 1, "gates_EB": 1, "embeddings_EBD": 1}
+SAMPLE_DIMENSION = {"logits_EBC": 1, "gates_EB": 1, "embeddings_EBD": 1, "cosines_EBC": 1}
 
 REQUIRED = ("logits_EBC", "labels", "index", "selection", "num_tokens")
 OPTIONAL = ("gates_EB", "difficulty")
 
 
-def columns_of(outputs: Mapping[str, Tensor] | Tensor | None) -> Columns:
+def columns_of(outputs: Mapping[str, Tensor] | Tensor | None, cosines_of: EvaluationModule | None = None) -> Columns:
     """Return the columns of one batch, still on its device, so that collecting costs no synchronisation.
 
     Args:
         outputs: Return value of `validation_step`: `logits_EBC`, `labels`, `index` (row number in the data split),
-            `selection` (bool, the selection split), `num_tokens`, and where they are known `gates_EB` and `difficulty`.
+            `selection` (bool, the selection split), `num_tokens`, and where they are known `gates_EB` and `difficulty`;
+            `embeddings_EBD` for the cosines.
+        cosines_of: Module whose label embeddings the samples are compared with (`cosines_EBC`). None: no cosines, which
+            would take as much memory as the logits.
 
     Raises:
         UserError: One of the required columns is missing.
@@ -43,6 +46,8 @@ def columns_of(outputs: Mapping[str, Tensor] | Tensor | None) -> Columns:
             "Validate on a labelled split of the task, or remove the callback ExitSweep.",
         )
     columns = {name: batch[name].detach() for name in (*REQUIRED, *OPTIONAL) if name in batch}
+    if cosines_of is not None:
+        columns["cosines_EBC"] = cosines_of.cosines(batch["embeddings_EBD"].detach())
     return {name: values.float() if name in SAMPLE_DIMENSION else values for name, values in columns.items()}
 
 
@@ -100,4 +105,5 @@ def record_of(columns: Columns, module: EvaluationModule, selection_from: str = 
         gates_EB=columns.get("gates_EB"),
         difficulty_B=columns.get("difficulty"),
         selection_from=selection_from,
+        cosines_EBC=columns.get("cosines_EBC"),
     )

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -27,6 +27,9 @@ from acl_lightning.exits.evaluation.selection import check_names
 from acl_lightning.runs.names import EXIT_LATENCY, POINTS, RESULT
 from acl_lightning.runs.records import add_points, read_exit_logits, read_result
 from acl_lightning.tables import point_notes, points_table
+
+if TYPE_CHECKING:
+    from acl_lightning.exits import Ensemble
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -52,15 +55,23 @@ def main(arguments: Sequence[str]) -> int:
         _print(SweepReport.from_json(result))
         return 0
 
-    from acl_lightning.exits import evaluate  # imports torch
+    from acl_lightning.exits import LearntEnsemble, UniformEnsemble, evaluate, named_criterion  # imports torch
 
-    suffix = options.suffix if options.suffix is not None else "_calibrated" if options.calibrate else ""
+    ensembles: dict[str | None, Ensemble | None] = {
+        None: None,
+        "learnt": LearntEnsemble(),
+        "uniform": UniformEnsemble(),
+    }
+    suffix = options.suffix
+    if suffix is None:
+        suffix = "_ensemble" * (options.ensemble is not None) + "_calibrated" * options.calibrate
     report = evaluate(
         read_exit_logits(options.run),
-        None,
+        [named_criterion(name) for name in options.criteria] or None,
         budgets,
         str(result["metric"]),
         calibrate=options.calibrate,
+        ensemble=ensembles[options.ensemble],
         times=None if table is None else LatencyTable.read(table),
     )
     unreachable = [budget.text for budget in budgets if budget.name in report.unreachable]
@@ -94,6 +105,13 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     budgets.add_argument(
         "--max-drop", **numbers, metavar="POINTS", help="largest drop against full depth; 0.5 gives drop0.5"
     )
+    budgets.add_argument(
+        "--confidence",
+        type=float,
+        metavar="SHARE",
+        help="probability that new data keeps --max-drop (accuracy only); 0.95 gives drop0.5_95. Default: the drop on "
+        "the selection split counts",
+    )
     budgets.add_argument("--speed", **numbers, metavar="TIMES", help="smallest layer speed-up; 3 gives speed3")
     budgets.add_argument("--flops-speed", **numbers, metavar="TIMES", help="smallest FLOPs speed-up; 3 gives flops3")
     budgets.add_argument(
@@ -111,12 +129,28 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
         help=f"measured times that `latency` wrote (default: RUN/{EXIT_LATENCY} where a budget needs times); with it "
         "--max-drop selects the fastest point by time: drop0.5_measured",
     )
-    calibration = parser.add_argument_group("calibration and names")
+    calibration = parser.add_argument_group("criteria, calibration and names")
+    calibration.add_argument(
+        "--criteria",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="criteria to choose from (default: all that can read the stored logits); fewer certify faster points",
+    )
+    calibration.add_argument(
+        "--ensemble",
+        choices=("learnt", "uniform"),
+        help="answer at an exit by the geometric mean of the exits up to it, with weights fitted on the selection "
+        "split or with equal weights; gives drop0.5_ensemble",
+    )
     calibration.add_argument(
         "--calibrate", action="store_true", help="fit a temperature per exit first; gives drop0.5_calibrated"
     )
     calibration.add_argument("--suffix", help="end of the names (default: _calibrated with --calibrate)")
-    return parser.parse_args(list(arguments))
+    options = parser.parse_args(list(arguments))
+    if options.confidence is not None and not options.max_drop:
+        raise UserError("--max-drop with --confidence", "none", "Add for example --max-drop 1.")
+    return options
 
 
 def _budgets(options: argparse.Namespace) -> tuple[list[Budget], str | None]:
@@ -125,7 +159,7 @@ def _budgets(options: argparse.Namespace) -> tuple[list[Budget], str | None]:
     if table is None and (options.max_latency or options.measured_speed):
         table = str(options.run / EXIT_LATENCY)
     budgets: list[Budget] = [
-        *(MaxDrop(points, table=table) for points in options.max_drop),
+        *(MaxDrop(points, table=table, confidence=options.confidence) for points in options.max_drop),
         *(MinSpeedup(times) for times in options.speed),
         *(MinSpeedup(times, "flops_speedup") for times in options.flops_speed),
         *(MaxLatency(milliseconds, table) for milliseconds in options.max_latency if table is not None),

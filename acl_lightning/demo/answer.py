@@ -75,7 +75,10 @@ def criteria_for(served: ServedModel) -> dict[str, Criterion]:
     For a calibrated run they read calibrated probabilities, as its operating points do.
     """
     readable = readable_criteria(
-        default_criteria(), is_regression=not served.label_names, has_gate=served.encoder.gate is not None
+        default_criteria(),
+        is_regression=not served.label_names,
+        has_gate=served.encoder.gate is not None,
+        has_cosines=True,
     )
     criteria = {criterion.name: criterion for criterion in readable}
     if served.temperatures_E is None:
@@ -119,9 +122,12 @@ def answer(served: ServedModel, texts: Sequence[str], criterion: Criterion, thre
     milliseconds = [(_milliseconds(adaptive, batch), _milliseconds(full, batch)) for _ in range(REPETITIONS)]
     with torch.no_grad():
         outputs = encoder(**batch)
-    certainty_E = criterion.certainty(criterion.inputs(outputs.logits_EBC, outputs.gates_EB))[:, 0].tolist()
+    cosines_EBC = outputs.cosines_EBC() if criterion.reads_cosines else None
+    inputs = criterion.inputs(outputs.logits_EBC, outputs.gates_EB, cosines_EBC)
+    certainty_E = criterion.certainty(inputs)[:, 0].tolist()
     exit_ = int(decisions.exit_B)
-    logits_EC, temperatures_E = outputs.logits_EBC[:, 0], temperatures_of(criterion, served.temperatures_E)
+    logits_EC = criterion.answers(outputs.logits_EBC)[:, 0]
+    temperatures_E = temperatures_of(criterion, served.temperatures_E)
     probabilities_EC = exit_probabilities(logits_EC, torch.arange(encoder.num_exits), temperatures_E)
     exits = tuple(
         _exit_answer(served, layer, logits_C, probabilities_C, certainty, leaves=number == exit_)

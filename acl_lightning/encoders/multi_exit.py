@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from acl_lightning.encoders.backbone import Backbone, KeysValues, TokenState
 from acl_lightning.encoders.exit_rows import ExitRow
 from acl_lightning.encoders.heads import INITIAL_STD, ExitHead
-from acl_lightning.outputs import ExitOutputs
+from acl_lightning.outputs import ExitOutputs, label_cosines
 
 
 class ExitStep(NamedTuple):
@@ -29,10 +29,17 @@ class ExitStep(NamedTuple):
 
 
 class ExitReading(NamedTuple):
-    """Result of an exit: logits (B, C), and the logits (B,) of the learnt gate if the encoder has a gate."""
+    """Result of an exit.
+
+    Attributes:
+        logits_BC: Logits of the classifier.
+        gates_B: Logits of the learnt gate; None for an encoder without a gate.
+        cosines_BC: Cosines with the label embeddings; None where they were not asked for.
+    """
 
     logits_BC: Tensor
     gates_B: Tensor | None
+    cosines_BC: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +165,12 @@ class MultiExitEncoder(nn.Module):
         gates: Tensor = self.gate(embeddings.detach()).squeeze(-1)
         return gates
 
+    def cosines(self, exit_: int, embedding_BD: Tensor) -> Tensor:
+        """Return the cosine (B, C) of inputs of the classifier of exit `exit_` (from 0) and its label embeddings."""
+        separate = self.label_embeddings
+        labels_CD = self._head(exit_).classifier.weight if separate is None else separate[exit_]
+        return label_cosines(embedding_BD, labels_CD)
+
     def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> TokenState:
         """Return the input of layer 0."""
         return self.backbone.embed(input_ids, attention_mask, token_type_ids)
@@ -177,7 +190,9 @@ class MultiExitEncoder(nn.Module):
         row_BD, following = self._exit_row(exit_).read(self.backbone, layer, state, advance=layer + 1 < self.num_layers)
         return self._head(exit_).embed(row_BD), following
 
-    def exit_first(self, layer: int, state: TokenState, *, whole: bool = False) -> tuple[ExitReading, HalfLayer]:
+    def exit_first(
+        self, layer: int, state: TokenState, *, whole: bool = False, cosines: bool = False
+    ) -> tuple[ExitReading, HalfLayer]:
         """Evaluate the exit of layer `layer` (0-based) before the rest of the layer.
 
         For inference: the rest of the layer is not computed for samples that leave. `finish` computes it for the
@@ -188,6 +203,7 @@ class MultiExitEncoder(nn.Module):
             state: Tokens that enter the layer.
             whole: Whether to compute the whole layer at once, which is cheaper for few tokens, since a row alone needs
                 all weights of the layer. Exit rows that need the whole layer compute it in any case.
+            cosines: Whether to return the cosines with the label embeddings too.
 
         Returns:
             The result of the exit, and the layer to pass to `finish`.
@@ -199,11 +215,15 @@ class MultiExitEncoder(nn.Module):
             assert embedding_BD is not None
             assert logits_BC is not None
             assert following is not None
-            return ExitReading(logits_BC, self.gates(embedding_BD)), HalfLayer(layer, following, None)
+            return self._reading(exit_, embedding_BD, logits_BC, cosines=cosines), HalfLayer(layer, following, None)
         keys_values = self.backbone.keys_values(layer, state)
         row_B1D = self.backbone.rows(layer, query_B1D, keys_values, state.mask_BS)
         embedding_BD, logits_BC = self._head(exit_)(row_B1D[:, 0])
-        return ExitReading(logits_BC, self.gates(embedding_BD)), HalfLayer(layer, state, keys_values)
+        return self._reading(exit_, embedding_BD, logits_BC, cosines=cosines), HalfLayer(layer, state, keys_values)
+
+    def _reading(self, exit_: int, embedding_BD: Tensor, logits_BC: Tensor, *, cosines: bool) -> ExitReading:
+        cosines_BC = self.cosines(exit_, embedding_BD) if cosines else None
+        return ExitReading(logits_BC, self.gates(embedding_BD), cosines_BC)
 
     def finish(self, half: HalfLayer) -> TokenState:
         """Pass the tokens through the rest of a layer after `exit_first`."""

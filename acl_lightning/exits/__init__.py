@@ -16,32 +16,35 @@ if TYPE_CHECKING:
     from acl_lightning.exits.criteria.base import Criterion, exit_index
     from acl_lightning.exits.criteria.calibrated import Calibrated, temperatures_of
     from acl_lightning.exits.criteria.confidence import Confidence
+    from acl_lightning.exits.criteria.consecutive.fpabee import FPABEE
+    from acl_lightning.exits.criteria.consecutive.patience import Patience
+    from acl_lightning.exits.criteria.consecutive.pcee import PCEE
+    from acl_lightning.exits.criteria.ensembled import Ensembled
     from acl_lightning.exits.criteria.entropy import Entropy
-    from acl_lightning.exits.criteria.fpabee import FPABEE
     from acl_lightning.exits.criteria.learnt_gate import LearntGate
     from acl_lightning.exits.criteria.margin import Margin
-    from acl_lightning.exits.criteria.patience import Patience
-    from acl_lightning.exits.criteria.pcee import PCEE
+    from acl_lightning.exits.criteria.prototype_margin import PrototypeMargin
     from acl_lightning.exits.criteria.registry import (
         criterion_class,
         criterion_names,
         default_criteria,
         from_config,
+        named_criterion,
         readable_criteria,
         register,
         to_config,
     )
     from acl_lightning.exits.criteria.static import Static
-    from acl_lightning.exits.evaluation.baseline import constant_baseline, lead_intervals
-    from acl_lightning.exits.evaluation.bootstrap import Resampled, band, bootstrap
     from acl_lightning.exits.evaluation.budgets import (
         Budget,
         MaxDrop,
         MaxLatency,
         MinMeasuredSpeedup,
         MinSpeedup,
-        full_depth,
+        certified,
+        drop_p_value,
     )
+    from acl_lightning.exits.evaluation.budgets.latency_table import LatencyTable
     from acl_lightning.exits.evaluation.calibration import (
         calibration_error,
         exit_probabilities,
@@ -60,16 +63,19 @@ if TYPE_CHECKING:
         oracle_exits,
         pareto_front,
     )
+    from acl_lightning.exits.evaluation.ensembles import Ensemble, LearntEnsemble, UniformEnsemble
     from acl_lightning.exits.evaluation.evaluate import evaluate
     from acl_lightning.exits.evaluation.groups import exit_histogram, mean_layer_by_grade, spearman
-    from acl_lightning.exits.evaluation.latency_table import LatencyTable
-    from acl_lightning.exits.evaluation.operating_point import CurvePoint, OperatingPoint
+    from acl_lightning.exits.evaluation.intervals.baseline import constant_baseline, lead_intervals
+    from acl_lightning.exits.evaluation.intervals.bootstrap import Resampled, band, bootstrap
+    from acl_lightning.exits.evaluation.operating_point import CurvePoint, OperatingPoint, full_depth
     from acl_lightning.exits.evaluation.record import ExitCosts, ExitRecord
     from acl_lightning.exits.evaluation.report import (
         Baseline,
         Bin,
         CrossFitted,
         Difficulty,
+        EnsembleExit,
         ExitCalibration,
         ExitQuality,
         Interval,
@@ -93,6 +99,9 @@ __all__ = [
     "CrossFitted",
     "CurvePoint",
     "Difficulty",
+    "Ensemble",
+    "EnsembleExit",
+    "Ensembled",
     "Entropy",
     "ExitCalibration",
     "ExitCosts",
@@ -100,6 +109,7 @@ __all__ = [
     "ExitRecord",
     "Interval",
     "LatencyTable",
+    "LearntEnsemble",
     "LearntGate",
     "Margin",
     "MaxDrop",
@@ -110,16 +120,19 @@ __all__ = [
     "OraclePoint",
     "Patience",
     "PointIntervals",
+    "PrototypeMargin",
     "RecommendedPoint",
     "Resampled",
     "SplitSizes",
     "Static",
     "SweepReport",
+    "UniformEnsemble",
     "area_under_curve",
     "as_curve",
     "band",
     "bootstrap",
     "calibration_error",
+    "certified",
     "check_grids",
     "constant_baseline",
     "criterion_class",
@@ -127,6 +140,7 @@ __all__ = [
     "cross_fit",
     "default_criteria",
     "drop_name",
+    "drop_p_value",
     "elue_score",
     "evaluate",
     "exit_histogram",
@@ -138,6 +152,7 @@ __all__ = [
     "full_depth",
     "lead_intervals",
     "mean_layer_by_grade",
+    "named_criterion",
     "negative_log_likelihood",
     "oracle_curve",
     "oracle_exits",
@@ -155,8 +170,8 @@ __all__ = [
 
 #: Module of each public name.
 _MODULES = {
-    "FPABEE": "criteria.fpabee",
-    "PCEE": "criteria.pcee",
+    "FPABEE": "criteria.consecutive.fpabee",
+    "PCEE": "criteria.consecutive.pcee",
     "Baseline": "evaluation.report",
     "Bin": "evaluation.report",
     "Budget": "evaluation.budgets",
@@ -166,13 +181,17 @@ _MODULES = {
     "CrossFitted": "evaluation.report",
     "CurvePoint": "evaluation.operating_point",
     "Difficulty": "evaluation.report",
+    "Ensemble": "evaluation.ensembles",
+    "EnsembleExit": "evaluation.report",
+    "Ensembled": "criteria.ensembled",
     "Entropy": "criteria.entropy",
     "ExitCalibration": "evaluation.report",
     "ExitCosts": "evaluation.record",
     "ExitQuality": "evaluation.report",
     "ExitRecord": "evaluation.record",
     "Interval": "evaluation.report",
-    "LatencyTable": "evaluation.latency_table",
+    "LatencyTable": "evaluation.budgets.latency_table",
+    "LearntEnsemble": "evaluation.ensembles",
     "LearntGate": "criteria.learnt_gate",
     "Margin": "criteria.margin",
     "MaxDrop": "evaluation.budgets",
@@ -181,25 +200,29 @@ _MODULES = {
     "MinSpeedup": "evaluation.budgets",
     "OperatingPoint": "evaluation.operating_point",
     "OraclePoint": "evaluation.curve",
-    "Patience": "criteria.patience",
+    "Patience": "criteria.consecutive.patience",
     "PointIntervals": "evaluation.report",
+    "PrototypeMargin": "criteria.prototype_margin",
     "RecommendedPoint": "evaluation.report",
-    "Resampled": "evaluation.bootstrap",
+    "Resampled": "evaluation.intervals.bootstrap",
     "SplitSizes": "evaluation.report",
     "Static": "criteria.static",
     "SweepReport": "evaluation.report",
+    "UniformEnsemble": "evaluation.ensembles",
     "area_under_curve": "evaluation.curve",
     "as_curve": "evaluation.curve",
-    "band": "evaluation.bootstrap",
-    "bootstrap": "evaluation.bootstrap",
+    "band": "evaluation.intervals.bootstrap",
+    "bootstrap": "evaluation.intervals.bootstrap",
     "calibration_error": "evaluation.calibration",
+    "certified": "evaluation.budgets",
     "check_grids": "evaluation.sweep",
-    "constant_baseline": "evaluation.baseline",
+    "constant_baseline": "evaluation.intervals.baseline",
     "criterion_class": "criteria.registry",
     "criterion_names": "criteria.registry",
     "cross_fit": "evaluation.selection",
     "default_criteria": "criteria.registry",
     "drop_name": "evaluation.selection",
+    "drop_p_value": "evaluation.budgets",
     "elue_score": "evaluation.curve",
     "evaluate": "evaluation.evaluate",
     "exit_histogram": "evaluation.groups",
@@ -208,9 +231,10 @@ _MODULES = {
     "figure_points": "evaluation.curve",
     "fit_temperatures": "evaluation.calibration",
     "from_config": "criteria.registry",
-    "full_depth": "evaluation.budgets",
-    "lead_intervals": "evaluation.baseline",
+    "full_depth": "evaluation.operating_point",
+    "lead_intervals": "evaluation.intervals.baseline",
     "mean_layer_by_grade": "evaluation.groups",
+    "named_criterion": "criteria.registry",
     "negative_log_likelihood": "evaluation.calibration",
     "oracle_curve": "evaluation.curve",
     "oracle_exits": "evaluation.curve",

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acl_lightning.exits import Calibrated, Criterion, SweepReport, from_config
+from acl_lightning.exits import Calibrated, Criterion, Ensembled, SweepReport, from_config
 from acl_lightning.export.config import MultiExitConfig
 from acl_lightning.export.served_points import sweep_report
 from acl_lightning.runs import RunResult
@@ -159,9 +159,9 @@ def _points(points: Mapping[str, Any], metric: str) -> str:
 
 
 def _criterion(criterion: Criterion) -> str:
-    """Return class and settings, such as `PCEE, bound 0.2` or `Calibrated PCEE, bound 0.2`."""
+    """Return class and settings, such as `PCEE, bound 0.2` or `Ensembled Calibrated PCEE, bound 0.2`."""
     name = type(criterion).__name__
-    if isinstance(criterion, Calibrated):
+    if isinstance(criterion, Calibrated | Ensembled):
         return f"{name} {_criterion(criterion.criterion)}"
     return ", ".join([name, *(f"{key} {value:g}" for key, value in criterion.settings.items())])
 

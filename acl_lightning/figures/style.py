@@ -41,10 +41,17 @@ FAINT = "#737373"
 FILL = "#9DB9CE"
 
 #: Exit criteria in the order of their styles, so that a criterion has the same style in every figure.
-CRITERIA = ("confidence", "entropy", "margin", "patience", "pcee", "fpabee", "learnt_gate")
+CRITERIA = ("confidence", "entropy", "margin", "patience", "pcee", "fpabee", "learnt_gate", "prototype_margin")
 
-#: Prefix of the names of calibrated criteria, which have the style of the criterion without calibration.
-CALIBRATED = "calibrated_"
+#: Prefixes of the names of criteria on calibrated exits and on ensembles, which have the style of the criterion alone.
+PREFIXES = ("ensemble_", "calibrated_")
+
+
+def inner_name(name: str) -> str:
+    """Return the name of a criterion without the prefixes of calibration and ensemble."""
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
 
 
 def distinct_styles(count: int) -> list[Style]:
@@ -58,7 +65,7 @@ def distinct_styles(count: int) -> list[Style]:
 
 def criterion_styles(names: Sequence[str]) -> dict[str, Style]:
     """Return name -> style: known criteria have a fixed style, other criteria the remaining styles."""
-    known = {name: name.removeprefix(CALIBRATED) for name in names if name.removeprefix(CALIBRATED) in CRITERIA}
+    known = {name: inner_name(name) for name in names if inner_name(name) in CRITERIA}
     styles = {name: STYLES[CRITERIA.index(criterion)] for name, criterion in known.items()}
     spare = [style for style in distinct_styles(len(STYLES) + len(names)) if style not in styles.values()]
     return {name: styles[name] if name in styles else spare.pop(0) for name in names}

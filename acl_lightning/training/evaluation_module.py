@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
@@ -88,6 +89,11 @@ class EvaluationModule(LightningModule):
     def full_depth_flops(self, num_tokens: int) -> float:
         """Return the FLOPs of all layers and the last head."""
         return full_depth_flops(self.encoder, num_tokens)
+
+    def cosines(self, embeddings_EBD: Tensor) -> Tensor:
+        """Return the cosines (E, B, C) of inputs of the classifiers and the label embeddings, without a graph."""
+        with torch.no_grad():
+            return torch.stack([self.encoder.cosines(exit_, rows) for exit_, rows in enumerate(embeddings_EBD)])
 
     def quality(self, name: str, predictions_n: Tensor, labels_n: Tensor) -> float:
         """Return a metric of the task, by its name."""

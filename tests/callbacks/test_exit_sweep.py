@@ -30,7 +30,7 @@ from acl_lightning.exits import (
     Static,
     from_config,
 )
-from acl_lightning.exits.criteria import fpabee, pcee
+from acl_lightning.exits.criteria.consecutive import fpabee, pcee
 
 pytestmark = QUIET_TRAINER
 

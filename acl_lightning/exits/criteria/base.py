@@ -22,10 +22,12 @@ class Criterion(ABC):
     Attributes:
         name: Name in tables, files and figures.
         supports_regression: Whether `certainty` accepts C = 1, where there is no distribution over classes.
+        reads_cosines: Whether `inputs` needs the cosines of the samples with the label embeddings.
     """
 
     name: ClassVar[str]
     supports_regression: ClassVar[bool] = False
+    reads_cosines: ClassVar[bool] = False
 
     def __eq__(self, other: object) -> bool:
         """Whether the other criterion has the same class and the same constructor arguments."""
@@ -48,8 +50,19 @@ class Criterion(ABC):
         """
         return [self]
 
-    def inputs(self, logits_EBC: Tensor, gates_EB: Tensor | None) -> Tensor:
-        """Return the tensor that `certainty` reads: the exit logits, or the gate's logits for the learnt gate."""
+    def inputs(self, logits_EBC: Tensor, gates_EB: Tensor | None, cosines_EBC: Tensor | None = None) -> Tensor:
+        """Return the tensor that `certainty` reads: the exit logits, or what a criterion computes from its arguments.
+
+        Args:
+            logits_EBC: Exit logits.
+            gates_EB: Logits of the learnt gate; None for a model without a gate.
+            cosines_EBC: Cosines of the samples with the label embeddings; None where they are not known. They are
+                computed for criteria with `reads_cosines`.
+        """
+        return logits_EBC
+
+    def answers(self, logits_EBC: Tensor) -> Tensor:
+        """Return the logits (E, B, C) by which samples that leave at each exit are answered: the exit's logits."""
         return logits_EBC
 
     def exits_read(self, threshold: float, num_exits: int) -> range:

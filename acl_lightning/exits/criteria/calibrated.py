@@ -11,6 +11,7 @@ from torch import Tensor
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits.criteria.base import Criterion
+from acl_lightning.exits.criteria.ensembled import Ensembled
 
 
 class Calibrated(Criterion):
@@ -30,12 +31,20 @@ class Calibrated(Criterion):
             temperatures_E: Positive temperature of each exit.
 
         Raises:
-            UserError: There is no temperature, or a temperature is not positive and finite.
+            UserError: There is no temperature, a temperature is not positive and finite, or the criterion is an
+                ensemble.
         """
         check_temperatures(temperatures_E)
+        if isinstance(criterion, Ensembled):
+            raise UserError("a criterion to calibrate", "an ensemble", "Use Ensembled(Calibrated(...), weights_EE).")
         self.criterion = criterion
         self.temperatures_E = tuple(map(float, temperatures_E))
         self.name = f"calibrated_{criterion.name}"  # type: ignore[misc]  # tables tell wrapped criteria apart by it
+
+    @property
+    def reads_cosines(self) -> bool:  # type: ignore[override]  # that of the inner criterion
+        """Whether the inner criterion needs cosines; a temperature does not change them."""
+        return self.criterion.reads_cosines
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -46,7 +55,7 @@ class Calibrated(Criterion):
         """Return the variants of the inner criterion, all calibrated."""
         return [Calibrated(variant, self.temperatures_E) for variant in self.criterion.variants(num_classes)]
 
-    def inputs(self, logits_EBC: Tensor, gates_EB: Tensor | None) -> Tensor:
+    def inputs(self, logits_EBC: Tensor, gates_EB: Tensor | None, cosines_EBC: Tensor | None = None) -> Tensor:
         """Return the inputs of the inner criterion, computed from the divided logits.
 
         Raises:
@@ -60,7 +69,7 @@ class Calibrated(Criterion):
                 "Use the temperatures that were fitted on this model.",
             )
         temperatures_E = torch.tensor(self.temperatures_E[:exits], dtype=torch.float32, device=logits_EBC.device)
-        return self.criterion.inputs(logits_EBC.float() / temperatures_E[:, None, None], gates_EB)
+        return self.criterion.inputs(logits_EBC.float() / temperatures_E[:, None, None], gates_EB, cosines_EBC)
 
     def certainty(self, logits_EBC: Tensor) -> Tensor:
         """Return the certainties (E, B) of the inner criterion; `inputs` has divided the logits."""
@@ -87,11 +96,15 @@ def temperatures_of(criterion: Criterion, stored_E: Sequence[float] | None) -> t
     """Return the temperatures by which probabilities are calibrated at a criterion.
 
     Args:
-        criterion: A `Calibrated` criterion brings its own temperatures.
-        stored_E: Temperatures of the run, used with every other criterion; None: the run was not calibrated.
+        criterion: A `Calibrated` criterion brings its own temperatures, also in an ensemble of exits.
+        stored_E: Temperatures of the run, used with every other criterion that answers by the logits of the exit; those
+            of an ensemble are others. None: the run was not calibrated.
     """
     if isinstance(criterion, Calibrated):
         return criterion.temperatures_E
+    if isinstance(criterion, Ensembled):
+        inner = criterion.criterion
+        return inner.temperatures_E if isinstance(inner, Calibrated) else None
     return None if stored_E is None else tuple(stored_E)
 
 

@@ -28,7 +28,7 @@ class LearntGate(BoundedCriterion):
 
     name = "learnt_gate"
 
-    def inputs(self, logits_EBC: Tensor, gates_EB: Tensor | None) -> Tensor:
+    def inputs(self, logits_EBC: Tensor, gates_EB: Tensor | None, cosines_EBC: Tensor | None = None) -> Tensor:
         """Return the gate's logits (E, B), NaN where a class logit of the exit is not finite.
 
         Raises:

@@ -16,12 +16,14 @@ from acl_lightning.errors import UserError
 from acl_lightning.exits.criteria.base import Criterion
 from acl_lightning.exits.criteria.calibrated import Calibrated
 from acl_lightning.exits.criteria.confidence import Confidence
+from acl_lightning.exits.criteria.consecutive.fpabee import FPABEE
+from acl_lightning.exits.criteria.consecutive.patience import Patience
+from acl_lightning.exits.criteria.consecutive.pcee import PCEE
+from acl_lightning.exits.criteria.ensembled import Ensembled
 from acl_lightning.exits.criteria.entropy import Entropy
-from acl_lightning.exits.criteria.fpabee import FPABEE
 from acl_lightning.exits.criteria.learnt_gate import LearntGate
 from acl_lightning.exits.criteria.margin import Margin
-from acl_lightning.exits.criteria.patience import Patience
-from acl_lightning.exits.criteria.pcee import PCEE
+from acl_lightning.exits.criteria.prototype_margin import PrototypeMargin
 from acl_lightning.exits.criteria.static import Static
 
 Kind = TypeVar("Kind", bound=type[Criterion])
@@ -38,8 +40,10 @@ BUILT_IN: tuple[type[Criterion], ...] = (
     PCEE,
     FPABEE,
     LearntGate,
+    PrototypeMargin,
     Static,
     Calibrated,
+    Ensembled,
 )
 
 _registered: dict[str, type[Criterion]] = {kind.name: kind for kind in BUILT_IN}
@@ -105,26 +109,43 @@ def criterion_class(name: str) -> type[Criterion]:
     return _registered[name]
 
 
+def named_criterion(name: str) -> Criterion:
+    """Return a criterion by its name, with its default settings.
+
+    Raises:
+        UserError: No criterion has that name, or it needs arguments.
+    """
+    try:
+        return criterion_class(name)()
+    except TypeError as error:
+        raise UserError(f"a criterion that needs no arguments, not {name!r}", f"{error}", "Use entropy.") from error
+
+
 def default_criteria() -> list[Criterion]:
     """Return the criteria that are swept and offered by default: the built-in criteria with their default settings.
 
-    `Calibrated` needs temperatures and is not among them.
+    `Calibrated` needs temperatures and `Ensembled` weights; they are not among them.
     """
-    return [kind() for kind in BUILT_IN if kind is not Calibrated]
+    return [kind() for kind in BUILT_IN if kind not in (Calibrated, Ensembled)]
 
 
-def readable_criteria(criteria: Iterable[Criterion], *, is_regression: bool, has_gate: bool) -> list[Criterion]:
+def readable_criteria(
+    criteria: Iterable[Criterion], *, is_regression: bool, has_gate: bool, has_cosines: bool = False
+) -> list[Criterion]:
     """Return those of the criteria that can read a model's outputs.
 
     Args:
         criteria: Criteria to choose from.
         is_regression: Whether the exits give a value instead of class logits.
         has_gate: Whether the model has a learnt gate.
+        has_cosines: Whether the cosines with the label embeddings are known.
     """
     return [
         criterion
         for criterion in criteria
-        if (criterion.supports_regression or not is_regression) and (has_gate or criterion.name != LearntGate.name)
+        if (criterion.supports_regression or not is_regression)
+        and (has_gate or criterion.name != LearntGate.name)
+        and (has_cosines or not criterion.reads_cosines)
     ]
 
 

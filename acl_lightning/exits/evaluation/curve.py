@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits.evaluation.bootstrap import interpolated
+from acl_lightning.exits.evaluation.intervals.bootstrap import interpolated
 from acl_lightning.exits.evaluation.operating_point import STATIC, CurvePoint, OperatingPoint
 from acl_lightning.exits.evaluation.record import ExitCosts
 from acl_lightning.exits.evaluation.sweep import Quality

@@ -10,17 +10,22 @@ import torch
 from torch import Tensor
 
 from acl_lightning.exits.criteria.base import Criterion
-from acl_lightning.exits.criteria.calibrated import Calibrated
-from acl_lightning.exits.criteria.registry import default_criteria, readable_criteria, to_config
-from acl_lightning.exits.criteria.static import Static
-from acl_lightning.exits.evaluation.baseline import constant_baseline, lead_intervals
-from acl_lightning.exits.evaluation.bootstrap import bootstrap
-from acl_lightning.exits.evaluation.budgets import Budget, MaxDrop, full_depth
-from acl_lightning.exits.evaluation.calibration import calibrate_exits, fit_temperatures
+from acl_lightning.exits.criteria.registry import to_config
+from acl_lightning.exits.evaluation.budgets import Budget, MaxDrop
+from acl_lightning.exits.evaluation.budgets.latency_table import LatencyTable
+from acl_lightning.exits.evaluation.calibration import calibrate_exits
+from acl_lightning.exits.evaluation.candidates import (
+    check_unfitted,
+    measured_ensemble,
+    sweep_record,
+    swept_criteria,
+)
 from acl_lightning.exits.evaluation.curve import area_under_curve, as_curve
+from acl_lightning.exits.evaluation.ensembles import Ensemble
 from acl_lightning.exits.evaluation.groups import group_counts, histograms, measure_difficulty
-from acl_lightning.exits.evaluation.latency_table import LatencyTable
-from acl_lightning.exits.evaluation.operating_point import OperatingPoint
+from acl_lightning.exits.evaluation.intervals.baseline import constant_baseline, lead_intervals
+from acl_lightning.exits.evaluation.intervals.bootstrap import bootstrap
+from acl_lightning.exits.evaluation.operating_point import OperatingPoint, full_depth
 from acl_lightning.exits.evaluation.record import ExitRecord
 from acl_lightning.exits.evaluation.report import (
     Baseline,
@@ -32,7 +37,6 @@ from acl_lightning.exits.evaluation.report import (
     SweepReport,
 )
 from acl_lightning.exits.evaluation.selection import as_budgets, check_cross_fit, cross_fit, recommend
-from acl_lightning.exits.evaluation.sweep import sweep
 from acl_lightning.metrics import check_metrics, quality
 from acl_lightning.outputs import predictions
 
@@ -48,6 +52,7 @@ def evaluate(
     *,
     thresholds: Mapping[str, Sequence[float]] | None = None,
     calibrate: bool = False,
+    ensemble: Ensemble | None = None,
     cross_fitted: bool = False,
     highlighted: str | None = None,
     label_names: Sequence[str] = (),
@@ -65,6 +70,9 @@ def evaluate(
         thresholds: Grids to use instead of the criteria's own grids, by criterion name. Others are ignored.
         calibrate: Divide the logits of each exit by a temperature, fitted on the selection split, before the criteria
             read them.
+        ensemble: Rule for the weights of an ensemble of exits, fitted on the selection split; the criteria read its
+            logits and samples are answered by it, see `Ensembled`. Static exits and full depth stay single exits. With
+            `calibrate` the temperatures are those of the ensemble. None: every exit answers alone.
         cross_fitted: Also report the budgets with both splits taking turns. Requires that both are parts of the
             validation split.
         highlighted: Name of the operating point to describe exit by exit; None: the point with the acceptable drop
@@ -77,8 +85,8 @@ def evaluate(
 
     Raises:
         UserError: An unknown metric, an empty split, calibration of a regression, a criterion that cannot read the
-            record, thresholds out of range, budgets that do not fit the exits, or cross-fitting with selection rows
-            from the training split.
+            record, thresholds out of range, budgets that do not fit the exits, the metric or the fits, or
+            cross-fitting with selection rows from the training split.
     """
     if cross_fitted:
         check_cross_fit(record.selection_from)
@@ -87,18 +95,23 @@ def evaluate(
     constraints = as_budgets(budgets)
     for budget in constraints:
         budget.check_exits(record.costs.layers_E)
-    swept = _criteria(record, criteria, calibrate=calibrate)
-    points = _sweep(record, swept, names[0], thresholds or {}, calibrate=calibrate)
+        budget.check_metric(names[0])
+        check_unfitted(budget, calibrate=calibrate, ensemble=ensemble)
+
+    def swept(turn: ExitRecord) -> list[OperatingPoint]:
+        criteria_of_turn = swept_criteria(turn, criteria, calibrate=calibrate, ensemble=ensemble)
+        return sweep_record(turn, criteria_of_turn, names[0], thresholds or {})
+
+    points = swept(record)
     selected = recommend(points, constraints)
     highlighted = highlighted if highlighted in selected else _nearest_to_one_point(constraints, selected)
     report = record.split(selection=False)
     exits = {name: report.leaving(point.criterion, point.threshold) for name, point in selected.items()}
     described, baseline = _describe(report, full_depth(points), selected, exits, names[0])
+    described = _with_guarantees(described, points, constraints)
     turns = None
     if cross_fitted:
-        exchanged = replace(record, selection_B=~record.selection_B)
-        again = _sweep(exchanged, swept, names[0], thresholds or {}, calibrate=calibrate)
-        turns = cross_fit(points, again, constraints)
+        turns = cross_fit(points, swept(replace(record, selection_B=~record.selection_B)), constraints)
     return SweepReport(
         metric_names=names,
         exit_layers=record.costs.layers_E,
@@ -115,6 +128,7 @@ def evaluate(
         unreachable=tuple(budget.name for budget in constraints if budget.name not in selected),
         calibration=calibrate_exits(record),
         calibrated=calibrate,
+        ensemble=None if ensemble is None else measured_ensemble(record, ensemble, names[0]),
         exit_histogram={} if highlighted is None else histograms(report, exits[highlighted]),
         group_counts=group_counts(report),
         label_names=tuple(label_names),
@@ -125,37 +139,18 @@ def evaluate(
     )
 
 
-def _criteria(record: ExitRecord, criteria: Sequence[Criterion] | None, *, calibrate: bool) -> list[Criterion]:
-    """Return the criteria to sweep, calibrated where asked for; a gate that the caller named is kept without a gate."""
-    has_gate = record.gates_EB is not None or criteria is not None
-    candidates = default_criteria() if criteria is None else criteria
-    readable = readable_criteria(candidates, is_regression=record.is_regression, has_gate=has_gate)
-    if not calibrate:
-        return readable
-    selection = record.split(selection=True)
-    temperatures_E = fit_temperatures(selection.logits_EBC, selection.labels_B)
-    return [Calibrated(criterion, temperatures_E) for criterion in readable if criterion.name != Static.name]
-
-
-def _sweep(
-    record: ExitRecord,
-    criteria: Sequence[Criterion],
-    metric: str,
-    thresholds: Mapping[str, Sequence[float]],
-    *,
-    calibrate: bool,
-) -> list[OperatingPoint]:
-    grids = {f"calibrated_{name}" if calibrate else name: grid for name, grid in thresholds.items()}
-    return sweep(
-        record.logits_EBC,
-        record.labels_B,
-        criteria,
-        quality=partial(quality, metric),
-        selection_B=record.selection_B,
-        costs=record.costs,
-        gates_EB=record.gates_EB,
-        thresholds={criterion.name: grids[criterion.name] for criterion in criteria if criterion.name in grids},
-    )
+def _with_guarantees(
+    described: Mapping[str, RecommendedPoint], points: Sequence[OperatingPoint], budgets: Sequence[Budget]
+) -> dict[str, RecommendedPoint]:
+    """Return the points with the confidence of their budgets; full depth with the rows that a faster point needs."""
+    full, result = full_depth(points), dict(described)
+    for budget in budgets:
+        point = result.get(budget.name)
+        if budget.confidence is not None and point is not None:
+            slowest = (point.criterion_name, point.threshold) == (full.criterion_name, full.threshold)
+            rows = budget.rows_needed(points) if slowest else None
+            result[budget.name] = replace(point, confidence=budget.confidence, rows_needed=rows)
+    return result
 
 
 def _nearest_to_one_point(budgets: Sequence[Budget], selected: Mapping[str, OperatingPoint]) -> str | None:
@@ -198,10 +193,16 @@ def _describe(
         metric: Name of the primary metric.
     """
     answers_EB = predictions(report.logits_EBC)
-    exits_PB = torch.stack(list(exits.values())) if exits else answers_EB.new_zeros((0, len(report.labels_B))).long()
-    intervals = _intervals(report, selected, exits_PB, answers_EB, metric)
+    none_PB = answers_EB.new_zeros((0, len(report.labels_B)))
+    exits_PB = torch.stack(list(exits.values())) if exits else none_PB.long()
+    answers = [
+        predictions(point.criterion.answers(report.logits_EBC)).gather(0, exits[name][None])
+        for name, point in selected.items()
+    ]
+    answers_PB = torch.cat([none_PB, *answers])
+    intervals = _intervals(report, selected, exits_PB, answers_PB, metric)
     baseline = constant_baseline(report.labels_B, report.logits_EBC.shape[-1], partial(quality, metric))
-    together_PB = torch.cat([answers_EB.gather(0, exits_PB), answers_EB])
+    together_PB = torch.cat([answers_PB, answers_EB])
     leads = lead_intervals(together_PB, report.labels_B, baseline, metric=metric, resamples=RESAMPLES)
     described = {
         name: _recommended(name, selected, full, replace(interval, lead_points=lead))
@@ -215,18 +216,19 @@ def _intervals(
     report: ExitRecord,
     selected: Mapping[str, OperatingPoint],
     exits_PB: Tensor,
-    answers_EB: Tensor,
+    answers_PB: Tensor,
     metric: str,
 ) -> list[PointIntervals]:
     if not selected:
         return []
     return bootstrap(
         exits_PB,
-        answers_EB,
+        predictions(report.logits_EBC),
         report.labels_B,
         metric=metric,
         costs=report.costs,
         static_P=[point.is_static for point in selected.values()],
+        answers_PB=answers_PB,
         resamples=RESAMPLES,
     ).intervals()
 

@@ -50,6 +50,10 @@ class OperatingPoint(CurvePoint):
         layer_speedup_selection: `layer_speedup` on the selection split.
         flops_speedup_selection: `flops_speedup` on the selection split.
         shares_selection_E: `shares_E` on the selection split.
+        lost_selection: Number of samples of the selection split that full depth answers correctly and this point does
+            not; None for a regression.
+        gained_selection: Number that this point answers correctly and full depth does not.
+        num_selection: Number of samples of the selection split.
     """
 
     criterion: Criterion
@@ -60,6 +64,9 @@ class OperatingPoint(CurvePoint):
     layer_speedup_selection: float
     flops_speedup_selection: float
     shares_selection_E: tuple[float, ...]
+    lost_selection: int | None = None
+    gained_selection: int | None = None
+    num_selection: int | None = None
 
     @property
     def criterion_name(self) -> str:
@@ -85,6 +92,11 @@ class OperatingPoint(CurvePoint):
     def leaves_early(self) -> bool:
         """Whether any sample of the report split leaves before the last exit."""
         return any(share > 0 for share in self.shares_E[:-1])
+
+
+def full_depth(points: Sequence[OperatingPoint]) -> OperatingPoint:
+    """Return the point of a sweep at which no sample leaves early: the deepest static exit."""
+    return max((point for point in points if point.is_static), key=lambda point: point.threshold)
 
 
 def table_rows(points: Sequence[OperatingPoint], exit_layers: Sequence[int]) -> tuple[list[str], list[list[Any]]]:

@@ -20,7 +20,7 @@ FILE_NAME = "exit_logits.npz"
 
 #: Columns that every record has, and columns that depend on the model and the data.
 _REQUIRED = ("logits_EBC", "labels_B", "index_B", "selection_B", "num_tokens_B")
-_OPTIONAL = ("gates_EB", "difficulty_B")
+_OPTIONAL = ("gates_EB", "difficulty_B", "cosines_EBC")
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,8 @@ class ExitRecord:
         difficulty_B: Difficulty grade of each sample; None where it is unknown.
         selection_from: Split that the selection split is taken from: `validation`, or `train` for training rows that
             were not trained on; then the report split is the whole validation split.
+        cosines_EBC: Cosines of the samples with the label embeddings, float32; None where no swept criterion reads
+            them, and in records of earlier versions.
     """
 
     logits_EBC: Tensor
@@ -101,6 +103,7 @@ class ExitRecord:
     gates_EB: Tensor | None = None
     difficulty_B: Tensor | None = None
     selection_from: str = "validation"
+    cosines_EBC: Tensor | None = None
 
     @property
     def is_regression(self) -> bool:
@@ -120,12 +123,20 @@ class ExitRecord:
             None if self.gates_EB is None else self.gates_EB[:, members_B],
             None if self.difficulty_B is None else self.difficulty_B[members_B],
             self.selection_from,
+            None if self.cosines_EBC is None else self.cosines_EBC[:, members_B],
         )
+
+    def certainty(self, criterion: Criterion) -> Tensor:
+        """Return the certainty (E, B) of every exit for every sample.
+
+        Raises:
+            UserError: The criterion cannot read the record.
+        """
+        return criterion.certainty(criterion.inputs(self.logits_EBC, self.gates_EB, self.cosines_EBC))
 
     def leaving(self, criterion: Criterion, threshold: float) -> Tensor:
         """Return the index (B,) of the exit at which each sample leaves."""
-        certainty_EB = criterion.certainty(criterion.inputs(self.logits_EBC, self.gates_EB))
-        return exit_index(certainty_EB, torch.tensor([threshold], dtype=torch.float64))[0]
+        return exit_index(self.certainty(criterion), torch.tensor([threshold], dtype=torch.float64))[0]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a compressed `.npz` (plain arrays, nothing pickled), atomically. Equal records give equal bytes."""
@@ -146,7 +157,7 @@ class ExitRecord:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ExitRecord:
-        """Read what `save` wrote, in this version or an earlier one (without FLOPs of static exits).
+        """Read what `save` wrote, in this version or an earlier one (without FLOPs of static exits, without cosines).
 
         Raises:
             UserError: There is no such file, or it is not a record of exit logits.

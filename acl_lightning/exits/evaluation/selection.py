@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits.evaluation.budgets import Budget, MaxDrop, full_depth
-from acl_lightning.exits.evaluation.operating_point import OperatingPoint
+from acl_lightning.exits.evaluation.budgets import Budget, MaxDrop
+from acl_lightning.exits.evaluation.operating_point import OperatingPoint, full_depth
 from acl_lightning.exits.evaluation.report import CrossFitted
 
 

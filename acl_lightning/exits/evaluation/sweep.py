@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ def sweep(
     selection_B: Tensor,
     costs: ExitCosts,
     gates_EB: Tensor | None = None,
+    cosines_EBC: Tensor | None = None,
     thresholds: Mapping[str, Sequence[float]] | None = None,
 ) -> list[OperatingPoint]:
     """Measure every criterion, with each of its variants, at all thresholds, and every static exit.
@@ -43,6 +45,7 @@ def sweep(
         selection_B: Bool; True for the selection split, which selects thresholds, False for the report split.
         costs: Costs of leaving at each exit.
         gates_EB: Logits of the learnt gate; None for a model without a gate.
+        cosines_EBC: Cosines of the samples with the label embeddings; None where no criterion reads them.
         thresholds: Grids to use instead of the criteria's own grids, by the name of the criterion.
 
     Returns:
@@ -54,17 +57,20 @@ def sweep(
     """
     assert logits_EBC.shape[:2] == (len(costs.layers_E), len(labels_B))
     check_grids(criteria, thresholds or {})
-    predictions_EB = predictions(logits_EBC)
-    selection = _Split("selection", selection_B.bool(), predictions_EB, labels_B, quality)
-    report = _Split("report", ~selection_B.bool(), predictions_EB, labels_B, quality)
+    alone_EB = predictions(logits_EBC)
+    selection = _Split("selection", selection_B.bool(), alone_EB[-1], labels_B, quality)
+    report = _Split("report", ~selection_B.bool(), alone_EB[-1], labels_B, quality)
     points: list[OperatingPoint] = []
     for criterion in (Static(), *(criterion for criterion in criteria if criterion.name != Static.name)):
         grid = _grid(criterion, len(logits_EBC), thresholds or {})
         for variant in criterion.variants(logits_EBC.shape[-1]):
-            certainty_EB = variant.certainty(variant.inputs(logits_EBC, gates_EB))
+            certainty_EB = variant.certainty(variant.inputs(logits_EBC, gates_EB, cosines_EBC))
             exits_TB = exit_index(certainty_EB, torch.tensor(grid, dtype=torch.float64))
-            splits = selection.measure(exits_TB), report.measure(exits_TB)
-            points += [_point(variant, *measured, costs) for measured in zip(grid, *splits, strict=True)]
+            answers_EBC = variant.answers(logits_EBC)
+            answers_EB = alone_EB if answers_EBC is logits_EBC else predictions(answers_EBC)
+            answers_TB = answers_EB.gather(0, exits_TB)
+            selected, reported = (split.measure(exits_TB, answers_TB, len(logits_EBC)) for split in (selection, report))
+            points += [_point(variant, *row, costs) for row in zip(grid, selected, reported, strict=True)]
     return points
 
 
@@ -87,16 +93,20 @@ def _grid(criterion: Criterion, num_exits: int, thresholds: Mapping[str, Sequenc
     return grid
 
 
-#: Quality and shares of a split at a threshold.
-_Measured = tuple[float, tuple[float, ...]]
+class _Measured(NamedTuple):
+    """Measurement of a split at a threshold: quality, shares of the exits, and changes against full depth."""
+
+    quality: float
+    shares_E: tuple[float, ...]
+    lost: int | None
+    gained: int | None
+    samples: int
 
 
 class _Split:
     """The samples of one split. Qualities are cached by the predictions, since criteria often agree."""
 
-    def __init__(
-        self, name: str, members_B: Tensor, predictions_EB: Tensor, labels_B: Tensor, quality: Quality
-    ) -> None:
+    def __init__(self, name: str, members_B: Tensor, full_B: Tensor, labels_B: Tensor, quality: Quality) -> None:
         if not members_B.any():
             raise UserError(
                 f"samples in the {name} split of the validation data",
@@ -104,17 +114,23 @@ class _Split:
                 "Validate on more samples (limit_val_batches, batch size), so that both splits occur.",
             )
         self.members_B, self.quality = members_B, quality
-        self.predictions_EB, self.labels_B = predictions_EB[:, members_B], labels_B[members_B]
+        self.labels_B = labels_B[members_B]
+        self.full_right_B = full_B[members_B] == self.labels_B
         self.known: dict[bytes, float] = {}
 
-    def measure(self, exits_TB: Tensor) -> list[_Measured]:
-        """Return quality and shares for each row of exit indices."""
-        exits_TB = exits_TB[:, self.members_B]
-        num_exits, batch = self.predictions_EB.shape
+    def measure(self, exits_TB: Tensor, answers_TB: Tensor, num_exits: int) -> list[_Measured]:
+        """Return the measurement of each row of exit indices and answers of all samples."""
+        exits_TB, answers_TB = exits_TB[:, self.members_B], answers_TB[:, self.members_B]
+        batch = len(self.labels_B)
         shares_TE = torch.stack([(exits_TB == exit_).sum(dim=1) for exit_ in range(num_exits)], dim=1).double() / batch
-        answers_TB = self.predictions_EB.gather(0, exits_TB)
-        qualities = (self._quality(answers_B) for answers_B in answers_TB)
-        return [(value, tuple(shares_E)) for value, shares_E in zip(qualities, shares_TE.tolist(), strict=True)]
+        qualities = [self._quality(answers_B) for answers_B in answers_TB]
+        changes: list[tuple[int | None, int | None]] = [(None, None)] * len(qualities)
+        if not answers_TB.is_floating_point():
+            right_TB = answers_TB == self.labels_B
+            lost_T, gained_T = (self.full_right_B & ~right_TB).sum(dim=1), (~self.full_right_B & right_TB).sum(dim=1)
+            changes = list(zip(lost_T.tolist(), gained_T.tolist(), strict=True))
+        rows = zip(qualities, shares_TE.tolist(), changes, strict=True)
+        return [_Measured(value, tuple(shares_E), *change, batch) for value, shares_E, change in rows]
 
     def _quality(self, answers_B: Tensor) -> float:
         key = hashlib.blake2b(answers_B.numpy(force=True).tobytes()).digest()
@@ -126,21 +142,23 @@ class _Split:
 def _point(
     criterion: Criterion, threshold: float, selected: _Measured, reported: _Measured, costs: ExitCosts
 ) -> OperatingPoint:
-    quality_selection, shares_selection_E = selected
-    quality, shares_E = reported
+    shares_selection_E, shares_E = selected.shares_E, reported.shares_E
     mean_exit_layer = costs.mean_layer(shares_E)
     static = criterion.name == Static.name
     return OperatingPoint(
         criterion=criterion,
         threshold=threshold,
-        quality=quality,
+        quality=reported.quality,
         mean_exit_layer=mean_exit_layer,
         layer_speedup=costs.depth / mean_exit_layer,
         layer_saving=1.0 - mean_exit_layer / costs.depth,
         flops_speedup=costs.full_flops / costs.mean_flops(shares_E, static=static),
         shares_E=shares_E,
-        quality_selection=quality_selection,
+        quality_selection=selected.quality,
         layer_speedup_selection=costs.depth / costs.mean_layer(shares_selection_E),
         flops_speedup_selection=costs.full_flops / costs.mean_flops(shares_selection_E, static=static),
         shares_selection_E=shares_selection_E,
+        lost_selection=selected.lost,
+        gained_selection=selected.gained,
+        num_selection=selected.samples,
     )

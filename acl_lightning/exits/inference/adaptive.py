@@ -102,9 +102,8 @@ class AdaptiveRuntime:
     def _decide(self, batches: list[Inputs], lengths: list[list[int]]) -> Decisions:
         """Decide batches together. Samples are numbered consecutively, which is the order of the decisions."""
         starts = [sum(len(rows) for rows in lengths[:number]) for number in range(len(lengths) + 1)]
-        table = DecisionTable(
-            self.encoder.exit_layers, self.encoder.num_labels, starts[-1], batches[0]["attention_mask"].device
-        )
+        device = batches[0]["attention_mask"].device
+        table = DecisionTable(self.criterion, self.encoder.exit_layers, self.encoder.num_labels, starts[-1], device)
         with torch.inference_mode():
             padded = [
                 PaddedBatch([*range(start, start + len(rows))], rows, self.encoder.embed(**batch))

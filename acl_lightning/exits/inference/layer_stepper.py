@@ -80,9 +80,11 @@ class LayerStepper:
         half_layers, leaves = [], []
         for batch in batches:
             whole = batch.num_tokens < self.row_first_tokens
-            reading, half = self.encoder.exit_first(layer, batch.state, whole=whole)
-            readable = self.criterion.inputs(*table.record(exit_, batch.samples_R(), reading))
-            leaves.append(self.criterion.certainty(readable)[-1] >= self.threshold)
+            cosines = self.criterion.reads_cosines
+            reading, half = self.encoder.exit_first(layer, batch.state, whole=whole, cosines=cosines)
+            samples_R = batch.samples_R()
+            table.record(exit_, samples_R, reading)
+            leaves.append(table.certainty(exit_, samples_R) >= self.threshold)
             half_layers.append(half)
         answers = iter(torch.cat(leaves).tolist())
         staying = []

@@ -8,7 +8,6 @@ from functools import partial
 
 import torch
 
-from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     Criterion,
     CurvePoint,
@@ -21,8 +20,8 @@ from acl_lightning.exits import (
     as_curve,
     band,
     bootstrap,
-    criterion_class,
     elue_score,
+    named_criterion,
     oracle_curve,
     sweep,
 )
@@ -84,18 +83,6 @@ class StoredCurve:
         return [(interval.low, interval.high) for interval in band(resampled, speeds, speed=speed)]
 
 
-def named_criterion(name: str) -> Criterion:
-    """Return a criterion by its name, with its default settings.
-
-    Raises:
-        UserError: No criterion has that name, or it needs arguments.
-    """
-    try:
-        return criterion_class(name)()
-    except TypeError as error:
-        raise UserError(f"a --criterion that needs no arguments, not {name!r}", f"{error}", "Use entropy.") from error
-
-
 def default_criterion(run: Run) -> str:
     """Return the name of the default criterion for the run's logits: entropy, and for a regression patience.
 
@@ -124,6 +111,7 @@ def read_curve(run: Run, criterion_name: str) -> StoredCurve:
         selection_B=record.selection_B,
         costs=record.costs,
         gates_EB=record.gates_EB,
+        cosines_EBC=record.cosines_EBC,
     )
     static = tuple(points[: len(record.costs.layers_E)])
     curve = tuple(as_curve([point for point in points if point.criterion_name == criterion.name]))

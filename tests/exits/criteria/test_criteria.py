@@ -27,8 +27,8 @@ from acl_lightning.exits import (
     Static,
     exit_index,
 )
-from acl_lightning.exits.criteria import fpabee, patience, pcee
-from acl_lightning.exits.criteria.fpabee import jensen_shannon
+from acl_lightning.exits.criteria.consecutive import fpabee, patience, pcee
+from acl_lightning.exits.criteria.consecutive.fpabee import jensen_shannon
 
 SHARES = [Confidence(), Entropy(), Margin()]
 COUNTS = [Patience(), PCEE(), PCEE(0.9), FPABEE(), FPABEE(0.5)]
@@ -270,7 +270,13 @@ def test_delta_is_positive(delta):
         Patience(delta=delta)
 
 
-@pytest.mark.parametrize("name", ["confidence", "entropy", "margin", "patience", "pcee", "fpabee", "learnt_gate"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("confidence", "entropy", "margin", "learnt_gate", "prototype_margin", "ensembled"),
+        *("consecutive.patience", "consecutive.pcee", "consecutive.fpabee"),
+    ],
+)
 def test_the_examples_in_the_docstrings_hold(name):
     results = doctest.testmod(importlib.import_module(f"acl_lightning.exits.criteria.{name}"))
     assert results.attempted > 0

@@ -13,8 +13,14 @@ from hypothesis import strategies as st
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits import ExitCosts, bootstrap
-from acl_lightning.exits.evaluation.bootstrap import Resampled, band, draw_indices, interpolated, interval_bounds
-from acl_lightning.exits.evaluation.resampled_quality import RESAMPLED, resampled_quality
+from acl_lightning.exits.evaluation.intervals.bootstrap import (
+    Resampled,
+    band,
+    draw_indices,
+    interpolated,
+    interval_bounds,
+)
+from acl_lightning.exits.evaluation.intervals.resampled_quality import RESAMPLED, resampled_quality
 from acl_lightning.metrics import METRICS, quality
 
 COSTS = ExitCosts((1, 2, 4), depth=4, flops_E=(10.0, 22.0, 40.0), full_flops=38.0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Confidence, Entropy, ExitCosts, Patience, oracle_curve, oracle_exits, sweep
-from acl_lightning.exits.evaluation.bootstrap import interpolated
+from acl_lightning.exits.evaluation.intervals.bootstrap import interpolated
 from acl_lightning.outputs import predictions
 
 COSTS = ExitCosts((1, 2, 3), depth=3, flops_E=(12.0, 22.0, 30.0), full_flops=28.0)

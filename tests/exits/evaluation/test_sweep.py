@@ -26,7 +26,7 @@ from acl_lightning.exits import (
     exit_index,
     sweep,
 )
-from acl_lightning.exits.criteria import patience
+from acl_lightning.exits.criteria.consecutive import patience
 from acl_lightning.outputs import predictions
 
 CRITERIA = [Confidence(), Entropy(), Margin(), Patience(), PCEE(), FPABEE()]

@@ -72,8 +72,8 @@ def test_every_mode_leaves_and_answers_as_the_sweep_does(case, criterion, mode, 
     if isinstance(criterion, LearntGate):
         read = encoder.exit_first
 
-        def with_gate(layer, state, *, whole=False):
-            reading, half = read(layer, state, whole=whole)
+        def with_gate(layer, state, **options):
+            reading, half = read(layer, state, **options)
             samples_R = state.hidden_BSD[:, 0, 0].long()
             return reading._replace(gates_B=gates_EB[layers.index(layer + 1), samples_R]), half
 

@@ -122,6 +122,23 @@ class ExitCalibration:
 
 
 @dataclass(frozen=True)
+class EnsembleExit:
+    """Ensemble of the exits up to one exit.
+
+    Attributes:
+        layer: Layer of the exit, counted from 1.
+        weights: Weights of this and the earlier exits in its answer, from the first exit on; their sum is 1.
+        quality_alone: The metric of the exit alone on the report split, a fraction.
+        quality: The metric of the ensemble.
+    """
+
+    layer: int
+    weights: tuple[float, ...]
+    quality_alone: float
+    quality: float
+
+
+@dataclass(frozen=True)
 class CrossFitted:
     """Result of a budget averaged over two turns, in which the splits exchange their roles.
 

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 _INTERVALS = ("quality", "drop_points", "layer_speedup", "flops_speedup", "lead_points")
 _STORED = {"drop_points": "loss_points"}
 
+#: Fields of `RecommendedPoint` that the JSON leaves out if they are None.
+_OPTIONAL = (
+    *("exit", "better_than_baseline", "confidence", "rows_needed"),
+    *("budget", "milliseconds", "measured_speedup"),
+)
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -74,6 +80,9 @@ class RecommendedPoint(CurvePoint):
         better_than_baseline: Whether the interval of the lead over the best constant answer lies above 0; None in
             results of earlier versions.
         beaten_by: Names of the recommended points that are better and faster on the report split.
+        confidence: Probability with which the budget is kept on new data; None for a budget on the selection split.
+        rows_needed: About how many selection rows a guarantee needs for a point that is faster than full depth; None
+            without a confidence, if the point is faster, and if no number suffices.
         budget: The budget in words; None for points of the run's own sweep.
         milliseconds: Mean time per sample by measured times; None without measured times.
         measured_speedup: Time of the plain model / `milliseconds`; None without measured times.
@@ -91,6 +100,8 @@ class RecommendedPoint(CurvePoint):
     intervals: PointIntervals | None = None
     better_than_baseline: bool | None = None
     beaten_by: tuple[str, ...] = ()
+    confidence: float | None = None
+    rows_needed: int | None = None
     budget: str | None = None
     milliseconds: float | None = None
     measured_speedup: float | None = None
@@ -125,8 +136,7 @@ def point_to_json(point: RecommendedPoint) -> dict[str, Any]:
     if point.intervals is not None:
         intervals = {_STORED.get(name, name): getattr(point.intervals, name) for name in _INTERVALS}
         content["intervals"] = {name: [both.low, both.high] for name, both in intervals.items() if both is not None}
-    optional = ("exit", "better_than_baseline", "budget", "milliseconds", "measured_speedup")
-    content |= {name: getattr(point, name) for name in optional if getattr(point, name) is not None}
+    content |= {name: getattr(point, name) for name in _OPTIONAL if getattr(point, name) is not None}
     if point.better_than_baseline is not None:
         content["beaten_by"] = point.beaten_by
     return plain(content)
@@ -156,6 +166,8 @@ def point_from_json(content: Mapping[str, Any]) -> RecommendedPoint:
         intervals=None if not intervals else _read_intervals(intervals),
         better_than_baseline=content.get("better_than_baseline"),
         beaten_by=tuple(map(present_point, content.get("beaten_by") or ())),
+        confidence=_optional(content.get("confidence")),
+        rows_needed=content.get("rows_needed"),
         budget=content.get("budget"),
         milliseconds=_optional(content.get("milliseconds")),
         measured_speedup=_optional(content.get("measured_speedup")),

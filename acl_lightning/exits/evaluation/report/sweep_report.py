@@ -13,6 +13,7 @@ from acl_lightning.exits.evaluation.report.parts import (
     Bin,
     CrossFitted,
     Difficulty,
+    EnsembleExit,
     ExitCalibration,
     ExitQuality,
     SplitSizes,
@@ -49,6 +50,7 @@ class SweepReport:
         unreachable: Budgets that no operating point keeps on the selection split, by name.
         calibration: Calibration of each exit; None for a regression and where logits are not finite.
         calibrated: Whether the criteria read logits divided by the fitted temperatures.
+        ensemble: Weights and quality of the ensemble at each exit; None where the criteria read single exits.
         exit_histogram: Kind of group (`class`, `difficulty`) -> group -> share of its samples leaving at each exit.
         group_counts: Kind of group -> group -> number of samples.
         label_names: Names of the classes; empty for a regression and where they are unknown.
@@ -74,6 +76,7 @@ class SweepReport:
     unreachable: tuple[str, ...] = ()
     calibration: tuple[ExitCalibration, ...] | None = None
     calibrated: bool = False
+    ensemble: tuple[EnsembleExit, ...] | None = None
     exit_histogram: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
     group_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     label_names: tuple[str, ...] = ()
@@ -125,6 +128,8 @@ class SweepReport:
             "num_classes": self.num_classes,
             "resamples": self.resamples,
         }
+        if self.ensemble is not None:
+            content["ensemble"] = [asdict(exit_) for exit_ in self.ensemble]
         if self.cross_fitted is not None:
             content["cross_fitted"] = {
                 name: {
@@ -178,6 +183,7 @@ def _read(content: Mapping[str, Any]) -> SweepReport:
         unreachable=tuple(map(present_point, content.get("unreachable") or ())),
         calibration=None if calibration is None else tuple(map(_read_calibration, calibration)),
         calibrated=bool(content.get("calibrated")),
+        ensemble=None if content.get("ensemble") is None else tuple(map(_read_ensemble, content["ensemble"])),
         exit_histogram={
             kind: {group: tuple(map(float, shares)) for group, shares in groups.items()}
             for kind, groups in (content.get("exit_histogram") or {}).items()
@@ -209,6 +215,11 @@ def _read_calibration(content: Mapping[str, Any]) -> ExitCalibration:
         bins=tuple(Bin(**bin_) for bin_ in content["bins"]),
         bins_calibrated=tuple(Bin(**bin_) for bin_ in content["bins_calibrated"]),
     )
+
+
+def _read_ensemble(content: Mapping[str, Any]) -> EnsembleExit:
+    weights = tuple(map(float, content["weights"]))
+    return EnsembleExit(int(content["layer"]), weights, number(content["quality_alone"]), number(content["quality"]))
 
 
 def _read_cross_fitted(content: Mapping[str, Any]) -> dict[str, CrossFitted]:

@@ -8,18 +8,14 @@ from collections.abc import Sequence
 from typing import Literal
 
 from acl_lightning.errors import UserError
-from acl_lightning.exits.evaluation.latency_table import LatencyTable
-from acl_lightning.exits.evaluation.operating_point import OperatingPoint
+from acl_lightning.exits.evaluation.budgets.latency_table import LatencyTable
+from acl_lightning.exits.evaluation.budgets.risk_control import certified, check_metric, rows_needed
+from acl_lightning.exits.evaluation.operating_point import OperatingPoint, full_depth
 
 #: Tolerance of the comparisons with a bound, for rounding errors.
 _ROUNDING = 1e-9
 
 Speed = Literal["layer_speedup", "flops_speedup"]
-
-
-def full_depth(points: Sequence[OperatingPoint]) -> OperatingPoint:
-    """Return the point of a sweep at which no sample leaves early: the deepest static exit."""
-    return max((point for point in points if point.is_static), key=lambda point: point.threshold)
 
 
 class Budget(ABC):
@@ -28,10 +24,12 @@ class Budget(ABC):
     Attributes:
         name: Name under which the chosen point is stored, for example `drop1`.
         text: The constraint in words.
+        confidence: Probability that the budget is kept on new data; None for a budget on the selection split alone.
     """
 
     name: str
     text: str
+    confidence: float | None = None
 
     @abstractmethod
     def admits(self, point: OperatingPoint, full: OperatingPoint) -> bool:
@@ -47,6 +45,21 @@ class Budget(ABC):
     def check_exits(self, exit_layers: Sequence[int]) -> None:  # noqa: B027 - a hook
         """Raise `UserError` unless the budget can be applied to a model with exits after these layers."""
 
+    def check_metric(self, metric: str) -> None:  # noqa: B027 - a hook
+        """Raise `UserError` unless the budget can be applied to this metric."""
+
+    def rows_needed(self, points: Sequence[OperatingPoint]) -> int | None:
+        """Return about how many selection rows a guarantee needs for a point that is faster than full depth.
+
+        None for a budget without a guarantee, and where no number of rows suffices.
+        """
+        return None
+
+    def candidates(self, points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
+        """Return the points of a sweep that keep the budget, in their order."""
+        full = full_depth(points)
+        return [point for point in points if self.admits(point, full)]
+
     def choose(self, points: Sequence[OperatingPoint]) -> OperatingPoint | None:
         """Return the best point of a sweep that keeps the budget, or None where none does.
 
@@ -55,13 +68,12 @@ class Budget(ABC):
         point may be better in both. Ties are resolved by preferring a static exit, then the criterion that was swept
         first, then the highest threshold.
         """
-        full = full_depth(points)
         order = list(dict.fromkeys(point.criterion_name for point in points))
 
         def preference(point: OperatingPoint) -> tuple[tuple[float, ...], bool, int, float]:
             return self.objective(point), point.is_static, -order.index(point.criterion_name), point.threshold
 
-        return max((point for point in points if self.admits(point, full)), key=preference, default=None)
+        return max(self.candidates(points), key=preference, default=None)
 
 
 class MaxDrop(Budget):
@@ -69,25 +81,36 @@ class MaxDrop(Budget):
 
     `quality_selection >= full depth's quality_selection - points / 100`. Full depth keeps every such budget, so a point
     is always selected; where the quality of full depth is undefined, it is full depth.
+
+    With a confidence the drop is bounded on new data instead: the fastest of the points that `certified` returns. That
+    holds for rows that took no part in fitting anything, and for accuracy only.
     """
 
-    def __init__(self, points: float, name: str | None = None, table: str | None = None) -> None:
+    def __init__(
+        self, points: float, name: str | None = None, table: str | None = None, confidence: float | None = None
+    ) -> None:
         """Set the largest drop.
 
         Args:
             points: Acceptable drop in points (hundredths of the metric), at least 0.
-            name: Name of the operating point; default `drop1` for 1 point, `drop1_measured` with a table.
+            name: Name of the operating point; default `drop1` for 1 point, `drop1_95` with a confidence of 0.95, and
+                `drop1_measured` with a table.
             table: CSV of measured times, see `MaxLatency`; with it the fastest point is the one with the least mean
                 time. None: the one with the largest layer speed-up.
+            confidence: Probability, in (0, 1), with which the drop on new data is at most `points`. None: the drop on
+                the selection split counts.
 
         Raises:
-            UserError: The drop is below 0, or the table cannot be read.
+            UserError: The drop is below 0, the confidence is out of range, or the table cannot be read.
         """
         if not points >= 0:
             raise UserError("acceptable drops of 0 points or more", f"{points}", "Set for example max_drops=[0,1,2].")
-        self.points, self.table = points, table
-        self.name = name or f"drop{points:g}{'_measured' if table else ''}"
-        self.text = f"drop of at most {points:g} points"
+        if confidence is not None and not 0 < confidence < 1:
+            raise UserError("a confidence between 0 and 1", f"{confidence}", "Set for example 0.95.")
+        self.points, self.table, self.confidence = points, table, confidence
+        percent = "" if confidence is None else f"{100 * confidence:g}"
+        self.name = name or f"drop{points:g}{percent and f'_{percent}'}{'_measured' if table else ''}"
+        self.text = f"drop of at most {points:g} points{percent and f' with {percent} % confidence'}"
         self._times = None if table is None else LatencyTable.read(table)
 
     def check_exits(self, exit_layers: Sequence[int]) -> None:
@@ -95,8 +118,23 @@ class MaxDrop(Budget):
         if self._times is not None:
             self._times.check_exits(exit_layers)
 
+    def check_metric(self, metric: str) -> None:
+        """Raise `UserError` if there is a confidence and the metric is not accuracy."""
+        if self.confidence is not None:
+            check_metric(metric)
+
+    def candidates(self, points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
+        """Return the points whose drop is small enough; with a confidence those that are certified."""
+        if self.confidence is None:
+            return super().candidates(points)
+        return certified(points, self.points / 100, self.confidence)
+
+    def rows_needed(self, points: Sequence[OperatingPoint]) -> int | None:
+        """Return about how many selection rows the first faster point needs; None without a confidence."""
+        return None if self.confidence is None else rows_needed(points, self.points / 100, self.confidence)
+
     def admits(self, point: OperatingPoint, full: OperatingPoint) -> bool:
-        """Return whether the drop is small enough."""
+        """Return whether the drop on the selection split is small enough."""
         return point is full or point.quality_selection >= full.quality_selection - self.points / 100 - _ROUNDING
 
     def objective(self, point: OperatingPoint) -> tuple[float, ...]:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from acl_lightning.exits.evaluation.bootstrap import draw_counts, interval_bounds
+from acl_lightning.exits.evaluation.intervals.bootstrap import draw_counts, interval_bounds
+from acl_lightning.exits.evaluation.intervals.resampled_quality import resampled_quality
 from acl_lightning.exits.evaluation.report import Baseline, Interval
-from acl_lightning.exits.evaluation.resampled_quality import resampled_quality
 
 
 def constant_baseline(labels_B: Tensor, num_classes: int, quality: Callable[[Tensor, Tensor], float]) -> Baseline:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits.criteria.base import Criterion
-from acl_lightning.exits.criteria.consecutive import ConsecutiveCriterion
+from acl_lightning.exits.criteria.consecutive.base import ConsecutiveCriterion
 
 #: Differences that a sweep over a regression measures, in units of the label.
 DELTAS = [0.05, 0.1, 0.2, 0.3, 0.5, 0.8]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits.criteria.base import Criterion
-from acl_lightning.exits.criteria.consecutive import ConsecutiveCriterion
+from acl_lightning.exits.criteria.consecutive.base import ConsecutiveCriterion
 from acl_lightning.exits.criteria.distribution import log_probabilities
 
 #: Bounds that a sweep measures: with six exits 20 x 5 points.

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from acl_lightning.exits.evaluation.intervals.resampled_quality import resampled_quality
 from acl_lightning.exits.evaluation.record import ExitCosts
 from acl_lightning.exits.evaluation.report import Interval, PointIntervals
-from acl_lightning.exits.evaluation.resampled_quality import resampled_quality
 
 #: Quantiles of the resamples that bound a 95 % interval.
 BOUNDS = (0.025, 0.975)
@@ -67,6 +67,7 @@ def bootstrap(
     metric: str,
     costs: ExitCosts,
     static_P: Sequence[bool] | None = None,
+    answers_PB: Tensor | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Resampled:
@@ -82,6 +83,7 @@ def bootstrap(
         metric: Name of the metric.
         costs: Costs of leaving at each exit.
         static_P: Whether each point is a static exit, where no other exit is evaluated. None: no point is static.
+        answers_PB: Answer of each point. None: that of the exit at which the sample leaves.
         resamples: Number of resamples R.
         seed: Seed of the draws.
 
@@ -89,7 +91,9 @@ def bootstrap(
         UserError: The metric is unknown.
     """
     quality = resampled_quality(metric)
-    answers_PB = torch.cat([predictions_EB.gather(0, exits_PB), predictions_EB[-1:]])
+    if answers_PB is None:
+        answers_PB = predictions_EB.gather(0, exits_PB)
+    answers_PB = torch.cat([answers_PB, predictions_EB[-1:]])
     layers_PB = torch.tensor(costs.layers_E, dtype=torch.float64)[exits_PB]
     flops_PB = torch.stack(
         [

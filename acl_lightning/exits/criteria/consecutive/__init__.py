@@ -1,0 +1,1 @@
+"""Criteria that count consecutive exits: patience, PCEE and F-PABEE."""

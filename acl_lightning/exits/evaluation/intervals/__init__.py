@@ -1,0 +1,1 @@
+"""Intervals by the bootstrap, and the best constant answer."""
