@@ -6,9 +6,17 @@ floating-point operations up to each exit.
 """
 
 from acl_lightning.encoders.backbone import Backbone, KeysValues, TokenState
-from acl_lightning.encoders.bert import BertFamily
 from acl_lightning.encoders.config import EncoderConfig
 from acl_lightning.encoders.exit_rows import EXIT_ROWS, ClsRow, ExitRow, MeanPool, MeanRow, ProbeRow, SideRow
+from acl_lightning.encoders.families import (
+    AlbertFamily,
+    BertFamily,
+    DebertaFamily,
+    DistilBertFamily,
+    ModelBackbone,
+    ModernBertFamily,
+    MPNetFamily,
+)
 from acl_lightning.encoders.flops import exit_flops, flop_counter, full_depth_flops, static_exit_flops
 from acl_lightning.encoders.heads import ExitHead
 from acl_lightning.encoders.inputs import MODEL_INPUTS, model_inputs
@@ -19,10 +27,13 @@ __all__ = [
     "ADAPTERS",
     "EXIT_ROWS",
     "MODEL_INPUTS",
+    "AlbertFamily",
     "Backbone",
     "BackboneFactory",
     "BertFamily",
     "ClsRow",
+    "DebertaFamily",
+    "DistilBertFamily",
     "EncoderConfig",
     "ExitHead",
     "ExitReading",
@@ -30,8 +41,11 @@ __all__ = [
     "ExitStep",
     "HalfLayer",
     "KeysValues",
+    "MPNetFamily",
     "MeanPool",
     "MeanRow",
+    "ModelBackbone",
+    "ModernBertFamily",
     "MultiExitEncoder",
     "ProbeRow",
     "SideRow",

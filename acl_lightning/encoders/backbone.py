@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -40,7 +41,10 @@ class TokenState:
 
 @dataclass(frozen=True)
 class KeysValues:
-    """Keys and values of all tokens at a layer, (B, heads, S, width / heads): the reusable part of the layer."""
+    """Keys and values of all tokens at a layer, (B, heads, S, width / heads): the reusable part of the layer.
+
+    A family with further reusable tensors defines a subclass.
+    """
 
     keys_BHSd: Tensor
     values_BHSd: Tensor
@@ -59,6 +63,9 @@ class Backbone(nn.Module, ABC):
 
     Every family needs a test that stepping reproduces the hidden states of the Hugging Face model to 1e-5, and that
     dropping samples between layers does not change the others.
+
+    In `rows`, the first S of R rows are the tokens. In an encoder with relative positions, a row in addition to them
+    and a single row have the position of the first token.
 
     Attributes:
         width: Width D of the hidden states.
@@ -91,6 +98,22 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def pooler(self) -> nn.Linear | None:
         """Return the linear map of the pretrained tanh pooler, if there is one; it is no parameter of this module."""
+
+    def exit_norm(self, row: Tensor) -> Tensor:
+        """Normalize rows (..., D) after a layer for the head of an exit.
+
+        A pre-norm encoder applies its final norm here. The default, for post-norm layers, returns the rows unchanged.
+        """
+        return row
+
+    def deepest_layer(self, name: str) -> int:
+        """Return the deepest layer, from 1, that the parameter `name` belongs to; 0 for the embeddings.
+
+        Freezing and layer-wise learning rates use it. Parameters after the last layer belong to the last layer. The
+        default takes the first number in the name.
+        """
+        number = re.search(r"\.(\d+)\.", name)
+        return int(number[1]) + 1 if number else 0
 
     @abstractmethod
     def cut(self, num_layers: int) -> None:

@@ -202,7 +202,7 @@ class MultiExitEncoder(nn.Module):
             return ExitReading(logits_BC, self.gates(embedding_BD)), HalfLayer(layer, following, None)
         keys_values = self.backbone.keys_values(layer, state)
         row_B1D = self.backbone.rows(layer, query_B1D, keys_values, state.mask_BS)
-        embedding_BD, logits_BC = self._head(exit_)(row_B1D[:, 0])
+        embedding_BD, logits_BC = self._head(exit_)(self.backbone.exit_norm(row_B1D[:, 0]))
         return ExitReading(logits_BC, self.gates(embedding_BD)), HalfLayer(layer, state, keys_values)
 
     def finish(self, half: HalfLayer) -> TokenState:
