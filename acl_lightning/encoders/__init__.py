@@ -18,8 +18,10 @@ from acl_lightning.encoders.families import (
     MPNetFamily,
 )
 from acl_lightning.encoders.flops import exit_flops, flop_counter, full_depth_flops, static_exit_flops
+from acl_lightning.encoders.freezing import freeze_layers, layers_above
 from acl_lightning.encoders.heads import ExitHead
 from acl_lightning.encoders.inputs import MODEL_INPUTS, model_inputs
+from acl_lightning.encoders.lora import LoRASettings, merged
 from acl_lightning.encoders.multi_exit import ExitReading, ExitStep, HalfLayer, MultiExitEncoder
 from acl_lightning.encoders.registry import ADAPTERS, BackboneFactory, load_backbone, register_backbone
 
@@ -41,6 +43,7 @@ __all__ = [
     "ExitStep",
     "HalfLayer",
     "KeysValues",
+    "LoRASettings",
     "MPNetFamily",
     "MeanPool",
     "MeanRow",
@@ -52,8 +55,11 @@ __all__ = [
     "TokenState",
     "exit_flops",
     "flop_counter",
+    "freeze_layers",
     "full_depth_flops",
+    "layers_above",
     "load_backbone",
+    "merged",
     "model_inputs",
     "register_backbone",
     "static_exit_flops",

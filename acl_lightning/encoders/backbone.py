@@ -106,14 +106,14 @@ class Backbone(nn.Module, ABC):
         """
         return row
 
-    def deepest_layer(self, name: str) -> int:
-        """Return the deepest layer, from 1, that the parameter `name` belongs to; 0 for the embeddings.
+    def layers_of(self, name: str) -> tuple[int, ...]:
+        """Return the layers, from 1 and in ascending order, that use the parameter `name`; (0,) for the embeddings.
 
-        Freezing and layer-wise learning rates use it. Parameters after the last layer belong to the last layer. The
-        default takes the first number in the name.
+        Freezing and layer-wise learning rates use it. A final norm belongs to the last layer. The default takes the
+        first number in the name.
         """
         number = re.search(r"\.(\d+)\.", name)
-        return int(number[1]) + 1 if number else 0
+        return (int(number[1]) + 1 if number else 0,)
 
     @abstractmethod
     def cut(self, num_layers: int) -> None:

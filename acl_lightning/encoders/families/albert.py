@@ -30,7 +30,7 @@ class AlbertFamily(ModelBackbone):
         config: Any = model.config
         self._inner = config.inner_group_num
         self._steps_per_group = config.num_hidden_layers / config.num_hidden_groups
-        self.depth = config.num_hidden_layers * self._inner
+        self.depth = self._used = config.num_hidden_layers * self._inner
 
     def embed_tokens(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None) -> Tensor:
         """Return the input (B, S, D) of layer 0."""
@@ -52,19 +52,19 @@ class AlbertFamily(ModelBackbone):
 
     def cut(self, num_layers: int) -> None:
         """Remove the groups that the first `num_layers` layers do not use, and unused inner layers of a single step."""
+        self._used = num_layers
         del self.blocks[self._group(num_layers - 1) + 1 :]
         if num_layers < self._inner:
             only: Any = self.blocks[0]
             del only.albert_layers[num_layers:]
 
-    def deepest_layer(self, name: str) -> int:
-        """Return the deepest layer, from 1, that shares the parameter `name`; see `Backbone.deepest_layer`."""
+    def layers_of(self, name: str) -> tuple[int, ...]:
+        """Return the layers, from 1, that share the parameter `name`; see `Backbone.layers_of`."""
         numbers = re.search(r"albert_layer_groups\.(\d+)\.albert_layers\.(\d+)\.", name)
         if numbers is None:
-            return 0
-        group, inner = int(numbers[1]), int(numbers[2])
-        layers = range(self.depth)
-        return max(layer for layer in layers if (self._group(layer), layer % self._inner) == (group, inner)) + 1
+            return (0,)
+        place = int(numbers[1]), int(numbers[2])
+        return tuple(n + 1 for n in range(self._used) if (self._group(n), n % self._inner) == place)
 
     def _group(self, layer: int) -> int:
         return int(layer // self._inner / self._steps_per_group)

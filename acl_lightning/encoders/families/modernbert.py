@@ -47,16 +47,16 @@ class ModernBertFamily(ModelBackbone):
         normed: Tensor = self.model.final_norm(row)
         return normed
 
-    def deepest_layer(self, name: str) -> int:
-        """Return the deepest layer of a parameter, see `Backbone.deepest_layer`."""
-        return self.depth if name.startswith("model.final_norm.") else super().deepest_layer(name)
+    def layers_of(self, name: str) -> tuple[int, ...]:
+        """Return the layer of a parameter, see `Backbone.layers_of`."""
+        return (self.depth,) if name.startswith("model.final_norm.") else super().layers_of(name)
 
     def token_context(self, layer: int, hidden_BSD: Tensor) -> Context:
         """Return cosines and sines (1, S, d) of the rotations of the keys."""
         return self._rotations(layer, torch.arange(hidden_BSD.shape[1], device=hidden_BSD.device), hidden_BSD)
 
     def row_context(self, layer: int, query_BRD: Tensor, num_tokens: int) -> Context:
-        """Return cosines and sines (1, R, d) of the rotations of the queries, and in a local layer the window (R, S)."""
+        """Return cosines and sines (1, R, d) of the rotations of the queries; in a local layer also a window (R, S)."""
         positions_R = row_positions(query_BRD.shape[1], num_tokens, query_BRD.device)
         rotations = self._rotations(layer, positions_R, query_BRD)
         if self.model.config.layer_types[layer] != "sliding_attention":

@@ -194,11 +194,18 @@ def test_cut_removes_the_shared_layers_that_no_exit_uses(family, layers, left):
 @FAMILIES_BY_NAME
 def test_every_parameter_belongs_to_a_layer(family):
     backbone = backbone_of(family)
-    layers = {name: backbone.deepest_layer(name) for name, _ in backbone.named_parameters()}
-    groups = {"albert": {0, 4}, "albert-groups": {0, 2, 4}, "albert-inner": {0, 3, 4}}
-    assert set(layers.values()) == groups.get(family, {0, 1, 2, 3, 4})
-    assert {layer for name, layer in layers.items() if "mbedding" in name} == {0}
-    assert {layer for name, layer in layers.items() if "final_norm" in name} <= {4}
+    layers = {name: backbone.layers_of(name) for name, _ in backbone.named_parameters()}
+    shared = {"albert": {(1, 2, 3, 4)}, "albert-groups": {(1, 2), (3, 4)}, "albert-inner": {(1, 3), (2, 4)}}
+    assert set(layers.values()) == {(0,)} | shared.get(family, {(1,), (2,), (3,), (4,)})
+    assert {layer for name, layer in layers.items() if "mbedding" in name} == {(0,)}
+    assert {layer for name, layer in layers.items() if "final_norm" in name} <= {(4,)}
+
+
+def test_removed_layers_share_no_parameters():
+    backbone = backbone_of("albert-inner")
+    backbone.cut(3)
+    layers = {backbone.layers_of(name) for name, _ in backbone.named_parameters()}
+    assert layers == {(0,), (1, 3), (2,)}
 
 
 def test_a_deberta_with_a_convolution_is_refused():
