@@ -50,7 +50,15 @@ OTHER_FAMILIES = {
     "deberta-absolute": ("deberta-v2", {"type_vocab_size": 2}),
     "modernbert": ("modernbert", {"local_attention": 6, "global_attn_every_n_layers": 2, **ROTARY}),
 }
-ALL_FAMILIES = FAMILIES | OTHER_FAMILIES
+#: Images of 2 channels and 8 x 8 pixels, in patches of 4 x 4.
+IMAGES = {"image_size": 8, "patch_size": 4, "num_channels": 2}
+IMAGE_FAMILIES = {
+    "vit": ("vit", IMAGES),
+    "deit": ("deit", IMAGES),
+    "dinov2": ("dinov2", {**IMAGES, "mlp_ratio": 2, "layerscale_value": 0.7}),
+    "dinov2-swiglu": ("dinov2", {**IMAGES, "mlp_ratio": 2, "layerscale_value": 0.7, "use_swiglu_ffn": True}),
+}
+ALL_FAMILIES = FAMILIES | OTHER_FAMILIES | IMAGE_FAMILIES
 #: Names of dropout probabilities, of which a family has some.
 DROPOUTS = (
     "hidden_dropout_prob",
@@ -92,6 +100,11 @@ def batch(lengths: list[int], seed: int = 0) -> dict[str, torch.Tensor]:
         "attention_mask": mask.long(),
         "token_type_ids": torch.randint(2, shape, generator=generator),
     }
+
+
+def images(number: int, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Random images for `IMAGE_FAMILIES`."""
+    return {"pixel_values": torch.randn(number, 2, 8, 8, generator=torch.Generator().manual_seed(seed))}
 
 
 RAGGED = [7, 3, 12, 1, 12]

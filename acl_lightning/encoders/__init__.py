@@ -12,15 +12,19 @@ from acl_lightning.encoders.families import (
     AlbertFamily,
     BertFamily,
     DebertaFamily,
+    Dinov2Family,
     DistilBertFamily,
+    ImageBackbone,
     ModelBackbone,
     ModernBertFamily,
     MPNetFamily,
+    TextBackbone,
+    ViTFamily,
 )
 from acl_lightning.encoders.flops import exit_flops, flop_counter, full_depth_flops, static_exit_flops
 from acl_lightning.encoders.freezing import freeze_layers, layers_above
 from acl_lightning.encoders.heads import ExitHead
-from acl_lightning.encoders.inputs import MODEL_INPUTS, model_inputs
+from acl_lightning.encoders.inputs import IMAGE_INPUTS, MODEL_INPUTS, model_inputs
 from acl_lightning.encoders.lora import LoRASettings, merged
 from acl_lightning.encoders.multi_exit import ExitReading, ExitStep, HalfLayer, MultiExitEncoder
 from acl_lightning.encoders.registry import ADAPTERS, BackboneFactory, load_backbone, register_backbone
@@ -28,6 +32,7 @@ from acl_lightning.encoders.registry import ADAPTERS, BackboneFactory, load_back
 __all__ = [
     "ADAPTERS",
     "EXIT_ROWS",
+    "IMAGE_INPUTS",
     "MODEL_INPUTS",
     "AlbertFamily",
     "Backbone",
@@ -35,6 +40,7 @@ __all__ = [
     "BertFamily",
     "ClsRow",
     "DebertaFamily",
+    "Dinov2Family",
     "DistilBertFamily",
     "EncoderConfig",
     "ExitHead",
@@ -42,6 +48,7 @@ __all__ = [
     "ExitRow",
     "ExitStep",
     "HalfLayer",
+    "ImageBackbone",
     "KeysValues",
     "LoRASettings",
     "MPNetFamily",
@@ -52,7 +59,9 @@ __all__ = [
     "MultiExitEncoder",
     "ProbeRow",
     "SideRow",
+    "TextBackbone",
     "TokenState",
+    "ViTFamily",
     "exit_flops",
     "flop_counter",
     "freeze_layers",

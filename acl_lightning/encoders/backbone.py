@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -84,8 +85,12 @@ class Backbone(nn.Module, ABC):
     compile_layers: bool = False
 
     @abstractmethod
-    def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> TokenState:
-        """Embed token ids (B, S) into the input of layer 0."""
+    def embed(self, *arguments: Any, **inputs: Any) -> TokenState:
+        """Embed the inputs of the family into the input of layer 0.
+
+        Encoders of texts take `input_ids`, `attention_mask` and optionally `token_type_ids`, (B, S) each; encoders of
+        images take `pixel_values`, (B, channels, height, width).
+        """
 
     @abstractmethod
     def keys_values(self, layer: int, state: TokenState) -> KeysValues:
@@ -94,6 +99,11 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def rows(self, layer: int, query_BRD: Tensor, keys_values: KeysValues, mask_BS: Tensor | None) -> Tensor:
         """Pass R rows per sample (B, R, D) through layer `layer`: attention over the tokens, output, feed-forward."""
+
+    def example_inputs(self, num_tokens: int, device: torch.device) -> dict[str, Tensor]:
+        """Return inputs of one sample of `num_tokens` tokens, for counting operations. The default is for texts."""
+        ones = torch.ones(1, num_tokens, dtype=torch.long, device=device)
+        return {"input_ids": ones, "attention_mask": ones}
 
     @abstractmethod
     def pooler(self) -> nn.Linear | None:

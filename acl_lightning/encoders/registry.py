@@ -16,9 +16,11 @@ from acl_lightning.encoders.families import (
     AlbertFamily,
     BertFamily,
     DebertaFamily,
+    Dinov2Family,
     DistilBertFamily,
     ModernBertFamily,
     MPNetFamily,
+    ViTFamily,
 )
 from acl_lightning.errors import UserError
 from acl_lightning.pretrained import is_hub_id, resolve_pretrained
@@ -56,6 +58,9 @@ ADAPTERS: dict[str, BackboneFactory] = {
     "mpnet": MPNetFamily,
     "deberta-v2": DebertaFamily,
     "modernbert": ModernBertFamily,
+    "vit": ViTFamily,
+    "deit": ViTFamily,
+    "dinov2": Dinov2Family,
 }
 
 

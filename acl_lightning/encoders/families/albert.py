@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from acl_lightning.encoders.backbone import KeysValues
 from acl_lightning.encoders.families.attention import attend, split_heads
-from acl_lightning.encoders.families.model_backbone import Context, ModelBackbone
+from acl_lightning.encoders.families.model_backbone import Context
+from acl_lightning.encoders.families.text_backbone import TextBackbone
 
 
-class AlbertFamily(ModelBackbone):
+class AlbertFamily(TextBackbone):
     """ALBERT, stepped through the submodules of its shared layers: post-norm, with a pooler.
 
     The `num_hidden_layers` steps of the model are divided evenly over `num_hidden_groups` groups, and a step passes

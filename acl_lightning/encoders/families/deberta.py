@@ -11,7 +11,8 @@ from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_p
 
 from acl_lightning.encoders.backbone import KeysValues
 from acl_lightning.encoders.families.attention import attend, row_positions, split_heads
-from acl_lightning.encoders.families.model_backbone import Context, ModelBackbone
+from acl_lightning.encoders.families.model_backbone import Context
+from acl_lightning.encoders.families.text_backbone import TextBackbone
 from acl_lightning.errors import UserError
 
 
@@ -35,7 +36,7 @@ class DisentangledKeysValues(KeysValues):
         )
 
 
-class DebertaFamily(ModelBackbone):
+class DebertaFamily(TextBackbone):
     """DeBERTa-v2 or v3, stepped through the submodules of its layers: post-norm, without pooler.
 
     The score of row r and token s is `(q_r k_s + q_r K_p(r - s) + k_s Q_p(r - s)) / sqrt(d n)`, with the projections

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from acl_lightning.encoders.backbone import KeysValues
 from acl_lightning.encoders.families.attention import attend, split_heads
-from acl_lightning.encoders.families.model_backbone import Context, ModelBackbone
+from acl_lightning.encoders.families.model_backbone import Context
+from acl_lightning.encoders.families.text_backbone import TextBackbone
 
 
-class DistilBertFamily(ModelBackbone):
+class DistilBertFamily(TextBackbone):
     """DistilBERT, stepped through the submodules of its layers: post-norm, without token types and pooler.
 
     Args:

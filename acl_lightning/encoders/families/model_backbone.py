@@ -18,9 +18,9 @@ Context = tuple[Tensor, ...]
 class ModelBackbone(Backbone):
     """Hugging Face model, stepped through the submodules of its layers.
 
-    A family names the submodules in `embed_tokens`, `blocks`, `project` and `pass_rows`. The last two are static and
-    receive the layer as an argument, so that all layers share the graphs of `torch.compile`. Attention uses torch's
-    fused kernel, whatever the attention setting of the model.
+    A family is a subclass of `TextBackbone` or `ImageBackbone` and names the submodules in `blocks`, `project` and
+    `pass_rows`. The last two are static and receive the layer as an argument, so that all layers share the graphs of
+    `torch.compile`. Attention uses torch's fused kernel, whatever the attention setting of the model.
 
     The pooler of the model is removed: it only initialises the poolers of the exits.
 
@@ -50,15 +50,10 @@ class ModelBackbone(Backbone):
         config: Any = model.config
         self.width = config.hidden_size
         self.depth = config.num_hidden_layers
-        self.max_tokens = config.max_position_embeddings
         self.gradient_checkpointing = gradient_checkpointing
         self.compile_layers = compile_layers
 
     # -- what a family defines -------------------------------------------------------------------------------------
-
-    @abstractmethod
-    def embed_tokens(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None) -> Tensor:
-        """Return the input (B, S, D) of layer 0."""
 
     @property
     @abstractmethod
@@ -90,21 +85,6 @@ class ModelBackbone(Backbone):
         return ()
 
     # -- the contract of Backbone ----------------------------------------------------------------------------------
-
-    def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> TokenState:
-        """Embed token ids (B, S).
-
-        On the CPU a batch without padding gets no mask, which is faster. On an accelerator the mask is always kept,
-        since inspecting it would make the host wait for the device.
-
-        Raises:
-            UserError: There are more tokens than position embeddings.
-        """
-        self.check_length(input_ids.shape[1])
-        hidden_BSD = self.embed_tokens(input_ids, attention_mask, token_type_ids)
-        mask_BS = attention_mask.bool()
-        unpadded = mask_BS.device.type == "cpu" and bool(mask_BS.all())
-        return TokenState(hidden_BSD, None if unpadded else mask_BS)
 
     def keys_values(self, layer: int, state: TokenState) -> KeysValues:
         """Project the tokens to the keys and values of layer `layer` (0-based)."""

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from acl_lightning.encoders.backbone import KeysValues
 from acl_lightning.encoders.families.attention import attend, row_positions, split_heads
-from acl_lightning.encoders.families.model_backbone import Context, ModelBackbone
+from acl_lightning.encoders.families.model_backbone import Context
+from acl_lightning.encoders.families.text_backbone import TextBackbone
 
 
-class ModernBertFamily(ModelBackbone):
+class ModernBertFamily(TextBackbone):
     """ModernBERT, stepped through the submodules of its layers, without token types and pooler.
 
     Layers are pre-norm, so exits read rows after the final norm of the model. Exit rows have the position of [CLS], see

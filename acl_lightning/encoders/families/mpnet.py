@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from acl_lightning.encoders.backbone import KeysValues
 from acl_lightning.encoders.families.attention import attend, row_positions, split_heads
-from acl_lightning.encoders.families.model_backbone import Context, ModelBackbone
+from acl_lightning.encoders.families.model_backbone import Context
+from acl_lightning.encoders.families.text_backbone import TextBackbone
 
 
-class MPNetFamily(ModelBackbone):
+class MPNetFamily(TextBackbone):
     """MPNet, stepped through the submodules of its layers: post-norm, with a pooler and without token types.
 
     All layers add the same learnt bias to the scores, which depends on the head and on the relative position. Exit rows
