@@ -19,7 +19,7 @@ KNOWN_WEIGHTS = {
 }
 
 #: Values of `model_type` whose models skip tokens with the padding id when they count positions.
-POSITIONS_BY_PADDING = {"roberta"}
+POSITIONS_BY_PADDING = {"roberta", "xlm-roberta", "mpnet"}
 
 
 def resolve_pretrained(source: str | os.PathLike[str]) -> str:
@@ -117,9 +117,10 @@ def check_tokenizer(tokenizer: Any, config: Any, *, max_tokens: int, max_length:
             remedy,
         )
     token_type = max(tokenizer(*["a"] * num_texts).get("token_type_ids", [0]))
-    if token_type >= getattr(config, "type_vocab_size", token_type + 1):
+    types = getattr(config, "type_vocab_size", 0)  # 0: the model ignores token types (DeBERTa-v3)
+    if types and token_type >= types:
         raise UserError(
-            f"token type ids below {config.type_vocab_size}, the type_vocab_size of the model",
+            f"token type ids below {types}, the type_vocab_size of the model",
             f"id {token_type} from the tokenizer for the second text of a sample",
             remedy,
         )

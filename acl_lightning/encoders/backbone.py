@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +42,10 @@ class TokenState:
 
 @dataclass(frozen=True)
 class KeysValues:
-    """Keys and values of all tokens at a layer, (B, heads, S, width / heads): the reusable part of the layer."""
+    """Keys and values of all tokens at a layer, (B, heads, S, width / heads): the reusable part of the layer.
+
+    A family with further reusable tensors defines a subclass.
+    """
 
     keys_BHSd: Tensor
     values_BHSd: Tensor
@@ -60,6 +65,9 @@ class Backbone(nn.Module, ABC):
     Every family needs a test that stepping reproduces the hidden states of the Hugging Face model to 1e-5, and that
     dropping samples between layers does not change the others.
 
+    In `rows`, the first S of R rows are the tokens. In an encoder with relative positions, a row in addition to them
+    and a single row have the position of the first token.
+
     Attributes:
         width: Width D of the hidden states.
         depth: Number of layers L of the pretrained model; `cut` does not change it.
@@ -77,8 +85,12 @@ class Backbone(nn.Module, ABC):
     compile_layers: bool = False
 
     @abstractmethod
-    def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> TokenState:
-        """Embed token ids (B, S) into the input of layer 0."""
+    def embed(self, *arguments: Any, **inputs: Any) -> TokenState:
+        """Embed the inputs of the family into the input of layer 0.
+
+        Encoders of texts take `input_ids`, `attention_mask` and optionally `token_type_ids`, (B, S) each; encoders of
+        images take `pixel_values`, (B, channels, height, width).
+        """
 
     @abstractmethod
     def keys_values(self, layer: int, state: TokenState) -> KeysValues:
@@ -88,9 +100,30 @@ class Backbone(nn.Module, ABC):
     def rows(self, layer: int, query_BRD: Tensor, keys_values: KeysValues, mask_BS: Tensor | None) -> Tensor:
         """Pass R rows per sample (B, R, D) through layer `layer`: attention over the tokens, output, feed-forward."""
 
+    def example_inputs(self, num_tokens: int, device: torch.device) -> dict[str, Tensor]:
+        """Return inputs of one sample of `num_tokens` tokens, for counting operations. The default is for texts."""
+        ones = torch.ones(1, num_tokens, dtype=torch.long, device=device)
+        return {"input_ids": ones, "attention_mask": ones}
+
     @abstractmethod
     def pooler(self) -> nn.Linear | None:
         """Return the linear map of the pretrained tanh pooler, if there is one; it is no parameter of this module."""
+
+    def exit_norm(self, row: Tensor) -> Tensor:
+        """Normalize rows (..., D) after a layer for the head of an exit.
+
+        A pre-norm encoder applies its final norm here. The default, for post-norm layers, returns the rows unchanged.
+        """
+        return row
+
+    def layers_of(self, name: str) -> tuple[int, ...]:
+        """Return the layers, from 1 and in ascending order, that use the parameter `name`; (0,) for the embeddings.
+
+        Freezing and layer-wise learning rates use it. A final norm belongs to the last layer. The default takes the
+        first number in the name.
+        """
+        number = re.search(r"\.(\d+)\.", name)
+        return (int(number[1]) + 1 if number else 0,)
 
     @abstractmethod
     def cut(self, num_layers: int) -> None:

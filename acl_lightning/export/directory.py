@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from acl_lightning.encoders import merged
 from acl_lightning.errors import UserError
 from acl_lightning.export.config import MultiExitConfig, exported_config
 from acl_lightning.export.model import MultiExitForSequenceClassification
@@ -21,8 +22,8 @@ def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> Mult
     """Export a finished run as a directory that transformers loads.
 
     The directory holds `config.json`, `model.safetensors`, the tokenizer's files and a model card `README.md`. The
-    weights are those of the checkpoint that the run's `result.json` was measured on, unchanged. The directory gets its
-    name when it is complete.
+    weights are those of the checkpoint that the run's `result.json` was measured on, with adapters merged into them.
+    The directory gets its name when it is complete.
 
     Args:
         run: Directory of the run.
@@ -44,7 +45,7 @@ def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> Mult
     )
     card = model_card(out.name, config, result)
     model = MultiExitForSequenceClassification(config)
-    model.encoder.load_state_dict(module.encoder.state_dict())
+    model.encoder.load_state_dict(merged(module.encoder).state_dict())
     write_directory(out, model.eval(), exported_tokenizer(data.tokenizer, config), card)
     return model
 

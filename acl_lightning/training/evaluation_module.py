@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, full_like
 
 from acl_lightning.encoders import MultiExitEncoder, exit_flops, full_depth_flops, model_inputs, static_exit_flops
 from acl_lightning.errors import UserError
@@ -128,9 +128,15 @@ class EvaluationModule(LightningModule):
         return {
             "logits_EBC": outputs.logits_EBC,
             "embeddings_EBD": outputs.embeddings_EBD,
-            "num_tokens": batch["attention_mask"].sum(dim=1),
+            "num_tokens": self._num_tokens(batch),
             **kept,
         }
+
+    def _num_tokens(self, batch: Batch) -> Tensor:
+        """Return the number of tokens (B,) of each sample; all images have the same number."""
+        if "attention_mask" in batch:
+            return batch["attention_mask"].sum(dim=1)
+        return full_like(batch["index"], self.encoder.backbone.max_tokens)
 
     def on_validation_batch_end(self, outputs: Any, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Refuse logits that are not finite after the last batch, before a callback evaluates them."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from acl_lightning.distributed import gather_labels, gather_outputs
-from acl_lightning.encoders import EncoderConfig, model_inputs
+from acl_lightning.encoders import EncoderConfig, layers_above, model_inputs
 from acl_lightning.errors import UserError
 from acl_lightning.gradients import (
     AutogradRows,
@@ -103,6 +104,7 @@ class ACLModule(EvaluationModule):
             "pooler": encoder.pooler,
             "label embeddings": encoder.label_embeddings,
             "learnt gate": encoder.learnt_gate,
+            "lora": None if encoder.lora is None else asdict(encoder.lora),
         }
         self.step: GradientStep | None = None
         self._step_state: dict[str, Any] = {}
@@ -281,7 +283,14 @@ class ACLModule(EvaluationModule):
         self._first_steps, self._total_steps = first, total
         self.stages.release()
         fused = self.loss_scaler is None
-        optimizer, scheduler = build_staged_optimizer(self._trained(), self.optimization, total, first, fused=fused)
+        optimizer, scheduler = build_staged_optimizer(
+            self._trained(),
+            self.optimization,
+            total,
+            first,
+            fused=fused,
+            layers_above=partial(layers_above, self.encoder),
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def _trained(self) -> list[tuple[str, nn.Parameter]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from torch import nn
@@ -28,6 +28,10 @@ class OptimizationConfig:
             contrastive term compares only samples of the same micro-batch (see `GradientStep`).
         max_skipped_steps: Number of steps in a row with a gradient that is not finite after which the training stops.
             If the gradient of the protected term is not finite, the step is skipped.
+        layer_decay: Factor of the learning rate from a layer of the backbone to the layer below, in (0, 1]: a layer
+            with n computed layers above it has `learning_rate * layer_decay ** n` (as in ELECTRA; that the layer of the
+            deepest exit has `learning_rate` itself is our reading). The embeddings are below layer 1. None: the same
+            learning rate everywhere.
     """
 
     learning_rate: float = 5e-5
@@ -37,6 +41,7 @@ class OptimizationConfig:
     max_grad_norm: float | None = 1.0
     accumulate: int = 1
     max_skipped_steps: int = 20
+    layer_decay: float | None = None
 
     def check(self) -> None:
         """Raise `UserError` for a value out of its range."""
@@ -47,6 +52,7 @@ class OptimizationConfig:
             "warmup_fraction": (0 <= self.warmup_fraction <= 1, "a share in [0, 1]"),
             "max_grad_norm": (self.max_grad_norm is None or self.max_grad_norm > 0, "a number > 0, or null"),
             "accumulate": (self.accumulate >= 1, "an integer >= 1"),
+            "layer_decay": (self.layer_decay is None or 0 < self.layer_decay <= 1, "a factor in (0, 1], or null"),
             "max_skipped_steps": (self.max_skipped_steps >= 1, "an integer >= 1"),
         }
         for name, (valid, expected) in ranges.items():
@@ -57,27 +63,55 @@ class OptimizationConfig:
                 )
 
 
+#: Function from the name of a parameter to the number of layers above it; None outside of the backbone.
+LayersAbove = Callable[[str], int | None]
+
+
+def outside_or_top(name: str) -> int | None:
+    """Return 0 for all parameters of the backbone, None for others: no layer-wise learning rates."""
+    return 0 if name.startswith("backbone.") else None
+
+
 def parameter_groups(
-    named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimizationConfig
+    named_parameters: Iterable[tuple[str, nn.Parameter]],
+    config: OptimizationConfig,
+    layers_above: LayersAbove = outside_or_top,
 ) -> list[dict[str, object]]:
-    """Return the parameter groups of AdamW: backbone or other, with decay or, for vectors (biases, norms), without."""
+    """Return the parameter groups of AdamW: with decay or, for vectors (biases, norms), without.
+
+    There are groups for the backbone and for the other parameters; with `layer_decay` there is one per layer of the
+    backbone, the top layer first.
+
+    Args:
+        named_parameters: Parameters with their names. Frozen parameters are left out.
+        config: Settings of the optimiser.
+        layers_above: Number of layers above a parameter.
+    """
     head_rate = config.learning_rate if config.head_learning_rate is None else config.head_learning_rate
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    levels = outside_or_top if config.layer_decay is None else layers_above
+    decay = 1.0 if config.layer_decay is None else config.layer_decay
+    groups: dict[tuple[bool, int, bool], list[nn.Parameter]] = {}
     for name, parameter in named_parameters:
         if parameter.requires_grad:
-            groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
+            level = levels(name)
+            groups.setdefault((level is not None, -(level or 0), parameter.ndim > 1), []).append(parameter)
     return [
         {
             "params": parameters,
-            "lr": config.learning_rate if in_backbone else head_rate,
+            "lr": config.learning_rate * decay**-below if in_backbone else head_rate,
             "weight_decay": config.weight_decay if decayed else 0.0,
         }
-        for (in_backbone, decayed), parameters in sorted(groups.items(), reverse=True, key=lambda item: item[0])
+        for (in_backbone, below, decayed), parameters in sorted(groups.items(), reverse=True, key=lambda item: item[0])
     ]
 
 
 def build_optimizer(
-    named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimizationConfig, total_steps: int, *, fused: bool
+    named_parameters: Iterable[tuple[str, nn.Parameter]],
+    config: OptimizationConfig,
+    total_steps: int,
+    *,
+    fused: bool,
+    layers_above: LayersAbove = outside_or_top,
 ) -> tuple[AdamW, LambdaLR]:
     """Return AdamW over `parameter_groups`, and its schedule.
 
@@ -87,8 +121,9 @@ def build_optimizer(
         total_steps: Number of optimiser steps of the whole run.
         fused: Whether to use the fused kernel of AdamW. It cannot be used with a loss scaler, which must unscale the
             gradients before they are clipped.
+        layers_above: See `parameter_groups`.
     """
-    optimizer = AdamW(parameter_groups(named_parameters, config), fused=fused)
+    optimizer = AdamW(parameter_groups(named_parameters, config, layers_above), fused=fused)
     warmup = math.ceil(config.warmup_fraction * total_steps)
 
     def factor(step: int) -> float:

@@ -12,7 +12,7 @@ from acl_lightning.encoders.multi_exit import MultiExitEncoder
 from acl_lightning.errors import UserError
 from acl_lightning.objectives import Objective
 from acl_lightning.outputs import ExitOutputs
-from acl_lightning.training.optimization import OptimizationConfig, build_optimizer
+from acl_lightning.training.optimization import LayersAbove, OptimizationConfig, build_optimizer, outside_or_top
 
 #: Subtracted from the quality in the first stage. Metrics are in [-1, 1], so the result is below every quality.
 BELOW_ANY_METRIC = 2.0
@@ -148,6 +148,7 @@ def build_staged_optimizer(
     first_steps: int,
     *,
     fused: bool,
+    layers_above: LayersAbove = outside_or_top,
 ) -> tuple[AdamW, LambdaLR]:
     """Return optimiser and schedule of `build_optimizer`, with a warm-up and decay for every stage.
 
@@ -157,6 +158,7 @@ def build_staged_optimizer(
         total_steps: Number of optimiser steps of the whole run.
         first_steps: Number of optimiser steps of the first stage; 0 for a single stage.
         fused: See `build_optimizer`.
+        layers_above: See `parameter_groups`.
 
     Raises:
         UserError: No step is left for the second stage.
@@ -168,7 +170,8 @@ def build_staged_optimizer(
             f"{first_steps} steps",
             "Set model.first_stage_epochs to less than trainer.max_epochs.",
         )
-    optimizer, scheduler = build_optimizer(named, config, total_steps - first_steps, fused=fused)
+    steps = total_steps - first_steps
+    optimizer, scheduler = build_optimizer(named, config, steps, fused=fused, layers_above=layers_above)
     if first_steps > 0:
         second = scheduler.lr_lambdas[0]
         first = build_optimizer(named, config, first_steps, fused=fused)[1].lr_lambdas[0]

@@ -2,9 +2,17 @@
 
 import pytest
 import torch
-from tiny_models import tiny
+from tiny_models import ALL_FAMILIES, tiny
 
-from acl_lightning.encoders import EXIT_ROWS, BertFamily, ExitHead, MultiExitEncoder, exit_flops, full_depth_flops
+from acl_lightning.encoders import (
+    ADAPTERS,
+    EXIT_ROWS,
+    BertFamily,
+    ExitHead,
+    MultiExitEncoder,
+    exit_flops,
+    full_depth_flops,
+)
 from acl_lightning.errors import UserError
 
 D, INNER, C, L = 24, 40, 3, 4
@@ -73,3 +81,39 @@ def test_counting_does_not_change_mode_and_gradients():
 def test_too_many_tokens_are_refused():
     with pytest.raises(UserError, match="at most 20 tokens"):
         exit_flops(encoder_of("cls", (1,)), 21)
+
+
+def backbone_flops(family, tokens):
+    """FLOPs of whole layers, of the exit row of the last layer, and of the projection of the embeddings."""
+    backbone = ADAPTERS[ALL_FAMILIES[family][0]](tiny(family))
+    heads = [ExitHead(D, C, pooler=False, pretrained_pooler=None, dropout=0.1)]
+    encoder = MultiExitEncoder(backbone, (L,), [EXIT_ROWS["cls"](D)], heads)
+    return full_depth_flops(encoder, tokens) - 2 * D * C
+
+
+@pytest.mark.parametrize(
+    ("family", "embedding", "per_row"),
+    [
+        ("distilbert", 0, 0),
+        ("mpnet", 0, 0),
+        ("albert", 2 * 10 * D, 0),
+        ("modernbert", 0, 2 * D * INNER),  # the gate of the feed-forward
+    ],
+)
+def test_counts_of_other_families(family, embedding, per_row):
+    tokens = 5
+    whole = keys_values(tokens) + rows(tokens, tokens) + tokens * per_row
+    last = keys_values(tokens) + rows(1, tokens) + per_row
+    assert backbone_flops(family, tokens) == tokens * embedding + 3 * whole + last
+
+
+def test_positions_of_deberta_are_projected_once_per_layer():
+    tokens, positions = 5, 8
+    table = 2 * 2 * positions * D * D
+
+    def scores(number):
+        return 2 * number * positions * D + 2 * positions * tokens * D
+
+    whole = keys_values(tokens) + rows(tokens, tokens) + table + scores(tokens)
+    last = keys_values(tokens) + rows(1, tokens) + table + scores(1)
+    assert backbone_flops("deberta-v3", tokens) == 3 * whole + last

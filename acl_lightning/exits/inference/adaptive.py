@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from acl_lightning.encoders import MODEL_INPUTS, MultiExitEncoder
+from acl_lightning.encoders import IMAGE_INPUTS, MODEL_INPUTS, MultiExitEncoder, model_inputs
 from acl_lightning.errors import UserError
 from acl_lightning.exits.criteria.base import Criterion
 from acl_lightning.exits.inference.decisions import Decisions, DecisionTable
 from acl_lightning.exits.inference.layer_stepper import ROW_FIRST_TOKENS, LayerStepper
 from acl_lightning.exits.inference.modes import Inputs, Mode, mode_named
-from acl_lightning.exits.inference.padded_batch import PaddedBatch, lengths_of
+from acl_lightning.exits.inference.padded_batch import PaddedBatch, input_lengths
 
 
 class AdaptiveRuntime:
@@ -65,16 +65,32 @@ class AdaptiveRuntime:
         self.encoder, self.criterion = encoder, criterion
         self._stepper = LayerStepper(encoder, criterion, threshold, row_first_tokens)
 
-    def __call__(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Decisions:
-        """Decide a batch of token ids (B, S). B may be 0. The host waits for the device once, and once per exit.
+    def __call__(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        *,
+        pixel_values: Tensor | None = None,
+    ) -> Decisions:
+        """Decide a batch of token ids (B, S), or of images. The host waits for the device once, and once per exit.
+
+        B may be 0.
+
+        Args:
+            input_ids: Token ids (B, S), with an `attention_mask`.
+            attention_mask: Mask (B, S) with 0 for padding.
+            token_type_ids: Token type ids (B, S), where the model has them.
+            pixel_values: Images (B, channels, height, width), for an encoder of images.
 
         Raises:
-            UserError: The batch has more tokens than the backbone has positions.
+            UserError: The batch has more tokens than the backbone has positions, or images have another size.
         """
-        batch = {"input_ids": input_ids, "attention_mask": attention_mask}
-        if token_type_ids is not None:
-            batch["token_type_ids"] = token_type_ids
-        return self._decide([batch], [lengths_of(attention_mask)])
+        named = zip(
+            (*MODEL_INPUTS, *IMAGE_INPUTS), (input_ids, attention_mask, token_type_ids, pixel_values), strict=True
+        )
+        batch = {name: tensor for name, tensor in named if tensor is not None}
+        return self._decide([batch], [input_lengths(batch)])
 
     def stream(self, batches: Iterable[Mapping[str, Tensor]], mode: str | Mode = "throughput") -> Iterator[Decisions]:
         """Decide a stream of batches. Answers are the same in all modes, apart from rounding.
@@ -84,8 +100,9 @@ class AdaptiveRuntime:
         - `throughput`: several batches together, layer by layer, merged as samples leave.
 
         Args:
-            batches: Batches with `input_ids`, `attention_mask` and optionally `token_type_ids`, each (B, S); other
-                keys are ignored. B may be 0. The stream may be endless: it is read as far ahead as the mode needs.
+            batches: Batches with `input_ids`, `attention_mask` and optionally `token_type_ids`, each (B, S), or with
+                `pixel_values`; other keys are ignored. B may be 0. The stream may be endless: it is read as far ahead
+                as the mode needs.
             mode: A name above, or a mode with its own settings such as `ThroughputMode(32)`.
 
         Returns:
@@ -96,19 +113,25 @@ class AdaptiveRuntime:
                 positions.
         """
         mode = mode_named(mode) if isinstance(mode, str) else mode
-        inputs = ({name: batch[name] for name in MODEL_INPUTS if name in batch} for batch in batches)
-        return mode.decide(inputs, self._decide)
+        return mode.decide((model_inputs(batch) for batch in batches), self._decide)
 
     def _decide(self, batches: list[Inputs], lengths: list[list[int]]) -> Decisions:
         """Decide batches together. Samples are numbered consecutively, which is the order of the decisions."""
         starts = [sum(len(rows) for rows in lengths[:number]) for number in range(len(lengths) + 1)]
-        device = batches[0]["attention_mask"].device
+        device = next(iter(batches[0].values())).device
         table = DecisionTable(self.criterion, self.encoder.exit_layers, self.encoder.num_labels, starts[-1], device)
         with torch.inference_mode():
             padded = [
-                PaddedBatch([*range(start, start + len(rows))], rows, self.encoder.embed(**batch))
+                self._embedded(batch, start, rows)
                 for batch, rows, start in zip(batches, lengths, starts, strict=False)
                 if rows
             ]
             self._stepper.run(padded, table, size=max((len(batch.samples) for batch in padded), default=1))
         return table.decisions()
+
+    def _embedded(self, inputs: Inputs, first: int, lengths: list[int]) -> PaddedBatch:
+        """Return the input of layer 0 for samples that are numbered from `first`."""
+        state = self.encoder.embed(**inputs)
+        if "attention_mask" not in inputs:  # the lengths are those of inputs, not of tokens
+            lengths = [state.hidden_BSD.shape[1]] * len(lengths)
+        return PaddedBatch([*range(first, first + len(lengths))], lengths, state)

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits.inference.decisions import Decisions
-from acl_lightning.exits.inference.padded_batch import gather_rows, group_by_length, lengths_of
+from acl_lightning.exits.inference.padded_batch import gather_rows, group_by_length, input_lengths
 
-#: Inputs of the encoder by name, each (B, S): `input_ids`, `attention_mask` and, where the model has them,
-#: `token_type_ids`.
+#: Inputs of the encoder by name: `input_ids`, `attention_mask` and, where the model has them, `token_type_ids`, each
+#: (B, S); or `pixel_values` (B, channels, height, width).
 Inputs = Mapping[str, Tensor]
 
 #: Function that decides batches together, from the batches and the lengths of their samples. Its decisions are in the
@@ -38,7 +38,7 @@ class LatencyMode(Mode):
         for batch in batches:
             singles = [
                 decide([{name: ids[row : row + 1, :length] for name, ids in batch.items()}], [[length]])
-                for row, length in enumerate(lengths_of(batch["attention_mask"]))
+                for row, length in enumerate(input_lengths(batch))
             ]
             yield _concatenate(singles) if singles else decide([batch], [[]])
 
@@ -49,7 +49,7 @@ class BatchMode(Mode):
     def decide(self, batches: Iterable[Inputs], decide: Decide) -> Iterator[Decisions]:
         """See `Mode.decide`."""
         for batch in batches:
-            yield decide([batch], [lengths_of(batch["attention_mask"])])
+            yield decide([batch], [input_lengths(batch)])
 
 
 class ThroughputMode(Mode):
@@ -79,7 +79,7 @@ class ThroughputMode(Mode):
 
 def _decide_sorted(window: list[Inputs], decide: Decide) -> Iterator[Decisions]:
     """Decide the samples of several batches sorted by length, and yield the decisions in the order of the batches."""
-    lengths = [lengths_of(batch["attention_mask"]) for batch in window]
+    lengths = [input_lengths(batch) for batch in window]
     sizes = [len(rows) for rows in lengths]
     if not any(sizes):
         yield from (decide([batch], [[]]) for batch in window)

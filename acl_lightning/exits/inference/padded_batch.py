@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +44,18 @@ def lengths_of(attention_mask_BS: Tensor) -> list[int]:
     positions_S = torch.arange(1, attention_mask_BS.shape[1] + 1, device=attention_mask_BS.device)
     lengths: list[int] = (attention_mask_BS.bool() * positions_S).amax(dim=1).clamp(min=1).tolist()
     return lengths
+
+
+def input_lengths(inputs: Mapping[str, Tensor]) -> list[int]:
+    """Return the number of columns of each sample that are not padding, see `lengths_of`.
+
+    Inputs without mask, such as images, have no padding: all of their second dimension belongs to the sample.
+    """
+    mask_BS = inputs.get("attention_mask")
+    if mask_BS is not None:
+        return lengths_of(mask_BS)
+    first = next(iter(inputs.values()))
+    return [first.shape[1]] * len(first)
 
 
 def group_by_length(lengths: Sequence[Sequence[int]], size: int) -> list[list[tuple[int, int]]]:

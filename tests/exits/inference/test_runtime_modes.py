@@ -142,9 +142,9 @@ def test_memory_is_bounded_by_the_window_while_a_hundred_thousand_sentences_pass
     alive, most = weakref.WeakSet(), 0
     embed = encoder.backbone.embed
 
-    def watched(*inputs):
+    def watched(**inputs):
         nonlocal most
-        state = embed(*inputs)
+        state = embed(**inputs)
         alive.add(state.hidden_BSD)
         most = max(most, len(alive))
         return state

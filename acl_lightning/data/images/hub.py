@@ -1,0 +1,82 @@
+"""Images of a data set of the Hugging Face hub, or of a directory that `save_to_disk` wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import datasets
+from datasets import ClassLabel, Dataset, DatasetDict
+
+from acl_lightning.data.images.folders import ImageFormat
+from acl_lightning.data.images.tables import ImageTable
+from acl_lightning.errors import UserError
+
+
+def load_hub_splits(name: str, cache_dir: str | None) -> DatasetDict:
+    """Load all splits of a data set.
+
+    Args:
+        name: Id on the hub, or directory of `DatasetDict.save_to_disk`.
+        cache_dir: Directory of downloads; None for the Hugging Face default.
+
+    Raises:
+        UserError: The data set is neither reachable nor cached, or it has no split `train`.
+    """
+    try:
+        local = Path(name).expanduser().is_dir()
+        loaded = datasets.load_from_disk(name) if local else datasets.load_dataset(name, cache_dir=cache_dir)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"the data set {name!r} from the hub, its cache or a directory",
+            " ".join(str(error).split())[:200],
+            "Set data.dataset to a directory of save_to_disk, or set data.root to a folder of class folders.",
+        ) from error
+    if not isinstance(loaded, DatasetDict) or "train" not in loaded:
+        raise UserError(f"a split named train in {name!r}", "none", "Save a DatasetDict with the splits of the data.")
+    return loaded
+
+
+def hub_class_names(rows: Dataset, label: str) -> list[str]:
+    """Return the names of the classes of a label column.
+
+    Raises:
+        UserError: There is no such column, or it is not a `ClassLabel`.
+    """
+    feature = rows.features.get(label)
+    if not isinstance(feature, ClassLabel):
+        columns = ", ".join(name for name, kind in rows.features.items() if isinstance(kind, ClassLabel)) or "none"
+        raise UserError(
+            f"a column of classes for data.label (the data set has: {columns})",
+            repr(label),
+            "Set data.label to one of them.",
+        )
+    names: list[str] = feature.names
+    return names
+
+
+def hub_table(rows: Dataset, image: str, label: str, image_format: ImageFormat) -> ImageTable:
+    """Return the images of a split.
+
+    Args:
+        rows: Split of the data set.
+        image: Name of the image column.
+        label: Name of the label column.
+        image_format: Form in which images are loaded.
+
+    Raises:
+        UserError: There is no such image column.
+    """
+    if not isinstance(rows.features.get(image), datasets.Image):
+        columns = ", ".join(name for name, kind in rows.features.items() if isinstance(kind, datasets.Image)) or "none"
+        raise UserError(
+            f"a column of images for data.image (the data set has: {columns})",
+            repr(image),
+            "Set data.image to one of them.",
+        )
+    labels: list[int] = rows.select_columns([label])[:][label]
+    return ImageTable(
+        names=[str(row) for row in range(len(rows))],
+        labels=labels,
+        load=lambda row: image_format.tensor(rows[row][image]),
+        content=f"{rows._fingerprint} {image_format}",
+    )
