@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acl_lightning.exits import OperatingPoint, area_under_curve
-from acl_lightning.exits.evaluation.intervals.bootstrap import draw_counts
 from acl_lightning.exits.evaluation.budgets import MinSpeedup
 from acl_lightning.exits.evaluation.curve import SPEED_RANGE
+from acl_lightning.exits.evaluation.intervals.bootstrap import draw_counts
 from acl_lightning.exits.evaluation.intervals.resampled_quality import resampled_quality
 from acl_lightning.outputs import predictions
 from acl_lightning.studies.curves.stored_curves import StoredCurve
