@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: $(STAMP) ## create .venv with all dependencies, unless it is up to date
@@ -71,69 +71,45 @@ bench: $(STAMP) ## measure training and inference times relative to references
 gpu-check: $(if $(GPU_PYTHON),,$(STAMP)) ## run tests, quickstart and benchmark on a GPU; writes experiments/gpu_check
 	$(or $(GPU_PYTHON),$(BIN)/python) -m tests.benchmarks.gpu_check
 
-# --- the study behind experiments/first_light: finished runs are not repeated, interrupted ones continue --------------
+# --- studies: experiments/NAME, see docs/studies.md. Finished trials are not repeated, interrupted ones continue. ---------
 
-GLUE ?= $(ACL_LIGHTNING_GLUE)
-GLUE_IS_THERE = @test -d "$(GLUE)" || { echo "GLUE=DIR must name the official GLUE files (DIR/RTE, DIR/SST-2)"; exit 2; }
-STUDY := runs/first_light
-CE := --config=conf/objective/ce.yaml
-SST2 := --data.task=sst2 --trainer.max_epochs=2
-ROWS := $(foreach row,mean_row cls probe mean_pool,$(foreach seed,0 1,row-$(row)-seed$(seed)))
-MAIN := $(foreach objective,ce acl,$(foreach seed,0 1 2,sst2-$(objective)-seed$(seed)) rte-$(objective)-seed0)
-NAME_AND_SEED = $(subst -seed, ,$(notdir $(@D)))
-RUNS := $(foreach run,$(ROWS) $(MAIN),$(STUDY)/$(run)/done)
+# TASKS=rte,cola SEEDS=1,2 BACKBONE=bert-base-uncased select values; SET="--set KEY=VALUE" others; DATA=DIR names the
+# official GLUE files (DIR/RTE, ...), which are downloaded otherwise.
+DATA ?= $(ACL_LIGHTNING_GLUE)
+WORKERS ?= $(shell nproc)
+SET ?=
+SELECTED = $(if $(TASKS),--set data.task=$(TASKS)) $(if $(SEEDS),--set seed_everything=$(SEEDS)) \
+	$(if $(BACKBONE),--set model.encoder.backbone=$(BACKBONE)) $(SET)
+STUDY = $(if $(DATA),ACL_LIGHTNING_GLUE=$(abspath $(DATA))) $(BIN)/python -m acl_lightning study
+SWEEP = experiments/$(subst -,_,$@)/sweep.yaml
+STUDIES := single-exit-table multi-exit-table speed-quality-curves ablation conflict-pilot few-shot-table noise-table \
+	embedding-figure
 
-$(STUDY)/row-%/done: ARGS = $(CE) $(SST2) --data.train_rows=1000 --model.encoder.exit_row=$(patsubst row-%,%,$(firstword $(NAME_AND_SEED)))
-$(STUDY)/sst2-ce-%/done: ARGS = $(CE) $(SST2) --data.train_rows=2000
-$(STUDY)/sst2-acl-%/done: ARGS = $(SST2) --data.train_rows=2000
-$(STUDY)/rte-ce-%/done: ARGS = $(CE) --data.task=rte --trainer.max_epochs=2
-$(STUDY)/rte-acl-%/done: ARGS = --data.task=rte --trainer.max_epochs=2
-$(RUNS): | $(STAMP)
-	$(GLUE_IS_THERE)
-	$(BIN)/python -m acl_lightning fit --config conf/fit/glue.yaml $(ARGS) --data.root=$(GLUE) \
-		--seed_everything=$(lastword $(NAME_AND_SEED)) --run_dir=$(@D) --ckpt_path=auto
-	@touch $@
+.PHONY: $(STUDIES)
+$(STUDIES): $(STAMP)
+	$(STUDY) run $(SWEEP) --workers $(WORKERS) $(SELECTED)
+	$(STUDY) table $(SWEEP) $(SELECTED)
+	$(STUDY) report $(SWEEP) $(SELECTED)
 
-.PHONY: first-light
-first-light: $(RUNS) ## CE against ACL and the exit rows on real GLUE: make first-light GLUE=DIR
-	$(BIN)/python -m acl_lightning collect $(RUNS:/done=) --out experiments/first_light/results
+single-exit-table: ## one exit on GLUE: CE, CE+SCL, ACF, ACL-Embed, ACL
+multi-exit-table: ## an exit at every layer on GLUE: joint, two-stage, self-distillation, SCL, ACL-Embed, ACL, ACL-CL
+speed-quality-curves: ## each of these models under each exit criterion, and plain models cut to k layers
+ablation: ## ACL without each of its parts, and with other settings
+conflict-pilot: ## angles of the gradients of CE, SCL and ACL-Embed
+few-shot-table: ## N = 20, 100 and 1000 training rows: CE, CE+SCL, ACF, ACL, ACL-CL, self-distillation
+noise-table: ## wrong training labels: CE, CE+SCL, ACF, ACL, ACL-CL
+embedding-figure: ## class separation of the embeddings for N = 20, 100 and all rows
 
-# --- the study behind experiments/conflict_pilot ----------------------------------------------------------------------
+.PHONY: cost-table
+cost-table: $(STAMP) ## step time and memory of each objective and gradient rule
+	$(if $(DATA),ACL_LIGHTNING_GLUE=$(abspath $(DATA))) $(BIN)/python -m tests.benchmarks.cost --out experiments/cost_table/results
 
-PILOT := runs/conflict_pilot
-WATCHED := --config=conf/objective/ce.yaml --config=conf/callbacks/gradient_probe.yaml
-PILOT_RUNS := $(foreach task,rte sst2,$(foreach row,cls mean_row,$(foreach seed,0 1,$(PILOT)/$(task)-$(row)-seed$(seed)/done)))
-
-$(PILOT)/rte-%/done: ARGS = --data.task=rte
-$(PILOT)/sst2-%/done: ARGS = --data.task=sst2 --data.train_rows=2000
-$(PILOT_RUNS): | $(STAMP)
-	$(GLUE_IS_THERE)
-	$(BIN)/python -m acl_lightning fit $(WATCHED) $(ARGS) --data.root=$(GLUE) --trainer.max_steps=60 \
-		--model.encoder.exit_row=$(word 2,$(subst -, ,$(notdir $(@D)))) --model.optimization.learning_rate=5e-5 \
-		--seed_everything=$(lastword $(NAME_AND_SEED)) --run_dir=$(@D) --ckpt_path=auto
-	@touch $@
-
-.PHONY: conflict-pilot
-conflict-pilot: $(PILOT_RUNS) ## angles of CE against SCL and ACL-Embed on real GLUE: make conflict-pilot GLUE=DIR
-	$(BIN)/python -m acl_lightning conflicts $(PILOT_RUNS:/done=) --out experiments/conflict_pilot/results
-
-# --- the study behind experiments/representations ---------------------------------------------------------------------
-
-GEOMETRY := runs/representations
-GEOMETRY_RUNS := $(foreach objective,ce scl acl,$(foreach seed,0 1,$(GEOMETRY)/$(objective)-seed$(seed)/done))
-
-$(GEOMETRY_RUNS): | $(STAMP)
-	$(GLUE_IS_THERE)
-	$(BIN)/python -m acl_lightning fit --config conf/fit/glue.yaml --config conf/callbacks/representation.yaml \
-		--config conf/objective/$(firstword $(NAME_AND_SEED)).yaml --data.task=sst2 --data.train_rows=100 \
-		--data.root=$(GLUE) --trainer.max_epochs=20 --trainer.check_val_every_n_epoch=5 \
-		--seed_everything=$(lastword $(NAME_AND_SEED)) --run_dir=$(@D) --ckpt_path=auto
-	@touch $@
-
-.PHONY: representations
-representations: $(GEOMETRY_RUNS) ## CE, CE+SCL and ACL on 100 rows of SST-2, the geometry they learn: make representations GLUE=DIR
-	$(BIN)/python -m acl_lightning embeddings $(GEOMETRY_RUNS:/done=) --names CE,CE+SCL,ACL \
-		--out experiments/representations/results
+# Full training sets take days on a CPU: without a GPU only the studies of few rows run.
+SMALL_STUDIES := cost-table conflict-pilot few-shot-table ablation noise-table embedding-figure
+.PHONY: reproduce
+reproduce: $(STAMP) ## all studies that fit this machine, in order
+	@studies="$$($(BIN)/python -c 'import torch; print("cost-table $(STUDIES)" if torch.cuda.is_available() else "$(SMALL_STUDIES)")')"; \
+		for study in $$studies; do $(MAKE) $$study || exit; done
 
 .PHONY: clean
 clean: ## remove .venv and caches, but not runs/
