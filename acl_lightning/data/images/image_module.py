@@ -232,6 +232,19 @@ class ImageDataModule(LightningDataModule):
         """Return the loader of `predict` in row order, without batches that are already predicted."""
         return self._in_order(self.predict_split, self.first_predict_batch() if self.first_predict_batch else 0)
 
+    def rows_per_prediction(self, world_size: int) -> int:
+        """Return the number of images after which an interrupted prediction can continue: those of a global batch."""
+        return self.eval_batch_size * world_size
+
+    def describe(self) -> dict[str, object]:
+        """Return how the images were selected, as `result.json` stores it under `data`."""
+        return {
+            "selection": self.selection,
+            "seed": self.seed,
+            "train_rows": len(self._rows["train"]) if "train" in self._rows else None,
+            "transforms": [type(transform).__name__ for transform in self.train_transforms],
+        }
+
     def prediction_fields(self, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the fields of each image of a prediction batch that are copied to the output: its file."""
         return [self.texts(self.predict_split, row) for row in batch["index"].tolist()]
