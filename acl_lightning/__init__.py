@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from acl_lightning.data import GLUEDataModule
-    from acl_lightning.encoders import Backbone, EncoderConfig, MultiExitEncoder, register_backbone
+    from acl_lightning.data.images import ImageDataModule
+    from acl_lightning.encoders import Backbone, EncoderConfig, LoRASettings, MultiExitEncoder, register_backbone
     from acl_lightning.errors import UserError
     from acl_lightning.exits import (
         FPABEE,
@@ -97,7 +98,9 @@ __all__ = [
     "GateCorrectness",
     "GradientRule",
     "GradientStep",
+    "ImageDataModule",
     "LearntGate",
+    "LoRASettings",
     "Margin",
     "MaxDrop",
     "MinSpeedup",
@@ -133,9 +136,11 @@ __all__ = [
 #: Module -> public names that it defines. `_RENAMED` holds those that have another name there.
 _MODULES = {
     "acl_lightning.data": ("GLUEDataModule",),
+    "acl_lightning.data.images": ("ImageDataModule",),
     "acl_lightning.encoders": (
         "Backbone",
         "EncoderConfig",
+        "LoRASettings",
         "MultiExitEncoder",
         "register_backbone",
     ),

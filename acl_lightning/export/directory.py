@@ -33,13 +33,19 @@ def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> Mult
         The exported model, without an operating point (full depth).
 
     Raises:
-        UserError: `out` exists or cannot be written; `run` has no finished result or no checkpoint, or its
-            `result.json` is damaged.
+        UserError: `out` exists or cannot be written; `run` has no finished result or no checkpoint, its `result.json`
+            is damaged, or it is a run on images.
     """
     run, out = Path(run).expanduser(), Path(out).expanduser()
     check_free(out)
     result = read_result(run)
     module, data = load_run(run)
+    if not hasattr(data, "tokenizer"):
+        raise UserError(
+            "a run on texts",
+            f"{run}, whose data module {type(data).__name__} has no tokenizer",
+            "Load the model of the run with acl_lightning.load_run instead.",
+        )
     config = exported_config(
         module.encoder, module.label_names, data.info.text_columns, data.task_name, result, data.max_length
     )

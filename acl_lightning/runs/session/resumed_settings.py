@@ -49,6 +49,10 @@ ADDED: dict[str, Any] = {
     "data.text_noise": None,
     "data.batches": None,
     "data.max_tokens_per_batch": None,
+    "model.encoder.frozen_layers": None,
+    "model.encoder.lora": None,
+    "model.encoder.random_init": False,
+    "model.optimization.layer_decay": None,
 }
 
 #: Settings whose new value is in force from the resumed step on.
