@@ -64,8 +64,16 @@ def test_a_decay_out_of_range_is_refused(decay):
         OptimizationConfig(layer_decay=decay).check()
 
 
-@pytest.mark.parametrize("scope", [None, PerLayer(), PerTensor(), TopLayers(1), Representation()])
-@pytest.mark.parametrize("kind", SETTINGS)
+@pytest.mark.parametrize(
+    ("kind", "scope"),
+    [
+        ("frozen", None),
+        ("frozen", TopLayers(1)),
+        ("frozen", PerTensor()),
+        ("lora", PerLayer()),
+        ("lora", Representation()),
+    ],
+)
 def test_frozen_parameters_enter_no_gradient_and_do_not_change(kind, scope, tiny_backbone, tmp_path):
     data = tiny_data(tiny_backbone)
     module = tiny_module(

@@ -108,8 +108,8 @@ def test_exit_first_and_finish_equal_advance(family, kind, lengths):
     state = encoder.embed(**batch(lengths))
     for layer in range(3):
         step = encoder.advance(layer, state)
-        (logits_BC, _), half = encoder.exit_first(layer, state)
-        torch.testing.assert_close(logits_BC, step.logits_BC, atol=1e-5, rtol=0)
+        reading, half = encoder.exit_first(layer, state)
+        torch.testing.assert_close(reading.logits_BC, step.logits_BC, atol=1e-5, rtol=0)
         rows = torch.arange(len(lengths)).flip(0)
         kept = encoder.finish(half.select(rows, max(lengths)))
         torch.testing.assert_close(kept.hidden_BSD, step.following.hidden_BSD[rows], atol=1e-5, rtol=0)

@@ -75,8 +75,8 @@ def test_exit_first_and_finish_equal_advance(family, kind):
     state = encoder.embed(**images(3))
     for layer in range(3):
         step = encoder.advance(layer, state)
-        (logits_BC, _), half = encoder.exit_first(layer, state)
-        torch.testing.assert_close(logits_BC, step.logits_BC, atol=1e-5, rtol=0)
+        reading, half = encoder.exit_first(layer, state)
+        torch.testing.assert_close(reading.logits_BC, step.logits_BC, atol=1e-5, rtol=0)
         state = encoder.finish(half)
         torch.testing.assert_close(state.hidden_BSD, step.following.hidden_BSD, atol=1e-5, rtol=0)
 
