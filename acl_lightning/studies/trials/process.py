@@ -32,7 +32,7 @@ _FULL = os.strerror(errno.ENOSPC)
 class TrialProcess:
     """Running attempt of a trial.
 
-    The process has a session of its own: Ctrl-C in the terminal reaches the runner only, which then stops it. It
+    The process has a new session: Ctrl-C in the terminal reaches the runner only, which then stops it. It
     inherits the lock of the trial. Its output is appended to `trial.log`.
 
     Args:
