@@ -102,6 +102,8 @@ class TrialProcess:
 def stop(processes: Sequence[TrialProcess]) -> None:
     """Stop processes by SIGINT, then SIGTERM, then SIGKILL; a further Ctrl-C sends the next signal at once."""
     for number, patience in STOPPING:
+        if signal.getsignal(number) == signal.SIG_IGN:  # in background jobs of a shell, and in their child processes
+            continue
         running = [process for process in processes if process.exit_code() is None]
         if not running:
             return
