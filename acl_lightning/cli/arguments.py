@@ -6,6 +6,7 @@ import argparse
 import difflib
 import re
 import textwrap
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -64,3 +65,15 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 def path(text: str) -> Path:
     """Return a path as a shell would read it, also after `--out=`: `~` is the home directory."""
     return Path(text).expanduser()
+
+
+def unknown_name(name: str, names: Collection[str]) -> str:
+    """Return the error message about an unknown name of a command.
+
+    Args:
+        name: The unknown name.
+        names: Names of the commands.
+    """
+    close = difflib.get_close_matches(name, names, n=1)
+    remedy = f"Did you mean {close[0]}?" if close else "Write --help for a list with explanations."
+    return f"expected a command ({', '.join(names)}); found {name}. {remedy}"

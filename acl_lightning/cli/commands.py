@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from acl_lightning.cli.arguments import unknown_name
 
 #: Commands that run the Lightning Trainer on a configuration -> description.
 TRAINER_COMMANDS = {
@@ -59,11 +60,23 @@ class Command:
         module: Module with the function `main(arguments) -> int`. It is imported when the command is called. `main`
             parses the arguments before it imports torch.
         help: Description in a few words.
+        commands: Commands of a group, whose names follow that of the group; None for a command. `main` of a group
+            takes the arguments and the descriptions of its commands and returns the name of one.
     """
 
     module: str
     help: str
+    commands: Mapping[str, Command] | None = None
 
+
+#: Name -> command of the group `study`.
+STUDY_COMMANDS: dict[str, Command] = {
+    "run": Command("acl_lightning.cli.study.run", "run the trials of a sweep on this machine"),
+    "status": Command("acl_lightning.cli.study.status", "state of the trials of a sweep"),
+    "slurm": Command("acl_lightning.cli.study.slurm", "write an array script for SLURM"),
+    "table": Command("acl_lightning.cli.study.table", "tables with paired tests, from the finished trials"),
+    "report": Command("acl_lightning.cli.study.report", "a page with tables, figures and provenance"),
+}
 
 #: Name -> command.
 COMMANDS: dict[str, Command] = {
@@ -75,16 +88,9 @@ COMMANDS: dict[str, Command] = {
     "curves": Command("acl_lightning.cli.curves", "speed-quality curves of several runs, from their stored logits"),
     "conflicts": Command("acl_lightning.cli.conflicts", "angles between the gradients of loss terms in several runs"),
     "embeddings": Command("acl_lightning.cli.embeddings", "measures and maps of the embeddings of several runs"),
-    "study": Command("acl_lightning.cli.study.dispatch", "run the trials of a W&B sweep, and show what came out"),
-}
-
-#: Name -> command of the group `study`.
-STUDY_COMMANDS: dict[str, Command] = {
-    "run": Command("acl_lightning.cli.study.run", "run the trials of a sweep on this machine"),
-    "status": Command("acl_lightning.cli.study.status", "state of the trials of a sweep"),
-    "slurm": Command("acl_lightning.cli.study.slurm", "write an array script for SLURM"),
-    "table": Command("acl_lightning.cli.study.table", "tables with paired tests, from the finished trials"),
-    "report": Command("acl_lightning.cli.study.report", "a page with tables, figures and provenance"),
+    "study": Command(
+        "acl_lightning.cli.study.dispatch", "run the trials of a W&B sweep, and show what came out", STUDY_COMMANDS
+    ),
 }
 
 
@@ -94,7 +100,11 @@ def run(command: Command, arguments: Sequence[str]) -> int:
     Raises:
         UserError: A mistake of the user, see the command.
     """
-    return int(importlib.import_module(command.module).main(list(arguments)))
+    module = importlib.import_module(command.module)
+    if command.commands is None:
+        return int(module.main(list(arguments)))
+    name = module.main(list(arguments), {name: inner.help for name, inner in command.commands.items()})
+    return run(command.commands[name], arguments[1:])
 
 
 def unknown(arguments: Sequence[str]) -> str | None:
@@ -110,18 +120,6 @@ def unknown(arguments: Sequence[str]) -> str | None:
         known = f"expected a command ({', '.join(names)})"
         return f"{known}; found none. Example: python -m acl_lightning fit --config conf/quickstart.yaml"
     return unknown_name(arguments[0], names)
-
-
-def unknown_name(name: str, names: Collection[str]) -> str:
-    """Return the error message about an unknown name of a command.
-
-    Args:
-        name: The unknown name.
-        names: Names of the commands.
-    """
-    close = difflib.get_close_matches(name, names, n=1)
-    remedy = f"Did you mean {close[0]}?" if close else "Write --help for a list with explanations."
-    return f"expected a command ({', '.join(names)}); found {name}. {remedy}"
 
 
 def overview(epilog: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Program that parses the settings of trials as `fit` does, in a process of its own, since it imports Lightning.
+"""Program that parses the settings of trials as `fit` does, in a separate process, since it imports Lightning.
 
 Reads lists of arguments in JSON from stdin, and writes for each the error message, or null, in JSON to stdout.
 """

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the trials of a sweep on this machine. Returns 0 if all have finished, 1 if some failed or are stale.
+    """Run the trials of a sweep on this machine.
+
+    Returns 0 if all have finished, 1 if some failed or are stale, 130 after Ctrl-C and 143 after SIGTERM.
 
     Args:
         arguments: Arguments after the name of the command.
@@ -27,6 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = _parser().parse_args(list(arguments))
 
+    from acl_lightning.runs.session.interruption import INTERRUPTED, TERMINATED
     from acl_lightning.studies.trials.runner import Runner, Slots
     from acl_lightning.studies.trials.sweep import Sweep
     from acl_lightning.studies.trials.values import parse_overrides
@@ -41,9 +44,9 @@ def main(arguments: Sequence[str]) -> int:
     runner = Runner(queue, slots, options.retries, options.rerun_stale, options.discard_checkpoints)
     try:
         failures = runner.run()
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit) as stop:
         print(f"stopped: {runner.counts.text(workers)}. To continue, repeat the command.", file=sys.stderr)  # noqa: T201
-        raise
+        return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED
     print(f"Study {sweep.name}: {runner.counts.text(workers)}")  # noqa: T201
     for label in runner.stale_trials:
         print(f"not run: trial {label} has a result of another version; add --rerun-stale to repeat it")  # noqa: T201

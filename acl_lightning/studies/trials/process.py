@@ -32,7 +32,7 @@ _FULL = os.strerror(errno.ENOSPC)
 class TrialProcess:
     """Running attempt of a trial.
 
-    The process has a session of its own: Ctrl-C in the terminal reaches the runner only, which then stops it. It
+    The process has a new session: Ctrl-C in the terminal reaches the runner only, which then stops it. It
     inherits the lock of the trial. Its output is appended to `trial.log`.
 
     Args:
@@ -102,6 +102,8 @@ class TrialProcess:
 def stop(processes: Sequence[TrialProcess]) -> None:
     """Stop processes by SIGINT, then SIGTERM, then SIGKILL; a further Ctrl-C sends the next signal at once."""
     for number, patience in STOPPING:
+        if signal.getsignal(number) == signal.SIG_IGN:  # in background jobs of a shell, and in their child processes
+            continue
         running = [process for process in processes if process.exit_code() is None]
         if not running:
             return

@@ -15,7 +15,7 @@ import pytest
 from trial_scripts import small_sweep, write_sweep
 
 from acl_lightning.errors import UserError
-from acl_lightning.studies.trials import TrialState, process, runner
+from acl_lightning.studies.trials import Sweep, TrialState, process, runner
 from acl_lightning.studies.trials.locks import TrialLock
 from acl_lightning.studies.trials.process import TrialProcess
 from acl_lightning.studies.trials.progress import Counts
@@ -41,7 +41,7 @@ def starts() -> list[str]:
 
 
 def wait_for(condition) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -175,8 +175,6 @@ def test_a_trial_that_outlives_its_killed_runner_is_not_started_twice(tmp_path):
     wait_for(lambda: len(starts()) == 1)
     first.kill()
     first.communicate()
-    from acl_lightning.studies.trials import Sweep
-
     trials = Sweep.read(sweep).trials(ROOT)
     assert states(trials) == ["running", "waiting"]
     threading.Timer(0.5, Path("go").touch).start()
@@ -212,3 +210,37 @@ def test_the_estimated_time_counts_what_running_trials_have_done():
     # 6 trials of 100 s are left, of which 50 s and at most 100 s are done, on 3 places
     assert counts.seconds_left(3) == pytest.approx((600 - 150) / 3, abs=1)
     assert Counts(2).seconds_left(1) is None
+
+
+@pytest.mark.slow
+def test_a_killed_fit_continues_from_its_checkpoint(tmp_path, tiny_backbone, monkeypatch):
+    """The trial is killed after its first checkpoint, and the second attempt finishes it."""
+    settings = {
+        "model.encoder.backbone": tiny_backbone,
+        "data.source": "synthetic",
+        "data.synthetic_rows": 512,
+        "data.batch_size": 8,
+        "data.max_length": 16,
+        "trainer.max_epochs": 8,
+        "trainer.accelerator": "cpu",
+        "trainer.log_every_n_steps": 1,
+        "last_checkpoint.every_n_steps": 5,
+        "seed_everything": 1,
+    }
+    command = ["${env}", "python", "-m", "acl_lightning", "fit", "--config", "objective/ce.yaml", "${args}"]
+    parameters = {name: {"value": value} for name, value in settings.items()}
+    (trial,) = Sweep.read(write_sweep(tmp_path, parameters=parameters, command=command)).trials(ROOT)
+    run = Runner(GridQueue([trial]))
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+
+    def kill():
+        wait_for((trial.directory / "checkpoints/last.ckpt").exists)
+        run._running[0].send(signal.SIGKILL)
+
+    threading.Thread(target=kill).start()
+    assert run.run() == {}
+    assert trial.state() == TrialState.FINISHED
+    assert _log(trial).count("# ") == 2
+    second = (trial.directory / "logs-1/metrics.csv").read_text().splitlines()
+    column = second[0].split(",").index("step")
+    assert min(int(row.split(",")[column]) for row in second[1:]) >= 5

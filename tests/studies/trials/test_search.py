@@ -52,15 +52,15 @@ def write_result(trial, metrics: dict) -> None:
 
 
 def test_samples_follow_the_distributions_of_wandb(tmp_path):
-    samples = [t.parameters for t in SearchQueue(search(tmp_path, parameters=PARAMETERS), ROOT, 1).samples(300)]
+    samples = [t.parameters for t in SearchQueue(search(tmp_path, parameters=PARAMETERS), ROOT, 1).samples(120)]
     column = {name: [sample[name] for sample in samples] for name in PARAMETERS}
-    assert np.mean(column["x"]) == pytest.approx(0.5, abs=0.06)
-    assert np.mean(np.log10(column["rate"])) == pytest.approx(-3.5, abs=0.2)
-    assert (min(column["rate"]), max(column["rate"])) >= (1e-5, 1e-5)
+    assert np.mean(column["x"]) == pytest.approx(0.5, abs=0.08)
+    assert np.mean(np.log10(column["rate"])) == pytest.approx(-3.5, abs=0.25)
+    assert 1e-5 <= min(column["rate"]) < 3e-5 < 3e-3 < max(column["rate"]) <= 1e-2
     assert set(column["count"]) == {2, 3, 4}
     assert set(column["step"]) == {0, 5, 10}
-    assert np.mean(column["normal"]) == pytest.approx(3.0, abs=0.1)
-    assert np.std(column["normal"]) == pytest.approx(0.5, abs=0.08)
+    assert np.mean(column["normal"]) == pytest.approx(3.0, abs=0.15)
+    assert np.std(column["normal"]) == pytest.approx(0.5, abs=0.1)
     assert all(value in column["files"] for value in (["a", "b"], None, "c"))
     assert np.mean(np.equal(column["share"], 1)) == pytest.approx(0.9, abs=0.06)
     assert set(column["constant"]) == {True}
@@ -99,7 +99,7 @@ def test_a_bayesian_search_improves_on_random_samples(tmp_path):
         values.append(-((trial.parameters["x"] - 0.3) ** 2))
         write_result(trial, {"score": values[-1]})
         queue.done(trial)
-    assert np.mean(values[14:]) > 0.25 * np.mean(values[:10])  # closer to 0
+    assert np.median(values[10:]) > 0.7 * np.median(values[:10])  # closer to 0
     assert queue._study.best_value == max(values)
 
 
