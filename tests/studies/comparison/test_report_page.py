@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from unittest import mock
 
 import pytest
 from study_folders import finish, write_measurements, write_study
@@ -64,7 +65,8 @@ def text(tmp_path_factory):
     trials = sweep.trials(root / "trials")
     finish(trials, skip={1})
     write_measurements(trials[0].directory, 0)
-    assert main(["study", "report", str(root / "help/sweep.yaml"), "--trials", str(root / "trials")]) == 0
+    with mock.patch("acl_lightning.figures.projection.has_tsne", return_value=False):  # its import takes seconds
+        assert main(["study", "report", str(root / "help/sweep.yaml"), "--trials", str(root / "trials")]) == 0
     assert (root / "help/results/table.md").exists()
     return (root / "help/results/report.html").read_text()
 
