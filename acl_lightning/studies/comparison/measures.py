@@ -14,12 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acl_lightning.exits import ExitRecord, OperatingPoint, area_under_curve, exit_index
+from acl_lightning.exits import OperatingPoint, area_under_curve
 from acl_lightning.exits.evaluation.budgets import MinSpeedup
 from acl_lightning.exits.evaluation.curve import SPEED_RANGE
 from acl_lightning.exits.evaluation.intervals.bootstrap import draw_counts
 from acl_lightning.exits.evaluation.intervals.resampled_quality import resampled_quality
-from acl_lightning.outputs import predictions
 from acl_lightning.studies.curves.stored_curves import StoredCurve
 
 Array = NDArray[np.float64]
@@ -123,11 +122,12 @@ class _TrialMeasures:
         self.metric, self.record = curve.run.metric, curve.record
         self.position_B = torch.searchsorted(index_U, self.record.index_B)
         points = list(dict.fromkeys(point for measure in self.predictors.values() for point in measure.points))
-        exits_PB = _exits(self.record, points)
-        # Points of equal exits are measured once.
-        distinct_DB, column_P = torch.unique(exits_PB, dim=0, return_inverse=True)
-        self.answers_DB = predictions(self.record.logits_EBC).gather(0, distinct_DB)
-        self.layers_DB = torch.tensor(self.record.costs.layers_E, dtype=torch.float64)[distinct_DB]
+        exits_PB, answers_PB = curve.exits_and_answers(points)
+        layers_PB = torch.tensor(self.record.costs.layers_E, dtype=torch.float64)[exits_PB]
+        both_P2B = torch.stack([layers_PB, answers_PB.double()], dim=1)
+        distinct_D2B, column_P = torch.unique(both_P2B, dim=0, return_inverse=True)  # equal points are measured once
+        self.layers_DB, answers_DB = distinct_D2B.unbind(dim=1)
+        self.answers_DB = answers_DB.to(answers_PB)
         self.column_of = dict(zip(points, column_P.tolist(), strict=True))
 
     def values(self, draws_RU: Tensor) -> dict[str, Tensor]:
@@ -140,17 +140,6 @@ class _TrialMeasures:
             columns = [self.column_of[point] for point in measure.points]
             values[name] = measure.combine(quality_RD[:, columns], speedup_RD[:, columns])
         return values
-
-
-def _exits(record: ExitRecord, points: Sequence[OperatingPoint]) -> Tensor:
-    """Return the index (P, B) of the exit at which each sample leaves at each point."""
-    exits: dict[OperatingPoint, Tensor] = {}
-    for criterion in dict.fromkeys(point.criterion for point in points):
-        alike = [point for point in points if point.criterion == criterion]
-        certainty_EB = criterion.certainty(criterion.inputs(record.logits_EBC, record.gates_EB))
-        thresholds_T = torch.tensor([point.threshold for point in alike], dtype=torch.float64)
-        exits |= dict(zip(alike, exit_index(certainty_EB, thresholds_T), strict=True))
-    return torch.stack([exits[point] for point in points])
 
 
 def _predictors(curve: StoredCurve, name: str) -> _Predictors | None:

@@ -14,7 +14,7 @@ from scipy.stats import pearsonr, spearmanr
 from study_folders import LAYERS, SELECTION, exit_record, write_trial
 
 from acl_lightning.exits import CurvePoint, area_under_curve
-from acl_lightning.exits.evaluation.bootstrap import draw_indices
+from acl_lightning.exits.evaluation.intervals.bootstrap import draw_indices
 from acl_lightning.outputs import predictions
 from acl_lightning.studies.comparison.measures import (
     known_measure,
