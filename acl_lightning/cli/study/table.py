@@ -61,5 +61,5 @@ def compared(options: argparse.Namespace) -> tuple[TrialComparison, Path]:
     folder = options.sweep.parent
     specification = TableSpecification.read(options.table or folder / "table.yaml")
     sweep = Sweep.read(options.sweep)
-    trials = sweep.trials(options.trials, parse_overrides(options.set))
+    trials = sweep.trials(options.trials, parse_overrides(options.set), options.runs)
     return compare_trials(sweep.name, specification, trials), options.out or folder / "results"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 
 from acl_lightning.errors import UserError
 from acl_lightning.studies.comparison import TableSpecification
@@ -96,3 +100,12 @@ def test_missing_and_broken_files_are_refused(tmp_path):
     (tmp_path / "table.yaml").write_text("rows: [")
     with pytest.raises(UserError, match="YAML in"):
         TableSpecification.read(tmp_path / "table.yaml")
+
+
+def test_the_example_of_the_documentation_is_read():
+    text = (Path(__file__).parents[3] / "docs/study_statistics.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    table = TableSpecification.from_yaml(yaml.safe_load(example))
+    assert len(table.rows) == 4
+    assert all(f"\n{name}:" in example for name in ("tune", "average", "criterion", "level", "resamples"))
+    assert (table.level, table.resamples) == (TableSpecification().level, TableSpecification().resamples)
