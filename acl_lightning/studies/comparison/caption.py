@@ -10,7 +10,7 @@ from acl_lightning.studies.comparison.tables import MethodTable
 from acl_lightning.studies.comparison.trial_results import MissingTrial, TrialResult
 from acl_lightning.studies.comparison.values import StudyValues
 
-#: Value of `data.selection` -> description of the two splits.
+#: Split that the selection split is taken from -> description of the two splits.
 PROTOCOLS = {
     "train": "report split: the whole validation split; selection split: training rows that are never trained on",
     "validation": "report split and selection split: two disjoint parts of the validation split",
@@ -105,12 +105,13 @@ def _missing_note(state: str, missing: Sequence[MissingTrial]) -> str:
 
 
 def _splits(results: Sequence[TrialResult]) -> str:
-    protocols = _joined(PROTOCOLS.get(result.selection, f"selection {result.selection}") for result in results)
-    sizes: dict[str, list[int]] = {}
+    protocols = _joined(PROTOCOLS[result.curve.run.report.samples.selection_from] for result in results)
+    sizes: dict[str, list[str]] = {}
     for result in results:
-        sizes.setdefault(result.curve.run.task, []).append(len(result.curve.record.labels_B))
-    samples = ", ".join(f"{task} {_joined(counts)}" for task, counts in sizes.items())
-    return f"{protocols[0].upper()}{protocols[1:]} (report samples: {samples})"
+        samples = result.curve.run.report.samples
+        sizes.setdefault(result.curve.run.task, []).append(f"{samples.report} and {samples.selection}")
+    numbers = ", ".join(f"{task} {_joined(counts)}" for task, counts in sizes.items())
+    return f"{protocols[0].upper()}{protocols[1:]} (samples: {numbers})"
 
 
 def _tuning(specification: TableSpecification, cells: Sequence[Cell]) -> str:

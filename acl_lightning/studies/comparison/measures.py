@@ -19,7 +19,6 @@ from acl_lightning.exits.evaluation.budgets import MinSpeedup
 from acl_lightning.exits.evaluation.curve import SPEED_RANGE
 from acl_lightning.exits.evaluation.intervals.bootstrap import draw_counts
 from acl_lightning.exits.evaluation.intervals.resampled_quality import resampled_quality
-from acl_lightning.outputs import predictions
 from acl_lightning.studies.curves.stored_curves import StoredCurve
 
 Array = NDArray[np.float64]
@@ -123,11 +122,12 @@ class _TrialMeasures:
         self.metric, self.record = curve.run.metric, curve.record
         self.position_B = torch.searchsorted(index_U, self.record.index_B)
         points = list(dict.fromkeys(point for measure in self.predictors.values() for point in measure.points))
-        exits_PB = torch.stack([self.record.leaving(point.criterion, point.threshold) for point in points])
-        # Points of equal exits are measured once.
-        distinct_DB, column_P = torch.unique(exits_PB, dim=0, return_inverse=True)
-        self.answers_DB = predictions(self.record.logits_EBC).gather(0, distinct_DB)
-        self.layers_DB = torch.tensor(self.record.costs.layers_E, dtype=torch.float64)[distinct_DB]
+        exits_PB, answers_PB = curve.exits_and_answers(points)
+        layers_PB = torch.tensor(self.record.costs.layers_E, dtype=torch.float64)[exits_PB]
+        both_P2B = torch.stack([layers_PB, answers_PB.double()], dim=1)
+        distinct_D2B, column_P = torch.unique(both_P2B, dim=0, return_inverse=True)  # equal points are measured once
+        self.layers_DB, answers_DB = distinct_D2B.unbind(dim=1)
+        self.answers_DB = answers_DB.to(answers_PB)
         self.column_of = dict(zip(points, column_P.tolist(), strict=True))
 
     def values(self, draws_RU: Tensor) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Mean difference of two methods over S seeds, and what the design says about it.
+    """Mean difference of two methods over S seeds, and its uncertainty.
 
     Attributes:
         difference: Mean of the differences of the seeds.
@@ -90,7 +90,7 @@ def paired_difference(differences_S: Array, resampled_RS: Array | None = None) -
     a lower bound, without which few seeds that agree by chance would give an error of 0. The degrees of freedom are
     `standard_error^4 / ((s^2 / S)^2 / (S - 1))`. Except for the lower bound, this is the analysis of Obuchowski
     and Rockette (1995) with the degrees of freedom of Hillis (2007), with seeds as readers and samples as cases. With
-    one seed it is `v`, which says nothing about other seeds; without resamples it is the paired t-test over seeds.
+    one seed it is `v`, which does not cover other seeds; without resamples it is the paired t-test over seeds.
 
     Args:
         differences_S: Difference of the methods for each seed.

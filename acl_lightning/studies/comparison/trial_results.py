@@ -9,7 +9,7 @@ from typing import Protocol
 
 from acl_lightning.errors import UserError
 from acl_lightning.runs.names import REPRESENTATION
-from acl_lightning.runs.records import read_config, read_representation, read_result
+from acl_lightning.runs.records import read_representation, read_result
 from acl_lightning.studies.collect import measures
 from acl_lightning.studies.curves.stored_curves import StoredCurve, default_criterion, read_curve
 from acl_lightning.studies.reading import UnfinishedRun, read_run
@@ -51,14 +51,12 @@ class TrialResult:
             `POINT_quality`, `POINT_layer_speedup`, ... of its operating points; angles and conflict rates
             (`angle_median_TERM`, `conflict_rate_TERM`); `fit_seconds`; measures of the embeddings
             (`MEASURE_exit_LAYER`).
-        selection: Value of `data.selection`: the rows that select checkpoints and thresholds.
         state: `finished`.
     """
 
     trial: StudyTrial
     curve: StoredCurve
     logged: Mapping[str, float]
-    selection: str
     state: str = FINISHED
 
     @property
@@ -120,8 +118,7 @@ def _read(trial: StudyTrial, criterion: str | None) -> TrialResult | MissingTria
         if isinstance(run, UnfinishedRun):
             return MissingTrial(trial, "damaged" if run.status == "missing" else run.status, run.reason)
         curve = read_curve(run, criterion or default_criterion(run))
-        selection = str((read_config(trial.directory).get("data") or {}).get("selection", "validation"))
-        return TrialResult(trial, curve, _logged(curve), selection)
+        return TrialResult(trial, curve, _logged(curve))
     except UserError as error:
         return MissingTrial(trial, "damaged", f"{error.expected}: {error.found}")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from acl_lightning.exits import (
     Criterion,
@@ -21,6 +22,7 @@ from acl_lightning.exits import (
     band,
     bootstrap,
     elue_score,
+    exit_index,
     named_criterion,
     oracle_curve,
     sweep,
@@ -69,9 +71,21 @@ class StoredCurve:
         """Return the ELUE-style score: the mean difference to a reference curve at the same FLOPs, in points."""
         return elue_score(self.points, reference)
 
+    def exits_and_answers(self, points: Sequence[OperatingPoint]) -> tuple[Tensor, Tensor]:
+        """Return the index of the exit at which each sample leaves at each point, and its answer there, both (P, B)."""
+        places: dict[OperatingPoint, tuple[Tensor, Tensor]] = {}
+        for criterion in dict.fromkeys(point.criterion for point in points):
+            alike = [point for point in points if point.criterion == criterion]
+            thresholds_T = torch.tensor([point.threshold for point in alike], dtype=torch.float64)
+            exits_TB = exit_index(self.record.certainty(criterion), thresholds_T)
+            answers_TB = predictions(criterion.answers(self.record.logits_EBC)).gather(0, exits_TB)
+            places |= dict(zip(alike, zip(exits_TB, answers_TB, strict=True), strict=True))
+        exits, answers = zip(*(places[point] for point in points), strict=True)
+        return torch.stack(exits), torch.stack(answers)
+
     def interval(self, speeds: Sequence[float], speed: str) -> list[tuple[float, float]]:
         """Return the 95 % percentile bootstrap interval over samples at each of the speed-ups."""
-        exits_PB = torch.stack([self.record.leaving(point.criterion, point.threshold) for point in self.points])
+        exits_PB, answers_PB = self.exits_and_answers(self.points)
         resampled = bootstrap(
             exits_PB,
             predictions(self.record.logits_EBC),
@@ -79,6 +93,7 @@ class StoredCurve:
             metric=self.run.metric,
             costs=self.record.costs,
             static_P=[point.is_static for point in self.points],
+            answers_PB=answers_PB,
         )
         return [(interval.low, interval.high) for interval in band(resampled, speeds, speed=speed)]
 

@@ -14,6 +14,9 @@ from markdown_it.token import Token
 #: Schemes of links that work on another machine.
 REMOTE = ("http://", "https://", "mailto:")
 
+#: Headings of a README -> headings of the page, whose sections are on the second level.
+LOWER = {f"h{level}": f"h{min(level + 1, 6)}" for level in range(1, 7)}
+
 
 def read_readme(folder: Path) -> tuple[str, str, str]:
     """Return the title of a README, the HTML of its text up to the second heading, and the HTML of the rest.
@@ -45,6 +48,8 @@ def markdown_html(text: str, folder: Path) -> str:
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = markdown.parse(text)
     for token in tokens:
+        if token.tag in LOWER and token.type.startswith("heading"):
+            token.tag = LOWER[token.tag]
         if token.children:
             token.children = _self_contained(token.children, folder)
     return str(markdown.renderer.render(tokens, markdown.options, {}))

@@ -49,6 +49,7 @@ def exit_record(strength: float, seed: int, layers=LAYERS, *, shift: int = 0, cl
         index_B=torch.arange(samples) + shift,
         selection_B=torch.arange(samples) < SELECTION,
         num_tokens_B=torch.full((samples,), 9),
+        selection_from="train",
         costs=ExitCosts(tuple(layers), DEPTH, tuple(10.0 * layer + 1 for layer in layers), 10.0 * DEPTH + 1),
     )
 
@@ -58,7 +59,7 @@ def write_trial(
 ):
     """Write the files that `fit` leaves for a finished trial."""
     directory.mkdir(parents=True, exist_ok=True)
-    report = evaluate(record, [Entropy()], [1], metric)
+    report = evaluate(record, [Entropy()], [], metric, thresholds={"entropy": [0.2, 0.4, 0.6, 0.8, 1.0]})
     versions = {"acl_lightning": acl_lightning.__version__, "torch": torch.__version__}
     provenance = Provenance(
         seed=seed,
@@ -70,7 +71,7 @@ def write_trial(
     )
     write_exit_logits(directory, record)
     write_sweep(directory, *table_rows(report.points, report.exit_layers))
-    config = {"seed_everything": seed, "data": {"task": task, "train_rows": 100, "selection": "train"}}
+    config = {"seed_everything": seed, "data": {"task": task, "train_rows": 100}}
     write_config(directory, "fit", yaml.safe_dump(config))
     write_result(directory, RunResult("finished", task=task, report=report.to_json(), provenance=provenance))
     return directory

@@ -1,0 +1,302 @@
+"""`study table`: tables, tests, tuning, missing and damaged trials, from run directories."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from statistics import fmean, stdev
+
+import numpy as np
+import pytest
+import torch
+from study_folders import STRENGTH, exit_record, finish, write_study, write_trial
+
+from acl_lightning.cli import main
+from acl_lightning.errors import UserError
+from acl_lightning.runs.records import read_exit_logits
+from acl_lightning.studies.comparison import TableSpecification, compare_trials
+from acl_lightning.studies.comparison.formats import cell_text, markdown_table
+
+CONFIGS = ["objective/ce.yaml", "objective/acl.yaml", "objective/scl.yaml"]
+TABLE = {
+    "rows": {"CE": CONFIGS[0], "SCL": CONFIGS[2], "ACL": CONFIGS[1]},
+    "columns": ["data.task"],
+    "labels": {"data.task": {"sst2": "SST-2"}},
+    "measures": ["last_exit", "mean_exits", "exits", "fit_seconds"],
+    "baseline": "CE",
+    "average": True,
+    "resamples": 200,
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Three methods, two tasks and two seeds; every trial finished."""
+    root = tmp_path_factory.mktemp("study")
+    parameters = {"config": CONFIGS, "data.task": ["sst2", "rte"], "seed_everything": [1, 2]}
+    sweep = write_study(root / "help", parameters, TABLE)
+    finish(sweep.trials(root / "trials"))
+    return sweep, root
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Trials of two methods and two tasks, one seed."""
+    root = tmp_path_factory.mktemp("small")
+    parameters = {"config": CONFIGS[:2], "data.task": ["sst2", "rte"], "seed_everything": [1]}
+    trials = write_study(root / "small", parameters, TABLE).trials(root / "trials")
+    finish(trials)
+    return trials
+
+
+@pytest.fixture
+def copied(study, tmp_path):
+    """A copy of the study whose files may be changed: folder, trials."""
+    sweep, root = study
+    shutil.copytree(root, tmp_path / "copy")
+    return tmp_path / "copy/help", sweep.trials(tmp_path / "copy/trials")
+
+
+def table(folder, *options):
+    return main(["study", "table", str(folder / "sweep.yaml"), "--trials", str(folder.parent / "trials"), *options])
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def compare(trials, **changes):
+    return compare_trials("help", TableSpecification.from_yaml(TABLE | changes), trials)
+
+
+def test_the_command_writes_all_formats(copied, capsys):
+    folder, trials = copied
+    assert table(folder) == 0
+    out = folder / "results"
+    names = {"table.md", "table.tex", "table.csv", "comparisons.csv", "trials.csv", "provenance.json"}
+    assert {path.name for path in out.iterdir()} == names
+    text = (out / "table.md").read_text()
+    assert "| method |" in text
+    assert "SST-2" in text
+    assert "the whole validation split; selection split: training rows that are never trained on" in text
+    assert "(samples: sst2 120 and 60, rte 120 and 60)" in text
+    assert "Holm correction for 6 comparisons" in text
+    assert "ACL" in capsys.readouterr().out
+    tex = (out / "table.tex").read_text()
+    assert tex.count(r"\toprule") == tex.count(r"\bottomrule") == 5
+    assert r"accuracy in \%" in tex
+    assert "±" not in tex
+    assert "†" not in tex
+    origin = json.loads((out / "provenance.json").read_text())
+    assert origin["command"][:5] == ["python", "-m", "acl_lightning", "study", "table"]
+    assert sorted(origin["trials"]) == sorted(trial.id for trial in trials)
+    assert origin["trial_states"] == {"finished": 12}
+    check_that_the_table_is_that_of_the_trials(out)
+
+
+def check_that_the_table_is_that_of_the_trials(out):
+    """`table.csv` can be recomputed from `trials.csv`, without the runs."""
+    values: dict[tuple[str, ...], list[float]] = {}
+    for row in rows(out / "trials.csv"):
+        values.setdefault((row["method"], row["column"], row["measure"]), []).append(float(row["report"]))
+    cells = [row for row in rows(out / "table.csv") if row["column"] in {"SST-2", "rte"}]
+    assert cells
+    for row in cells:
+        of_seeds = values[row["method"], row["column"], row["measure"]]
+        assert float(row["mean"]) == pytest.approx(fmean(of_seeds))
+        assert float(row["std"]) == pytest.approx(stdev(of_seeds), rel=1e-6, abs=1e-9)
+        assert int(row["n"]) == len(of_seeds) == 2
+
+
+def test_marks_follow_the_tests(study):
+    sweep, root = study
+    comparison = compare(sweep.trials(root / "trials"))
+    for method_table in comparison.tables:
+        adjusted = {(item.row, item.column): item.p_holm for item in method_table.comparisons}
+        for label, cells in zip(method_table.rows, method_table.cells, strict=True):
+            for column, cell in zip(method_table.columns, cells, strict=True):
+                p = adjusted.get((label, column))
+                assert cell.differs == (p is not None and p < 0.05)
+    mean_exits = comparison.tables[1]
+    assert [cell.is_best for cell in mean_exits.cells[2]] == [True, True, True]
+    assert not any(cell.is_best for cells in mean_exits.cells[:2] for cell in cells)
+    assert markdown_table(mean_exits).rows[2][1].startswith("**")
+    assert not any(cell.is_best for cells in comparison.tables[-1].cells for cell in cells)  # seconds
+
+
+def test_a_best_value_that_could_be_chance_is_not_marked(tmp_path):
+    sweep = write_study(tmp_path / "equal", {"config": CONFIGS[:2], "seed_everything": [1, 2, 3]}, {})
+    finish(sweep.trials(tmp_path), strength={"ce": 1.0, "acl": 1.0})
+    specification = {"rows": {"CE": CONFIGS[0], "ACL": CONFIGS[1]}, "baseline": "CE", "resamples": 200}
+    comparison = compare_trials("equal", TableSpecification.from_yaml(specification), sweep.trials(tmp_path))
+    (method_table,) = comparison.tables
+    means = [cells[0].values.spread.mean for cells in method_table.cells]
+    assert means[0] != means[1]
+    assert not any(cell.is_best or cell.differs for cells in method_table.cells for cell in cells)
+
+
+def test_the_average_is_over_seeds_that_all_columns_have(copied):
+    _, trials = copied
+    lost = next(trial for trial in trials if trial.parameters["config"] == CONFIGS[1])
+    shutil.rmtree(lost.directory)
+    comparison = compare(trials)
+    (*_, average) = comparison.tables[0].cells[2]
+    assert "(1 of 2)" in cell_text(average, is_quality=True)
+    of_tasks = [cell.values.by_seed["2"].measured.report for cell in comparison.tables[0].cells[2][:2]]
+    assert average.values.spread.mean == pytest.approx(fmean(of_tasks))
+    assert average.values.trials == 2
+    both = [value.results for value in average.values.by_seed.values()]
+    assert [result.curve.run.task for results in both for result in results] == ["sst2", "rte"]
+
+
+def test_missing_stale_and_damaged_trials_are_named_and_others_used(copied, capsys):
+    folder, trials = copied
+    waiting, stale, damaged, *_ = [trial for trial in trials if trial.parameters["data.task"] == "rte"]
+    shutil.rmtree(waiting.directory)
+    write_trial(stale.directory, exit_record(1.0, 2), seed=2, task="rte", versions={"acl_lightning": "0.1.0"})
+    (damaged.directory / "exit_logits.npz").write_bytes(b"PK broken")
+    assert table(folder) == 0
+    text = (folder / "results/table.md").read_text()
+    assert "missing, stale" in text  # CE on RTE has neither seed
+    assert "(1 of 2)" in text
+    assert f"Trials waiting: 1, {waiting.id}." in text
+    assert f"Trials stale (result of another version, not used): 1, {stale.id}." in text
+    assert f"Trials damaged: 1, {damaged.id} (stored exit logits at" in text
+    assert "no pair" in text
+    states = {row["trial"]: row["state"] for row in rows(folder / "results/trials.csv")}
+    assert [states[trial.id] for trial in (waiting, stale, damaged)] == ["waiting", "stale", "damaged"]
+    capsys.readouterr()
+
+
+def test_seeds_of_other_samples_or_labels_are_not_paired(copied):
+    _, trials = copied
+    first, second = (
+        trial for trial in trials if trial.parameters["config"] == CONFIGS[1] and trial.parameters["data.task"] == "rte"
+    )
+    shifted = exit_record(1.8, 7, shift=3)
+    write_trial(first.directory, shifted, seed=1, task="rte")
+    record = read_exit_logits(second.directory)
+    relabelled = type(record)(**{**vars(record), "labels_B": torch.flip(record.labels_B, [0])})
+    write_trial(second.directory, relabelled, seed=2, task="rte")
+    comparison = compare(trials, average=False)
+    (pairs,) = [item.pairs for item in comparison.tables[0].comparisons if (item.row, item.column) == ("ACL", "rte")]
+    assert (pairs.difference, pairs.refused) == (None, ("1", "2"))
+    assert any("ACL, rte: seed 1, 2 was measured on other samples or labels" in note for note in comparison.notes())
+
+
+def test_seeds_without_a_partner_are_shown_and_the_pairs_counted(copied):
+    _, trials = copied
+    shutil.rmtree(trials[0].directory)  # CE on SST-2, seed 1
+    comparison = compare(trials, average=False)
+    first = comparison.tables[0].comparisons[0]
+    assert (first.column, first.pairs.unpaired, first.pairs.difference.seeds) == ("SST-2", ("1",), 1)
+    notes = comparison.notes()
+    assert "SCL, SST-2: seed 1 has no partner and is not in the comparison." in notes
+    assert "SCL, SST-2: one pair of seeds; the interval is over samples only." in notes
+
+
+TUNED = {
+    "rows": {"CE": CONFIGS[0], "ACL": {"variants": [CONFIGS[1], ["objective/acl.yaml", "objective/tau01.yaml"]]}},
+    "measures": ["mean_exits"],
+    "baseline": "CE",
+    "tune": {"by": "mean_exits", "parameters": ["tau"]},
+    "resamples": 100,
+}
+
+
+def tuned_study(root):
+    """CE and two variants of ACL, each with two values of tau and two seeds; larger tau is better on report rows."""
+    configs = [CONFIGS[0], CONFIGS[1], ["objective/acl.yaml", "objective/tau01.yaml"]]
+    for name in ("objective/ce.yaml", "objective/acl.yaml", "objective/tau01.yaml"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("{}\n")
+    sweep = write_study(root / "tuned", {"config": configs, "tau": [0.1, 0.5], "seed_everything": [1, 2]}, TUNED)
+    return sweep.trials(root / "trials")
+
+
+def test_settings_are_selected_on_the_selection_split(tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    trials = tuned_study(tmp_path / "work")
+    finish(trials)
+    for trial in trials:  # tau = 0.1 is perfect on the selection split and worthless on the report split
+        if trial.parameters["tau"] == 0.1:
+            record = read_exit_logits(trial.directory)
+            right_EBC = 9.0 * torch.nn.functional.one_hot(record.labels_B, 2).float().expand_as(record.logits_EBC)
+            logits_EBC = torch.where(record.selection_B[None, :, None], right_EBC, -right_EBC)
+            seed = trial.parameters["seed_everything"]
+            write_trial(trial.directory, type(record)(**{**vars(record), "logits_EBC": logits_EBC}), seed=seed)
+    comparison = compare_trials("tuned", TableSpecification.from_yaml(TUNED), trials)
+    selected = [cell.selected for cell in comparison.values.cells]
+    assert [setting.parameters for setting in selected] == ["tau=0.1", "config=objective/acl.yaml, tau=0.1"]
+    assert [cells[0].values.spread.mean for cells in comparison.tables[0].cells] == [0.0, 0.0]
+    assert comparison.settings() == ["CE: tau=0.1", "ACL: config=objective/acl.yaml, tau=0.1"]
+    caption = comparison.caption(comparison.tables[0])
+    assert "the best mean_exits on the selection split" in caption
+    assert "CE 2 and 4, ACL 4 and 8; grid tau: 0.1, 0.5" in caption
+    unselected = [row for row in comparison.trial_rows() if row["selected"] == "false"]
+    assert len(unselected) == 8
+    assert {row["report"] for row in unselected} == {None}
+    assert not np.isnan([row["selection"] for row in unselected]).any()
+
+
+def test_an_unfinished_setting_is_not_selected(tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    trials = tuned_study(tmp_path / "work")
+    finish(trials, skip={2}, strength={**STRENGTH, "ce": 0.9})  # CE, tau 0.5, seed 1
+    comparison = compare_trials("tuned", TableSpecification.from_yaml(TUNED), trials)
+    assert comparison.settings()[0] == "CE: tau=0.1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"columns": ["data.tasks"]}, ["'data.tasks'", "Did you mean data.task?"]),
+        ({"columns": []}, ["several values of data.task", "Add data.task to columns"]),
+        ({"measures": ["last_exits"]}, ["'last_exits'", "Did you mean last_exit?"]),
+        ({"measures": ["fit_second"]}, ["Did you mean fit_seconds?"]),
+        ({"rows": {"CE": "objective/cee.yaml"}}, ["'objective/cee.yaml'", "Did you mean objective/ce.yaml?"]),
+        ({"rows": {"CE": {"config": CONFIGS[0], "data.task": "cola"}}}, ["a value of data.task for the row 'CE'"]),
+        ({"criterion": "entropyy"}, ["entropyy"]),
+        ({"tune": {"by": "fit_seconds"}}, ["tune.by", "Set tune.by to mean_exits."]),
+        ({"tune": {"by": "area", "parameters": ["data.tusk"]}}, ["Did you mean data.task?"]),
+    ],
+)
+def test_names_that_no_trial_has_are_refused(small, changes, parts):
+    rows_of_small = {"CE": CONFIGS[0], "ACL": CONFIGS[1]}
+    with pytest.raises(UserError) as error:
+        compare(small, **({"rows": rows_of_small} | changes))
+    assert all(part in str(error.value) for part in parts), str(error.value)
+
+
+def test_rows_are_the_configurations_by_default(small):
+    specification = TableSpecification.from_yaml({"columns": ["data.task"], "resamples": 100})
+    assert compare_trials("small", specification, small).tables[0].rows == ("CE", "ACL")
+    with pytest.raises(UserError, match="Did you mean CE"):
+        compare_trials("help", TableSpecification.from_yaml({"columns": ["data.task"], "baseline": "CC"}), small)
+
+
+def test_a_study_without_a_finished_trial_is_refused(copied, capsys):
+    folder, trials = copied
+    shutil.rmtree(folder.parent / "trials")
+    assert table(folder) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "a finished trial among 12" in message
+    assert f"{trials[0].id} (waiting)" in message
+    assert "and 9 more" in message
+
+
+def test_a_model_with_one_exit_has_no_mean_over_exits(copied):
+    _, trials = copied
+    for trial in trials:
+        if trial.parameters["config"] == CONFIGS[0]:
+            seed, task = trial.parameters["seed_everything"], trial.parameters["data.task"]
+            write_trial(trial.directory, exit_record(0.9, seed, (4,)), seed=seed, task=task)
+    comparison = compare(trials, measures=["last_exit", "mean_exits", "area"])
+    assert [cell_text(cell, is_quality=True) for cell in comparison.tables[1].cells[0]] == ["-", "-", "-"]
+    assert comparison.tables[1].tests == 0
+    assert comparison.tables[0].tests == 6
