@@ -95,6 +95,10 @@ def test_names_of_earlier_versions():
         "model": {"gradient_rule": "acl_lightning.gradients.ACLGrad", "name": "Discard"},
     }
     assert "acl_lightning.gradients.Discard -> acl_lightning.gradients.ACLGrad" in renamed
+    modules = ["acl_embed.ACLEmbed", "teachers.GivenExit", "ACLEmbed", "weighted_objective.WeightedObjective"]
+    moved, _ = present_names({"model": [f"acl_lightning.objectives.{name}" for name in modules]})
+    current = ["ACLEmbed", "FixedExit", "ACLEmbed", "weighted_objective.WeightedObjective"]
+    assert moved == {"model": [f"acl_lightning.objectives.{name}" for name in current]}
     assert "gradient_conflict" in old
     assert [present_point(name) for name in ("loss1", "loss0.5_measured", "speed2", "lossless")] == [
         "drop1",

@@ -22,6 +22,14 @@ MISTAKES = {
         [f"{SETTING}.class_weights=[1,2,3]"],
         "2 class weights, one per class; found 3",
     ),
+    "queue": ("acl_queue", [f"{SETTING}.queue_size=0"], "a size >= 1 of the memory queue; found 0"),
+    "schedule": ("contrast_first", [f"{SETTING}.until=2"], "a schedule with until in [0, 1]; found 2"),
+    "R-Drop for numbers": ("r_drop", ["--data.task=stsb"], "an objective for regression"),
+    "sample weights": (
+        "sample_weighted",
+        [f"{SETTING}.sample_weights=ReachWeights", f"{SETTING}.sample_weights.init_args.softness=0"],
+        "a softness > 0; found 0",
+    ),
     "exit weights": (
         "ce",
         ["--model.objective.init_args.exit_weights=Listed", "--model.objective.init_args.exit_weights.weights=[1,2]"],

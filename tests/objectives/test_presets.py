@@ -18,15 +18,28 @@ from acl_lightning.objectives import (
     ACLEmbed,
     ACLGateObjective,
     ACLObjective,
+    ACLQueueObjective,
+    ACLRDropObjective,
+    ACLSelfDistillationObjective,
+    ContrastFirstObjective,
     CrossEntropy,
     CrossEntropyObjective,
     FixedExit,
     GateCorrectness,
+    LeaveWeights,
+    LinearWeight,
+    MemoryQueue,
+    RDrop,
+    RDropObjective,
+    ReachWeights,
     RegressionObjective,
+    SampleWeightedObjective,
     SCLObjective,
+    SCLQueueObjective,
     SelfDistillation,
     SelfDistillationObjective,
     SquaredError,
+    SumOfTerms,
     SupervisedContrastive,
     Uniform,
     WeightedObjective,
@@ -54,6 +67,41 @@ PARTS = {
     ),
     "self-distillation": (SelfDistillationObjective(2.0, 0.7), WeightedObjective(SelfDistillation(2.0), 0.7, True)),
     "RomeBERT": (SelfDistillationObjective(), WeightedObjective(SelfDistillation(3.0), 0.9, convex=True)),
+    "R-Drop": (RDropObjective(0.7), WeightedObjective(RDrop(), 0.7)),
+    "ACL and R-Drop": (
+        ACLRDropObjective(0.2, 0.3, 0.4, 1),
+        WeightedObjective(
+            ACLEmbed(0.2), 0.3, protected=SumOfTerms([CrossEntropy(), RDrop()], [1.0, 0.4]), auxiliary_views=1
+        ),
+    ),
+    "ACL and self-distillation": (
+        ACLSelfDistillationObjective(0.2, 0.3, 2.0, 0.75),
+        WeightedObjective(
+            ACLEmbed(0.2), 0.3, protected=SumOfTerms([CrossEntropy(), SelfDistillation(2.0)], [0.25, 0.75])
+        ),
+    ),
+    "SCL with a queue": (
+        SCLQueueObjective(0.2, 0.7, 4, 0),
+        WeightedObjective(SupervisedContrastive(0.2, MemoryQueue(4)), 0.7, convex=True),
+    ),
+    "ACL with a queue": (
+        ACLQueueObjective(0.2, 0.3, "samples", 4, 0),
+        WeightedObjective(ACLEmbed(0.2, "samples", MemoryQueue(4)), 0.3),
+    ),
+    "leave weights": (
+        SampleWeightedObjective(),
+        WeightedObjective(protected=CrossEntropy(sample_weights=LeaveWeights())),
+    ),
+    "reach weights": (
+        SampleWeightedObjective(ReachWeights(0.3), 0.1),
+        WeightedObjective(protected=CrossEntropy(0.1, sample_weights=ReachWeights(0.3))),
+    ),
+    "contrast first": (
+        ContrastFirstObjective(0.2, 0.3, 0.8, LinearWeight(1.0, 0.5)),
+        WeightedObjective(
+            ACLEmbed(0.2), 0.3, schedule=LinearWeight(1.0, 0.5), protected_schedule=LinearWeight(until=0.8)
+        ),
+    ),
 }
 
 
@@ -61,7 +109,10 @@ PARTS = {
 def test_a_preset_is_the_weighted_sum_of_its_terms(name):
     preset, parts = PARTS[name]
     out, labels = outputs(C=1 if name == "regression" else 3)
-    out = replace(out, gates_EB=torch.linspace(-1, 1, 24).view(3, 8))
+    out = replace(out, gates_EB=torch.linspace(-1, 1, 24).view(3, 8), views=preset.num_views)
+    preset.progress = parts.progress = 0.4
+    for objective in (preset, parts):
+        objective.after_batch(out.detached(), labels)
     found, expected = preset(out, labels), parts(out, labels)
     assert {key: value.item() for key, value in found.items()} == {key: value.item() for key, value in expected.items()}
 

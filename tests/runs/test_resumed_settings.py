@@ -75,6 +75,7 @@ def test_what_has_no_effect_is_no_difference(run):
     assert changed_settings(run, changed("data.num_workers", 2)) == []
     assert changed_settings(run, changed("trainer.logger", {"class_path": "WandbLogger"})) == []
     assert changed_settings(run, STORED | {"run_dir": "elsewhere", "ckpt_path": "auto"}) == []
+    assert changed_settings(run, changed("data.new", None)) == []  # a setting of a later version, switched off
 
 
 @pytest.mark.parametrize(("key", "value"), [("trainer.max_epochs", 3), ("exit_sweep.max_drops", [2.0])])

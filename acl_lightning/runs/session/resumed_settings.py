@@ -41,7 +41,7 @@ WITHOUT_EFFECT = frozenset({
     "last_checkpoint.every_n_steps",
 })  # fmt: skip
 
-#: Settings that earlier versions did not have -> value that stands for their behaviour.
+#: Settings that earlier versions did not have -> value that stands for their behaviour; null for all others.
 ADDED: dict[str, Any] = {
     "data.selection": "validation",
     "data.selection_rows": None,
@@ -122,7 +122,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     """List the settings in which two resolved configurations differ.
 
     An object of another class is a single difference, at its key. Lists are compared as a whole. In
-    `trainer.callbacks`, only other arguments of a callback that both configurations have are differences.
+    `trainer.callbacks`, only other arguments of a callback that both configurations have are differences. A setting
+    that an earlier version did not have is no difference if it is null.
     """
     differing = []
     for name in dict.fromkeys([*old, *new]):
@@ -130,7 +131,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
         before, after = old.get(name, ABSENT), new.get(name, ABSENT)
         if key == "trainer.callbacks":
             differing += _of_callbacks(before, after)
-        elif before == after or (before == ABSENT and key in ADDED and after == ADDED[key]):
+        elif before == after or (before == ABSENT and after == ADDED.get(key)):
             continue
         elif isinstance(before, Mapping) and isinstance(after, Mapping):
             if before.get("class_path") != after.get("class_path"):
