@@ -119,7 +119,8 @@ def _guarantee_notes(report: SweepReport) -> list[Text]:
         else:
             sentence = (
                 f"{name}: {rows} selection rows certify no faster point with {percent}; about {point.rows_needed} "
-                "are needed. Validate on more rows, allow a larger drop, or sweep fewer criteria."
+                "are needed. Select on more rows (data.selection=train, data.selection_rows), allow a larger drop, or "
+                "sweep fewer criteria."
             )
         notes.append(Text(sentence))
     return notes

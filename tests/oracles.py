@@ -127,6 +127,26 @@ def gate_exit(gates_E, bound):
     return len(gates_E) - 1
 
 
+def prototype_margin_oracle(logits_C, embedding_D, labels_CD, weight):
+    """Certainty of one exit from its logits, the input of its classifier and its label embeddings."""
+    p_C = _softmax(logits_C)
+    entropy = -sum(p * math.log(p) for p in p_C) / math.log(len(p_C))
+    cosines_C = [_cosine(embedding_D, label_D) for label_D in labels_CD]
+    predicted = max(range(len(logits_C)), key=lambda label: logits_C[label])
+    others = [cosine for label, cosine in enumerate(cosines_C) if label != predicted]
+    return (1 - weight) * (1 - entropy) + weight * (2 + cosines_C[predicted] - max(others)) / 4
+
+
+def geometric_mean_oracle(logits_EC, weights_E):
+    """Class probabilities of the weighted product of the exits' distributions."""
+    p_EC = [_softmax(logits_C) for logits_C in logits_EC]
+    product_C = [
+        math.prod(p_C[label] ** weight for p_C, weight in zip(p_EC, weights_E, strict=True))
+        for label in range(len(p_EC[0]))
+    ]
+    return [product / sum(product_C) for product in product_C]
+
+
 def _softmax(logits_C):
     exponentials = [math.exp(logit - max(logits_C)) for logit in logits_C]
     return [exponential / sum(exponentials) for exponential in exponentials]

@@ -52,9 +52,9 @@ class Ensembled(Criterion):
 
     @cached_property
     def _matrix_EE(self) -> Tensor:
-        """The weights as a lower triangular matrix, float64."""
+        """The weights as a lower triangular matrix, float32."""
         size = len(self.weights_EE)
-        return torch.tensor([[*row, *[0.0] * (size - len(row))] for row in self.weights_EE], dtype=torch.float64)
+        return torch.tensor([[*row, *[0.0] * (size - len(row))] for row in self.weights_EE], dtype=torch.float32)
 
     @property
     def reads_cosines(self) -> bool:  # type: ignore[override]  # that of the inner criterion
@@ -77,12 +77,13 @@ class Ensembled(Criterion):
     def answers(self, logits_EBC: Tensor) -> Tensor:
         """Return the logits (E, B, C) of the weighted means, float32; NaN where an exit with a weight is not finite.
 
-        The sums are computed in float64 and rounded to float32, so that they do not depend on the other samples.
+        The sums are computed elementwise in the order of the exits, so that the answer to a sample has the same bits in
+        every batch, which a matrix product does not guarantee.
 
         Raises:
             UserError: There are more exits than rows of weights, or C = 1: a regression has no class distribution.
         """
-        exits, batch, classes = logits_EBC.shape
+        exits, _, classes = logits_EBC.shape
         if exits > len(self.weights_EE):
             raise UserError(
                 f"ensemble weights of {exits} exits",
@@ -91,12 +92,13 @@ class Ensembled(Criterion):
             )
         if classes < 2:
             raise UserError("classes for an ensemble of exits", "a regression (1 output)", "Leave the ensemble out.")
-        dtype = torch.float32 if logits_EBC.device.type == "mps" else torch.float64  # MPS has no float64
-        weights_EE = self._matrix_EE[:exits, :exits].to(logits_EBC.device, dtype)
+        weights_EE = self._matrix_EE[:exits, :exits].to(logits_EBC.device)
         finite_EB = logits_EBC.isfinite().all(dim=-1)
-        wide_EBC = logits_EBC.to(dtype).masked_fill(~finite_EB.unsqueeze(-1), 0.0)
-        means_EBC = (weights_EE @ wide_EBC.reshape(exits, batch * classes)).view(exits, batch, classes).float()
-        spoilt_EB = (weights_EE > 0).to(dtype) @ (~finite_EB).to(dtype) > 0
+        logits_EBC = logits_EBC.float().masked_fill(~finite_EB.unsqueeze(-1), 0.0)
+        means_EBC = torch.zeros_like(logits_EBC)
+        for weights_E, logits_BC in zip(weights_EE.T, logits_EBC, strict=True):
+            means_EBC = means_EBC + weights_E[:, None, None] * logits_BC
+        spoilt_EB = (weights_EE > 0).float() @ (~finite_EB).float() > 0
         return means_EBC.masked_fill(spoilt_EB.unsqueeze(-1), torch.nan)
 
     def certainty(self, logits_EBC: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from acl_lightning.exits.criteria.base import Criterion
 from acl_lightning.exits.criteria.distribution import BELOW_ONE, NEAR_ONE, BoundedCriterion, log_probabilities
 from acl_lightning.exits.criteria.entropy import normalised_entropy
 
-#: Weights that a sweep measures: 4 x 141 points. The weight 0 is the criterion `Entropy`.
+#: Weights that a sweep measures: 4 x 142 points. The weight 0 is the criterion `Entropy`.
 WEIGHTS = [0.25, 0.5, 0.75, 1.0]
 
 
@@ -92,5 +92,5 @@ class PrototypeMargin(BoundedCriterion):
         return certainty_EB.masked_fill(certainty_EB.isnan(), -torch.inf)
 
     def thresholds(self, num_exits: int) -> list[float]:
-        """Return 151 values: 0 to 0.99 by 0.01, 0.99 to 0.999999 by equal ratios of the distance to 1, and 1."""
+        """Return 142 values: 0 to 0.98 by 0.01, 0.987 to 0.999999 by equal ratios of the distance to 1, and 1."""
         return [*(round(0.01 * step, 2) for step in range(99)), *(value for value in NEAR_ONE if value > 0.985), 1.0]

@@ -157,12 +157,16 @@ def to_config(criterion: Criterion) -> dict[str, Any]:
     """
     kind = type(criterion)
     settings = {
-        key: to_config(value) if isinstance(value, Criterion) else list(value) if isinstance(value, tuple) else value
+        key: to_config(value) if isinstance(value, Criterion) else _without_tuples(value)
         for key, value in vars(criterion).items()
         if not key.startswith("_") and key != "name"
     }
     origin = {} if kind in BUILT_IN else {"class_path": _path(kind)}
     return {"name": kind.name, **origin, "settings": settings}
+
+
+def _without_tuples(value: object) -> object:
+    return [_without_tuples(item) for item in value] if isinstance(value, tuple) else value
 
 
 def from_config(content: object) -> Criterion:

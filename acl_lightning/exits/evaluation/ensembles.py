@@ -6,7 +6,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,8 +25,12 @@ Weights = tuple[tuple[float, ...], ...]
 #: Largest number of values (rows * exits * classes) that is computed at once.
 CHUNK = 2**22
 
-#: Weights below this value are set to 0.
+#: Weights below this share of their sum are set to 0.
 _NEGLIGIBLE = 1e-4
+
+#: Limits of the fit: steps, halvings of a step, gradient at which it ends, and largest weight (correct predictions only
+#: let weights grow without bound).
+_STEPS, _HALVINGS, _PRECISION, _LARGEST = 100, 40, 1e-8, 1e3
 
 
 class Ensemble(ABC):
@@ -144,36 +148,69 @@ class LearntEnsemble(Ensemble):
 def fit_weights(logits_EBC: Tensor, labels_B: Tensor, strength: float) -> Tensor:
     """Return the weights v (E,) of `LearntEnsemble` for the last exit, float64, not divided by their sum.
 
-    L-BFGS over the square roots of the weights, which keeps them from being negative and has no other local minima.
+    Projected Newton steps with a backtracking line search (Bertsekas, SIAM J. Control Optim. 1982) in float64. The
+    problem is convex and has one unknown per exit, so a few steps reach the minimum. torch has no optimiser with
+    bounds, and squares or exponentials as weights have stationary points that are no minimum.
 
     Args:
         logits_EBC: Logits of the exits up to the one whose answer is fitted.
         labels_B: Classes.
         strength: Strength of the regulariser; infinity: the last exit alone, of which only the temperature is fitted.
     """
-    exits = len(logits_EBC)
-    free_E = torch.ones(exits, dtype=torch.bool)
-    free_E[:-1] = strength < math.inf
-    penalty_E = torch.zeros(exits, dtype=torch.float64)
-    if strength < math.inf:
-        penalty_E[:-1] = strength * logits_EBC[:-1].double().var(dim=-1, correction=0).mean(dim=1)
-    start_E = torch.full((exits,), 0.1, dtype=torch.float64)
-    start_E[-1] = 1.0
-    roots_E = (start_E * free_E).requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [roots_E], max_iter=100, tolerance_grad=1e-7, tolerance_change=1e-10, line_search_fn="strong_wolfe"
-    )
+    if strength == math.inf:
+        alone_E = torch.zeros(len(logits_EBC), dtype=torch.float64)
+        alone_E[-1:] = fit_weights(logits_EBC[-1:], labels_B, 0.0)
+        return alone_E
+    spread_E = logits_EBC.double().var(dim=-1, correction=0).mean(dim=1)
+    penalty_E = strength * spread_E
+    penalty_E[-1] = 0.0
+    weights_E = torch.zeros_like(spread_E)
+    weights_E[-1] = 1 / spread_E[-1].sqrt().clamp(min=1e-6)
+    current = _objective(logits_EBC, labels_B, weights_E, penalty_E)
+    for _ in range(_STEPS):
+        free_E = (weights_E > 0) | (current.gradient_E < 0)
+        if not free_E.any() or current.gradient_E[free_E].abs().max() < _PRECISION * (1 + spread_E.max().sqrt()):
+            break
+        direction_E = torch.zeros_like(weights_E)
+        curvature_EE = current.hessian_EE[free_E][:, free_E]
+        ridge = 1e-10 * (1e-6 + curvature_EE.diagonal().max())
+        curvature_EE = curvature_EE + ridge * torch.eye(len(curvature_EE), dtype=torch.float64)
+        direction_E[free_E] = -torch.linalg.solve(curvature_EE, current.gradient_E[free_E])
+        for halving in range(_HALVINGS):
+            candidate_E = (weights_E + direction_E * 0.5**halving).clamp(0.0, _LARGEST)
+            following = _objective(logits_EBC, labels_B, candidate_E, penalty_E)
+            decrease = 1e-4 * float(current.gradient_E @ (candidate_E - weights_E))
+            if following.value <= current.value + decrease:
+                break
+        else:
+            break
+        weights_E, current = candidate_E, following
+    return weights_E
 
-    def objective() -> float:
-        weights_E = roots_E.detach().square()
-        loss, gradient_E = _loss_and_gradient(logits_EBC, labels_B, weights_E)
-        loss += float((penalty_E * weights_E.square()).sum())
-        gradient_E += 2 * penalty_E * weights_E
-        roots_E.grad = 2 * roots_E.detach() * gradient_E * free_E
-        return loss
 
-    optimizer.step(objective)  # type: ignore[no-untyped-call]
-    return roots_E.detach().square()
+class _Objective(NamedTuple):
+    """Value, gradient (E,) and Hessian (E, E) of the fit at some weights."""
+
+    value: float
+    gradient_E: Tensor
+    hessian_EE: Tensor
+
+
+def _objective(logits_EBC: Tensor, labels_B: Tensor, weights_E: Tensor, penalty_E: Tensor) -> _Objective:
+    """Return the mean of `_losses` plus `sum_j penalty_j v_j^2`, with its derivatives."""
+    value, gradient_E, hessian_EE = 0.0, torch.zeros_like(weights_E), torch.diag(torch.zeros_like(weights_E))
+    for chunk_EBC, chunk_B in _chunks(logits_EBC, labels_B):
+        wide_EBC = chunk_EBC.double()
+        log_p_BC = torch.einsum("e,ebc->bc", weights_E, wide_EBC).log_softmax(dim=-1)
+        value -= log_p_BC.gather(1, chunk_B[:, None]).sum().item()
+        weighted_EBC = wide_EBC * log_p_BC.exp()
+        means_EB = weighted_EBC.sum(dim=-1)
+        labelled_EB = wide_EBC.gather(2, chunk_B.expand(len(wide_EBC), -1).unsqueeze(-1)).squeeze(-1)
+        gradient_E += (means_EB - labelled_EB).sum(dim=1)
+        hessian_EE += weighted_EBC.flatten(1) @ wide_EBC.flatten(1).T - means_EB @ means_EB.T
+    rows = len(labels_B)
+    value = value / rows + float((penalty_E * weights_E.square()).sum())
+    return _Objective(value, gradient_E / rows + 2 * penalty_E * weights_E, hessian_EE / rows + 2 * penalty_E.diag())
 
 
 def _losses(logits_EBC: Tensor, labels_B: Tensor, weights_E: Tensor) -> Tensor:
@@ -183,18 +220,6 @@ def _losses(logits_EBC: Tensor, labels_B: Tensor, weights_E: Tensor) -> Tensor:
         mean_BC = torch.einsum("e,ebc->bc", weights_E, chunk_EBC.double())
         parts.append(-mean_BC.log_softmax(dim=-1).gather(1, chunk_B[:, None])[:, 0])
     return torch.cat(parts)
-
-
-def _loss_and_gradient(logits_EBC: Tensor, labels_B: Tensor, weights_E: Tensor) -> tuple[float, Tensor]:
-    """Return the mean of `_losses` and its gradient (E,) with respect to the weights."""
-    loss, gradient_E = 0.0, torch.zeros_like(weights_E)
-    for chunk_EBC, chunk_B in _chunks(logits_EBC, labels_B):
-        wide_EBC = chunk_EBC.double()
-        log_p_BC = torch.einsum("e,ebc->bc", weights_E, wide_EBC).log_softmax(dim=-1)
-        loss -= log_p_BC.gather(1, chunk_B[:, None]).sum().item()
-        error_BC = log_p_BC.exp().scatter_add_(1, chunk_B[:, None], -torch.ones_like(log_p_BC[:, :1]))
-        gradient_E += torch.einsum("bc,ebc->e", error_BC, wide_EBC)
-    return loss / len(labels_B), gradient_E / len(labels_B)
 
 
 def _chunks(logits_EBC: Tensor, labels_B: Tensor) -> Sequence[tuple[Tensor, Tensor]]:

@@ -15,10 +15,12 @@ from acl_lightning.exits import (
     Calibrated,
     Confidence,
     Criterion,
+    Ensembled,
     Entropy,
     LearntGate,
     Margin,
     Patience,
+    PrototypeMargin,
     Static,
     criterion_class,
     criterion_names,
@@ -32,6 +34,7 @@ from acl_lightning.exits.criteria.distribution import DistributionCriterion
 ALL = [
     *(Confidence(), Entropy(), Margin(), Patience(), Patience(0.3), PCEE(), PCEE(0.2), FPABEE(0.1), LearntGate()),
     *(Static(), Calibrated(PCEE(0.3), [0.5, 2.0]), Calibrated(Calibrated(Entropy(), [1.0]), [2.0])),
+    *(PrototypeMargin(), PrototypeMargin(0.3), Ensembled(Calibrated(PCEE(0.3), [0.5, 2.0]), [[1.0], [0.25, 0.75]])),
 ]
 
 
@@ -177,5 +180,7 @@ def test_an_installed_package_offers_criteria_by_entry_point(tmp_path, monkeypat
 
 
 def test_an_unknown_name_lists_those_that_exist():
-    with pytest.raises(UserError, match=r"a criterion among confidence, entropy, .*, calibrated; found 'luck'\."):
+    with pytest.raises(
+        UserError, match=r"a criterion among confidence, entropy, .*, calibrated, ensemble; found 'luck'\."
+    ):
         criterion_class("luck")

@@ -60,13 +60,15 @@ class WrittenGate(nn.Module):
         return self.gates_EB[((embedding_BD - number_B1) * 64).long(), number_B1.long()]
 
 
-def written(logits_EBC: Tensor, gates_EB: Tensor | None = None) -> MultiExitEncoder:
+def written(logits_EBC: Tensor, gates_EB: Tensor | None = None, cosines_EBC: Tensor | None = None) -> MultiExitEncoder:
     """An exit at every layer."""
     layers = tuple(range(1, len(logits_EBC) + 1))
     heads = [WrittenHead(exit_, logits_BC) for exit_, logits_BC in enumerate(logits_EBC)]
     encoder = MultiExitEncoder(Carrier(len(layers)), layers, [ClsRow(1) for _ in layers], heads)
     if gates_EB is not None:
         encoder.gate = WrittenGate(gates_EB)
+    if cosines_EBC is not None:
+        encoder.cosines = lambda exit_, embedding_BD: cosines_EBC[exit_][embedding_BD[:, 0].long()]
     return encoder.eval()
 
 

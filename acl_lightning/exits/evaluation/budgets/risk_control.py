@@ -70,7 +70,8 @@ def certified(points: Sequence[OperatingPoint], drop: float, confidence: float) 
     that are drawn independently from the distribution of the new data. The error probability is divided equally among
     the criteria, and among the variants of a criterion. The thresholds of a variant are tested in the order that was
     fixed before, from the highest, at which samples leave last, until the first that is not certified. Fewer criteria
-    therefore certify faster points. Full depth is not tested: its drop is 0.
+    therefore certify faster points. Full depth is not tested: its drop is 0. Static exits, which every sweep measures,
+    are tested only if there is no other criterion.
 
     Source: Angelopoulos et al., "Learn then Test: Calibrating Predictive Algorithms to Achieve Risk Control" (arXiv
     2110.01052), fixed sequence testing.
@@ -141,7 +142,8 @@ def _enough(lost: float, gained: float, drop: float, level: float) -> int | None
 def _chains(points: Sequence[OperatingPoint], error: float) -> list[tuple[float, list[OperatingPoint]]]:
     """Return, per variant of each criterion, its error probability and its points from the highest threshold down."""
     variants: dict[str, dict[object, list[OperatingPoint]]] = {}
-    for point in points:
+    adaptive = [point for point in points if not point.is_static]
+    for point in adaptive or points:
         key = tuple(sorted(point.settings.items()))
         variants.setdefault(point.criterion_name, {}).setdefault(key, []).append(point)
     return [
