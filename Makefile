@@ -61,6 +61,7 @@ docs: $(VENV)/.docs ## the documentation site, in site/
 .PHONY: bench
 bench: $(STAMP) ## measure training and inference times relative to references
 	$(BIN)/python -m tests.benchmarks.training
+	$(BIN)/python -m tests.benchmarks.batches
 	$(BIN)/python -m tests.benchmarks.rules
 	$(BIN)/python -m tests.benchmarks.terms
 	$(BIN)/python -m tests.benchmarks.sweep

@@ -77,6 +77,13 @@ class SelectionProtocol:
                 stacklevel=2,
             )
 
+    @property
+    def text(self) -> str:
+        """The protocol in words, for `result.json`."""
+        if self.selection == "train":
+            return "selected on training rows that are not trained on; reported on the whole validation split"
+        return "selected and reported on disjoint parts of the validation split, stratified by label"
+
     def divide(self, labels: Sequence[float], task: str) -> Division:
         """Divide the rows of the training split.
 

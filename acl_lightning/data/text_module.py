@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import datasets
 import torch
-from datasets import Dataset
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, SequentialSampler
 
 from acl_lightning.data.batches import Shuffled, TokenBudgetSampler, TrainBatches
 from acl_lightning.data.batches.token_budget import WINDOW
-from acl_lightning.data.encoding import NUM_TOKENS, Batch, EncodedRows, load_tokenizer, tokenize
+from acl_lightning.data.encoding import Batch, EncodedRows, load_tokenizer
 from acl_lightning.data.loaders import ResumableLoader, start_worker, whole_batch
 from acl_lightning.data.noise import TrainingNoise
-from acl_lightning.data.protocol import Division, SelectionProtocol, SelectionSource
+from acl_lightning.data.protocol import SelectionProtocol
 from acl_lightning.data.samplers import RemainingBatches, ShardedBatchSampler, batches_per_epoch
 from acl_lightning.data.sources import Source
 from acl_lightning.data.tasks import TaskInfo
-from acl_lightning.data.truncation import Truncation
+from acl_lightning.data.tokenised_splits import TokenisedSplits
 from acl_lightning.errors import UserError
 
 
-class TextDataModule(LightningDataModule):
+class TextDataModule(TokenisedSplits, LightningDataModule):
     """Splits and loaders of a task whose rows have texts. Subclasses provide the task and the source of the rows.
 
     Batches and splits are described in `GLUEDataModule`.
@@ -71,38 +70,27 @@ class TextDataModule(LightningDataModule):
         batches: TrainBatches | None = None,
         max_tokens_per_batch: int | None = None,
     ) -> None:
-        super().__init__()
+        LightningDataModule.__init__(self)
         at_least(8, max_length=max_length)
         at_least(1, batch_size=batch_size, eval_batch_size=eval_batch_size)
         at_least(0, num_workers=num_workers)
         if max_tokens_per_batch is not None:
             at_least(max_length, max_tokens_per_batch=max_tokens_per_batch)
-        self.info, self.source, self.protocol = info, source, protocol
-        self.noise, self.batches = noise or TrainingNoise(), batches or Shuffled()
-        self.noise.check(info)
+        cache = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "acl_lightning"
+        TokenisedSplits.__init__(self, info, source, protocol, noise or TrainingNoise(), max_length, cache)
+        self.batches = batches or Shuffled()
         self.task_name: str = info.name
         self.label_names: list[str] = list(info.label_names)
         self.metrics: list[str] = list(info.metrics)
         self.num_labels: int = info.num_labels
         self.predict_split = info.split(predict_split)
-        self.tokenizer_source, self.max_length = tokenizer, max_length
+        self.tokenizer_source = tokenizer
         self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
         self.max_tokens_per_batch, self.shuffle_seed = max_tokens_per_batch, shuffle_seed
-        self.cache_dir = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "acl_lightning"
         #: Function that returns the number of batches that an interrupted prediction has written. `AdaptivePrediction`
         #: sets it. It is called when the loader is built, because it depends on the checkpoint, which is loaded shortly
         #: before that.
         self.first_predict_batch: Callable[[], int] | None = None
-        self._raw: dict[str, Dataset] = {}
-        self._encoded: dict[str, EncodedRows] = {}
-        #: Split name -> number of truncated rows, for the splits that have been loaded. `selection` is the selection
-        #: split if it is taken from the training rows.
-        self.truncation: dict[str, Truncation] = {}
-
-    @property
-    def selection(self) -> SelectionSource:
-        """Split that the selection rows are taken from: `validation` or `train`."""
-        return self.protocol.selection
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -129,91 +117,6 @@ class TextDataModule(LightningDataModule):
             self.rows(split)
         if stage in {"fit", "validate", None}:
             self.validation_rows(validation[0])
-
-    def rows(self, split: str) -> EncodedRows:
-        """Return the tokenised rows of a split, loading them at the first call.
-
-        The training split contains the rows that are trained on: without a selection split that is taken from it.
-
-        Raises:
-            UserError: The split does not exist, is missing or malformed in the source, or is smaller than
-                `train_rows` and `selection_rows` require.
-        """
-        split = self.info.split(split)
-        if split not in self._encoded:
-            self._encoded[split] = self._encode(split)
-        return self._encoded[split]
-
-    def validation_rows(self, split: str) -> EncodedRows:
-        """Return the rows that a validation runs over.
-
-        These are the rows of a validation split. If the selection split is taken from the training rows, its rows are
-        spread evenly among those of the first validation split. Their `index` is the number of validation rows plus
-        their row number in the training split.
-        """
-        split = self.info.split(split)
-        if self.selection == "validation" or split != self.info.validation_splits[0]:
-            return self.rows(split)
-        if "selection" not in self._encoded:
-            self._encoded["selection"] = self._encode_selection(len(self.rows(split)))
-        return self.rows(split).spread(self._encoded["selection"])
-
-    def texts(self, split: str, index: int) -> dict[str, str]:
-        """Return the texts of row `index` of a split by column name, without noise."""
-        row = self._load(self.info.split(split))[index]
-        return {name: row[name] for name in self.info.text_columns}
-
-    def _load(self, split: str) -> Dataset:
-        if split not in self._raw:
-            self._raw[split] = self.source.load(self.info, split)
-        return self._raw[split]
-
-    @cached_property
-    def _division(self) -> Division:
-        return self.protocol.divide(_labels(self._load("train")), self.info.name)
-
-    def _encode(self, split: str) -> EncodedRows:
-        if split == "train":
-            return self._encode_training()
-        raw = self._load(split)
-        columns = self._columns(raw)
-        if split in self.info.validation_splits and "labels" in columns:
-            columns["selection"] = self.protocol.selected(columns["labels"].tolist())
-        return self._tokenised(split, raw, columns)
-
-    def _encode_training(self) -> EncodedRows:
-        raw, index = self._load("train"), self._division.training
-        columns = self._columns(raw, index)
-        rows = raw if len(index) == len(raw) else raw.select(index)
-        if self.noise.label_rate:
-            columns["labels"] = torch.tensor(self.noise.labels(columns["labels"].tolist(), self.info.num_labels))
-        rows = self.noise.texts(rows, self.info.text_columns, index, self.cache_dir)
-        return self._tokenised("train", rows, columns)
-
-    def _encode_selection(self, first_index: int) -> EncodedRows:
-        raw, index = self._load("train"), self._division.selection
-        columns = self._columns(raw, index)
-        columns["index"] += first_index
-        columns["selection"] = torch.ones(len(index), dtype=torch.bool)
-        return self._tokenised("selection", raw.select(index), columns)
-
-    def _columns(self, raw: Dataset, index: Sequence[int] | None = None) -> dict[str, Tensor]:
-        """Return the columns beside the texts, of some rows or of all."""
-        columns = {"index": torch.arange(len(raw))}
-        if "label" in raw.column_names:
-            kind = torch.float32 if self.info.is_regression else torch.long
-            columns["labels"] = torch.tensor(_labels(raw), dtype=kind)
-        if "difficulty" in raw.column_names:
-            columns["difficulty"] = torch.tensor(raw[:]["difficulty"])
-        return columns if index is None else {name: values[list(index)] for name, values in columns.items()}
-
-    def _tokenised(self, split: str, raw: Dataset, columns: dict[str, Tensor]) -> EncodedRows:
-        tokens = tokenize(raw, self.tokenizer, self.info.text_columns, self.max_length, self.cache_dir)
-        self.truncation[split] = Truncation.measure(tokens.data.column(NUM_TOKENS).to_numpy(), self.max_length)
-        if self._rank()[0] == 0:
-            self.truncation[split].warn(split, self.tokenizer.model_max_length)
-        padding = {"input_ids": self.tokenizer.pad_token_id, "token_type_ids": self.tokenizer.pad_token_type_id}
-        return EncodedRows(tokens.remove_columns(NUM_TOKENS), padding, columns)
 
     # --- loaders ------------------------------------------------------------------------------------------------------
 
@@ -253,18 +156,6 @@ class TextDataModule(LightningDataModule):
         Batches of `max_tokens_per_batch` are not in row order inside a window; then it is the number of its rows.
         """
         return self.eval_batch_size * world_size if self.max_tokens_per_batch is None else WINDOW
-
-    def describe(self) -> dict[str, object]:
-        """Return how the rows were selected and changed, as `result.json` stores it under `data`."""
-        division = self.__dict__.get("_division")
-        return {
-            "selection": self.selection,
-            "seed": self.protocol.seed,
-            "train_rows": None if division is None else len(division.training),
-            "selection_rows": None if division is None or self.selection == "validation" else len(division.selection),
-            "label_noise": self.noise.label_rate,
-            "text_noise": None if self.noise.text is None else self.noise.text.describe(),
-        }
 
     def class_counts(self) -> Tensor:
         """Return the number of training rows of every class, (C,).
@@ -322,8 +213,3 @@ def at_least(minimum: int, **settings: int) -> None:
             raise UserError(
                 f"--data.{name} of at least {minimum}", f"{value}", f"Set data.{name} to {minimum} or more."
             )
-
-
-def _labels(raw: Dataset) -> list[float]:
-    labels: list[float] = raw.select_columns(["label"])[:]["label"]
-    return labels

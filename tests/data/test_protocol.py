@@ -137,6 +137,8 @@ def test_a_run_selects_on_training_rows_and_reports_the_whole_validation_split(c
     assert record.selection_from == record.split(selection=True).selection_from == "train"
     assert record.index_B[~record.selection_B].tolist() == list(range(16))
     assert (record.index_B[record.selection_B] >= 16).all()
+    assert result.data["protocol"].endswith("reported on the whole validation split")
+    assert (result.data["train_rows"], result.data["selection_rows"]) == (24, 20)
     # `val/accuracy` is that of the whole validation split, and so is the quality of the deepest exit in the report.
     correct = record.split(selection=False)
     accuracy = (correct.logits_EBC[-1].argmax(-1) == correct.labels_B).double().mean().item()

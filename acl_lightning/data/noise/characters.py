@@ -55,7 +55,7 @@ class CharacterNoise(EditNoise):
 
     >>> from pathlib import Path
     >>> CharacterNoise(0.2).apply(["a rather good film"], keys=["0"], cache_dir=Path())
-    ['a ratjher good film']
+    ['a ratehr goohd fil']
     """
 
     def __init__(self, rate: float = 0.1, edits: list[CharacterEdit] | None = None) -> None:

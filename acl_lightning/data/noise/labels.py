@@ -23,7 +23,7 @@ def flip_labels(labels: Sequence[int], num_classes: int, rate: float, seed: int)
         seed: Seed of the draws.
 
     >>> flip_labels([0, 0, 0, 0, 1, 1, 1, 1], num_classes=2, rate=0.25, seed=0)
-    [1, 0, 0, 0, 0, 1, 1, 1]
+    [0, 0, 1, 0, 1, 1, 0, 1]
     """
     assert num_classes >= 2
     assert 0 <= rate <= 1

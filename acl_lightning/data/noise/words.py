@@ -33,8 +33,8 @@ class WordNoise(EditNoise):
         UserError: `rate` is out of range, or `edits` is empty or has an unknown kind.
 
     >>> from pathlib import Path
-    >>> WordNoise(0.3, ["drop"]).apply(["a rather good film"], keys=["2"], cache_dir=Path())
-    ['a rather film']
+    >>> WordNoise(0.3, ["drop"]).apply(["a rather good film"], keys=["1"], cache_dir=Path())
+    ['a good film']
     """
 
     def __init__(self, rate: float = 0.1, edits: list[WordEdit] | None = None) -> None:

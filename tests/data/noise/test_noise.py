@@ -158,6 +158,7 @@ def test_a_run_records_its_noise(command, tmp_path):
     assert code == 0, error
     assert json.loads((tmp_path / "run/result.json").read_text())["data"] == {
         "selection": "validation",
+        "protocol": "selected and reported on disjoint parts of the validation split, stratified by label",
         "seed": 0,
         "train_rows": 30,
         "selection_rows": None,

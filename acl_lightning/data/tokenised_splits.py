@@ -1,0 +1,172 @@
+"""Tokenised splits of a task: training rows with noise, validation rows, selection rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+
+from acl_lightning.data.encoding import NUM_TOKENS, EncodedRows, tokenize
+from acl_lightning.data.noise import TrainingNoise
+from acl_lightning.data.protocol import Division, SelectionProtocol, SelectionSource
+from acl_lightning.data.sources import Source
+from acl_lightning.data.tasks import TaskInfo
+from acl_lightning.data.truncation import Truncation
+
+
+class TokenisedSplits:
+    """Splits of a task, loaded and tokenised at their first use. Subclasses provide the tokenizer.
+
+    Args:
+        info: The task.
+        source: Loader of the splits.
+        protocol: Which rows are trained on, which select, and which are reported.
+        noise: Noise of the training split.
+        max_length: Number of tokens that rows are truncated to, including special tokens.
+        cache_dir: Directory of token ids.
+
+    Raises:
+        UserError: The noise does not fit the task.
+
+    Attributes:
+        truncation: Split name -> number of truncated rows, for the splits that have been loaded. `selection` is the
+            selection split if it is taken from the training rows.
+    """
+
+    def __init__(
+        self,
+        info: TaskInfo,
+        source: Source,
+        protocol: SelectionProtocol,
+        noise: TrainingNoise,
+        max_length: int,
+        cache_dir: Path,
+    ) -> None:
+        noise.check(info)
+        self.info, self.source, self.protocol, self.noise = info, source, protocol, noise
+        self.max_length, self.cache_dir = max_length, cache_dir
+        self.truncation: dict[str, Truncation] = {}
+        self._raw: dict[str, Dataset] = {}
+        self._encoded: dict[str, EncodedRows] = {}
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer."""
+        raise NotImplementedError
+
+    @property
+    def selection(self) -> SelectionSource:
+        """Split that the selection rows are taken from: `validation` or `train`."""
+        return self.protocol.selection
+
+    def describe(self) -> dict[str, object]:
+        """Return how the rows were selected and changed, as `result.json` stores it under `data`."""
+        division = self.__dict__.get("_division")
+        return {
+            "selection": self.selection,
+            "protocol": self.protocol.text,
+            "seed": self.protocol.seed,
+            "train_rows": None if division is None else len(division.training),
+            "selection_rows": None if division is None or self.selection == "validation" else len(division.selection),
+            "label_noise": self.noise.label_rate,
+            "text_noise": None if self.noise.text is None else self.noise.text.describe(),
+        }
+
+    def rows(self, split: str) -> EncodedRows:
+        """Return the tokenised rows of a split, loading them at the first call.
+
+        The training split contains the rows that are trained on: without a selection split that is taken from it.
+
+        Raises:
+            UserError: The split does not exist, is missing or malformed in the source, or is smaller than
+                `train_rows` and `selection_rows` require.
+        """
+        split = self.info.split(split)
+        if split not in self._encoded:
+            self._encoded[split] = self._encode(split)
+        return self._encoded[split]
+
+    def validation_rows(self, split: str) -> EncodedRows:
+        """Return the rows that a validation runs over.
+
+        These are the rows of a validation split. If the selection split is taken from the training rows, its rows are
+        spread evenly among those of the first validation split. Their `index` is the number of validation rows plus
+        their row number in the training split.
+        """
+        split = self.info.split(split)
+        if self.selection == "validation" or split != self.info.validation_splits[0]:
+            return self.rows(split)
+        if "selection" not in self._encoded:
+            self._encoded["selection"] = self._encode_selection(len(self.rows(split)))
+        return self.rows(split).spread(self._encoded["selection"])
+
+    def texts(self, split: str, index: int) -> dict[str, str]:
+        """Return the texts of row `index` of a split by column name, without noise."""
+        row = self._load(self.info.split(split))[index]
+        return {name: row[name] for name in self.info.text_columns}
+
+    def _load(self, split: str) -> Dataset:
+        if split not in self._raw:
+            self._raw[split] = self.source.load(self.info, split)
+        return self._raw[split]
+
+    @cached_property
+    def _division(self) -> Division:
+        return self.protocol.divide(_labels(self._load("train")), self.info.name)
+
+    def _encode(self, split: str) -> EncodedRows:
+        if split == "train":
+            return self._encode_training()
+        raw = self._load(split)
+        columns = self._columns(raw)
+        if split in self.info.validation_splits and "labels" in columns:
+            columns["selection"] = self.protocol.selected(columns["labels"].tolist())
+        return self._tokenised(split, raw, columns)
+
+    def _encode_training(self) -> EncodedRows:
+        raw, index = self._load("train"), self._division.training
+        columns = self._columns(raw, index)
+        rows = raw if len(index) == len(raw) else raw.select(index)
+        if self.noise.label_rate:
+            columns["labels"] = torch.tensor(self.noise.labels(columns["labels"].tolist(), self.info.num_labels))
+        rows = self.noise.texts(rows, self.info.text_columns, index, self.cache_dir)
+        return self._tokenised("train", rows, columns)
+
+    def _encode_selection(self, first_index: int) -> EncodedRows:
+        raw, index = self._load("train"), self._division.selection
+        columns = self._columns(raw, index)
+        columns["index"] += first_index
+        columns["selection"] = torch.ones(len(index), dtype=torch.bool)
+        return self._tokenised("selection", raw.select(index), columns)
+
+    def _columns(self, raw: Dataset, index: Sequence[int] | None = None) -> dict[str, Tensor]:
+        """Return the columns beside the texts, of some rows or of all."""
+        columns = {"index": torch.arange(len(raw))}
+        if "label" in raw.column_names:
+            kind = torch.float32 if self.info.is_regression else torch.long
+            columns["labels"] = torch.tensor(_labels(raw), dtype=kind)
+        if "difficulty" in raw.column_names:
+            columns["difficulty"] = torch.tensor(raw[:]["difficulty"])
+        return columns if index is None else {name: values[list(index)] for name, values in columns.items()}
+
+    def _tokenised(self, split: str, raw: Dataset, columns: dict[str, Tensor]) -> EncodedRows:
+        tokens = tokenize(raw, self.tokenizer, self.info.text_columns, self.max_length, self.cache_dir)
+        self.truncation[split] = Truncation.measure(tokens.data.column(NUM_TOKENS).to_numpy(), self.max_length)
+        if self._rank()[0] == 0:
+            self.truncation[split].warn(split, self.tokenizer.model_max_length)
+        padding = {"input_ids": self.tokenizer.pad_token_id, "token_type_ids": self.tokenizer.pad_token_type_id}
+        return EncodedRows(tokens.remove_columns(NUM_TOKENS), padding, columns)
+
+    def _rank(self) -> tuple[int, int]:
+        """Return the rank of this process and the number of processes."""
+        return 0, 1
+
+
+def _labels(raw: Dataset) -> list[float]:
+    labels: list[float] = raw.select_columns(["label"])[:]["label"]
+    return labels
