@@ -88,7 +88,7 @@ def notes(trials: Sequence[AnyTrial], values: StudyValues, tables: Sequence[Meth
                 "and is not in the comparison."
             )
         if pairs.difference is not None and pairs.difference.seeds == 1:
-            sentences.append(f"{place}: one pair of seeds; the interval is over samples only.")
+            sentences.append(f"{place}: one pair of seeds; the interval is over samples only, and there is no test.")
     states = [result.curve.run.provenance.git or {} for result in values.results()]
     if len({state.get("commit") for state in states}) > 1:
         sentences.append("The trials come from more than one commit; see provenance.json.")

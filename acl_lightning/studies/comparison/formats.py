@@ -85,7 +85,7 @@ def _comparison_cells(comparison: Comparison, scale: float, level: float) -> lis
         str(difference.seeds),
         f"{scale * difference.difference:+.{digits}f}",
         "" if interval is None else " to ".join(f"{scale * bound:+.{digits}f}" for bound in interval),
-        *(_p_text(p) for p in (difference.p, comparison.p_holm)),
+        *(_p_text(p) for p in (comparison.pairs.p, comparison.p_holm)),
         "" if comparison.detectable is None else f"{scale * comparison.detectable:.{digits}f}",
     ]
 
@@ -199,7 +199,7 @@ def comparison_rows(tables: Sequence[MethodTable], baseline: str | None, level: 
                     "degrees": None if math.isinf(difference.degrees) else difference.degrees,
                     "low": low,
                     "high": high,
-                    "p": difference.p,
+                    "p": comparison.pairs.p,
                     "p_holm": comparison.p_holm,
                     "detectable": comparison.detectable,
                 }

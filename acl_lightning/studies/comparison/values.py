@@ -81,8 +81,8 @@ class Pairs:
 
     @property
     def p(self) -> float | None:
-        """The p-value of the difference; None without a test."""
-        return None if self.difference is None else self.difference.p
+        """The p-value of the difference; None without a pair, and for one pair, which is no test over seeds."""
+        return None if self.difference is None or self.difference.seeds < 2 else self.difference.p
 
 
 @dataclass(frozen=True)

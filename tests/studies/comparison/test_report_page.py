@@ -56,7 +56,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
     root = tmp_path_factory.mktemp("report")
-    parameters = {"config": ["objective/ce.yaml", "objective/acl.yaml"], "seed_everything": [1, 2]}
+    parameters = {"config": ["objective/ce.yaml", "objective/acl.yaml"], "seed_everything": [1, 2, 3]}
     specification = {"measures": ["last_exit", "exits"], "baseline": "CE", "resamples": 100}
     sweep = write_study(root / "help", parameters, specification)
     (root / "help/README.md").write_text(README)

@@ -194,7 +194,11 @@ def test_seeds_without_a_partner_are_shown_and_the_pairs_counted(copied):
     assert (first.column, first.pairs.unpaired, first.pairs.difference.seeds) == ("SST-2", ("1",), 1)
     notes = comparison.notes()
     assert "SCL, SST-2: seed 1 has no partner and is not in the comparison." in notes
-    assert "SCL, SST-2: one pair of seeds; the interval is over samples only." in notes
+    assert "SCL, SST-2: one pair of seeds; the interval is over samples only, and there is no test." in notes
+    assert first.pairs.difference.interval() is not None
+    assert (first.p_holm, comparison.tables[0].cells[1][0].differs) == (None, False)
+    assert not any(cells[0].is_best for cells in comparison.tables[0].cells)
+    assert comparison.tables[0].tests == 2
 
 
 TUNED = {
