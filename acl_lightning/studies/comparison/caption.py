@@ -46,7 +46,7 @@ def caption(specification: TableSpecification, table: MethodTable, values: Study
     if table.is_quality:
         sentences.append(
             "Checkpoints and thresholds are selected on the selection split, "
-            f"exit criterion {_joined(result.curve.criterion.name for result in results)}."
+            f"exit criterion {_criteria(specification, results)}."
         )
     if specification.baseline is not None:
         sentences.append(
@@ -74,8 +74,8 @@ def notes(trials: Sequence[AnyTrial], values: StudyValues, tables: Sequence[Meth
         if isinstance(trial, MissingTrial):
             by_state.setdefault(trial.state, []).append(trial)
     sentences = [_missing_note(state, missing) for state, missing in by_state.items()]
-    used = {id(trial) for cell in values.cells for setting in cell.settings for trial in setting.trials}
-    unused = sum(id(trial) not in used for trial in trials)
+    used = {trial.trial.id for cell in values.cells for setting in cell.settings for trial in setting.trials}
+    unused = sum(trial.trial.id not in used for trial in trials)
     if unused:
         sentences.append(f"{unused} of {len(trials)} trials belong to no row.")
     for comparison in (comparison for table in tables for comparison in table.comparisons):
@@ -95,6 +95,14 @@ def notes(trials: Sequence[AnyTrial], values: StudyValues, tables: Sequence[Meth
     if any(state.get("dirty") for state in states):
         sentences.append("Trials were run with uncommitted changes; see provenance.json.")
     return list(dict.fromkeys(sentences))
+
+
+def _criteria(specification: TableSpecification, results: Sequence[TrialResult]) -> str:
+    """Return the criteria of the table, with the rows that have another one."""
+    others = [f"{row.label}: {row.criterion}" for row in specification.rows if row.criterion is not None]
+    names = {row.criterion for row in specification.rows}
+    common = _joined(name for result in results if (name := result.curve.criterion.name) not in names)
+    return ", ".join(filter(None, (common, *others)))
 
 
 def _missing_note(state: str, missing: Sequence[MissingTrial]) -> str:

@@ -16,7 +16,7 @@ from acl_lightning.studies.comparison.specification import (
     check_names,
     config_label,
 )
-from acl_lightning.studies.comparison.trial_results import SEED, MissingTrial, TrialResult
+from acl_lightning.studies.comparison.trial_results import SEED, MissingTrial, TrialResult, with_criterion
 from acl_lightning.studies.statistics import spread
 
 #: A trial, with or without a result.
@@ -144,7 +144,9 @@ def _column(specification: TableSpecification, trial: AnyTrial) -> Column:
 
 def _cell(specification: TableSpecification, row: TableRow, column: Column, trials: Sequence[AnyTrial]) -> Cell:
     members = [
-        trial for trial in trials if row.matches(trial.trial.parameters) and _column(specification, trial) == column
+        with_criterion(trial, row.criterion)
+        for trial in trials
+        if row.matches(trial.trial.parameters) and _column(specification, trial) == column
     ]
     ignored = {SEED, *specification.columns}
     by_setting: dict[str, list[AnyTrial]] = {}

@@ -19,8 +19,8 @@ CONFIG = "config"
 #: Names of the measures that have no number in their name.
 MEASURES = ("last_exit", "exits", "mean_exits", "area", "speed2", "flops2")
 
-#: Key of a row that lists several settings of a method.
-VARIANTS = "variants"
+#: Keys of a row that are not parameters: several settings of a method, and the criterion of its measures.
+VARIANTS, CRITERION = "variants", "criterion"
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,12 @@ class TableRow:
     Attributes:
         label: Name of the method.
         variants: Parameter -> value that a trial must have; several where the method is tuned over variants.
+        criterion: Exit criterion of its measures, for example `ensemble_entropy`; None: that of the table.
     """
 
     label: str
     variants: tuple[Mapping[str, object], ...]
+    criterion: str | None = None
 
     def matches(self, parameters: Mapping[str, object]) -> bool:
         """Return whether a trial with these parameters belongs to the row."""
@@ -117,7 +119,7 @@ class TableSpecification:
         entries = _mapping(content, place, "the file")
         check_names(entries, [item.name for item in fields(cls)], f"keys of {place}")
         rows = tuple(
-            TableRow(label, _variants(value, place))
+            TableRow(label, _variants(value, place), _row_criterion(value, place))
             for label, value in _mapping(entries.get("rows"), place, "rows").items()
         )
         labels = _mapping(entries.get("labels"), place, "labels")
@@ -186,6 +188,8 @@ def _items(value: object) -> list[object]:
 
 
 def _variants(value: object, place: str) -> tuple[Mapping[str, object], ...]:
+    if isinstance(value, Mapping) and CRITERION in value:
+        value = {key: item for key, item in value.items() if key != CRITERION}
     if isinstance(value, Mapping) and VARIANTS in value:
         variants = value[VARIANTS]
         if set(value) != {VARIANTS} or not isinstance(variants, list) or not variants:
@@ -196,6 +200,10 @@ def _variants(value: object, place: str) -> tuple[Mapping[str, object], ...]:
     if isinstance(value, str) or (isinstance(value, list) and value and all(isinstance(item, str) for item in value)):
         return ({CONFIG: value},)
     return _refuse(place, "rows with configuration files or parameters", repr(value), "Set CE: objective/ce.yaml")
+
+
+def _row_criterion(value: object, place: str) -> str | None:
+    return _text(value.get(CRITERION), place, "criterion of a row") if isinstance(value, Mapping) else None
 
 
 def _measures(value: object, place: str) -> dict[str, str]:

@@ -27,7 +27,7 @@ from acl_lightning.studies.comparison.specification import TableSpecification
 from acl_lightning.studies.comparison.tables import MethodTable, method_tables
 from acl_lightning.studies.comparison.trial_results import MissingTrial, StudyTrial, TrialResult, read_trials
 from acl_lightning.studies.comparison.values import StudyValues, expanded, measure_cells
-from acl_lightning.studies.curves.stored_curves import named_criterion
+from acl_lightning.studies.curves.stored_curves import check_criterion
 from acl_lightning.studies.provenance import provenance
 from acl_lightning.studies.reading import UnfinishedRun
 from acl_lightning.studies.report import WIDTH
@@ -103,7 +103,7 @@ class TrialComparison:
                     if isinstance(trial, MissingTrial):
                         rows.append(first | {"reason": trial.reason})
                     elif setting is cell.selected:
-                        measured = self.values.measured[trial.trial.id].items()
+                        measured = self.values.measured[trial.key].items()
                         rows += [first | _value_cells(name, item.selection, item.report) for name, item in measured]
                     else:
                         rows += [first | row for row in self._selection_rows(trial)]
@@ -157,7 +157,7 @@ class TrialComparison:
             "commit": git_state(),
             "study": self.name,
             "trial_states": dict(Counter(trial.state for trial in self.trials)),
-            "trials": [result.trial.id for result in results],
+            "trials": list(dict.fromkeys(result.trial.id for result in results)),
         }
 
     def show(self, console: Console | None = None) -> None:
@@ -189,8 +189,8 @@ def compare_trials(name: str, specification: TableSpecification, trials: Sequenc
     Raises:
         UserError: No trial is finished, or a row, column, measure, criterion or parameter of `table.yaml` is unknown.
     """
-    if specification.criterion is not None:
-        named_criterion(specification.criterion)
+    for criterion in {specification.criterion, *(row.criterion for row in specification.rows)} - {None}:
+        check_criterion(str(criterion))
     results, missing = read_trials(trials, specification.criterion)
     read: tuple[AnyTrial, ...] = (*results, *missing)
     order = {trial.id: number for number, trial in enumerate(trials)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -60,6 +60,11 @@ class TrialResult:
     state: str = FINISHED
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Identity of the trial, and criterion of its measures."""
+        return self.trial.id, self.curve.criterion.name
+
+    @property
     def seed(self) -> object:
         """Value of the parameter `seed_everything`; the seed of the run where the sweep does not set it."""
         return self.trial.parameters.get(SEED, self.curve.run.seed)
@@ -107,6 +112,16 @@ def read_trials(
             f"a finished trial among {len(trials)}", shown or "no trial", "Run the study: `study run SWEEP`."
         )
     return results, missing
+
+
+def with_criterion(result: TrialResult | MissingTrial, criterion: str | None) -> TrialResult | MissingTrial:
+    """Return the result of a trial with the curve of another criterion; the same result for None."""
+    if criterion is None or isinstance(result, MissingTrial):
+        return result
+    try:
+        return replace(result, curve=read_curve(result.curve.run, criterion))
+    except UserError as error:
+        return MissingTrial(result.trial, "damaged", f"{error.expected}: {error.found}")
 
 
 def _read(trial: StudyTrial, criterion: str | None) -> TrialResult | MissingTrial:

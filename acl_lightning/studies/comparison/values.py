@@ -91,11 +91,11 @@ class StudyValues:
 
     Attributes:
         cells: Cells of the study.
-        measured: Identity of a finished trial of a selected setting -> name -> measure.
+        measured: Key of a finished trial of a selected setting -> name -> measure.
     """
 
     cells: tuple[Cell, ...]
-    measured: Mapping[str, Mapping[str, Measured]]
+    measured: Mapping[tuple[str, str], Mapping[str, Measured]]
 
     @property
     def columns(self) -> list[Column]:
@@ -115,7 +115,7 @@ class StudyValues:
             if cell.selected is not None and (column is None or cell.column == column)
             for result in cell.selected.results
         ]
-        return list({result.trial.id: result for result in results}.values())
+        return list({result.key: result for result in results}.values())
 
     def of(self, row: str, column: Column, measure: str) -> MethodValues:
         """Return a measure of a method in a column."""
@@ -124,9 +124,9 @@ class StudyValues:
         if shown is None:
             return MethodValues(row, column.heading, measure, {}, 0, {})
         by_seed = {
-            str(result.seed): SeedValue(self.measured[result.trial.id][measure], (result,))
+            str(result.seed): SeedValue(self.measured[result.key][measure], (result,))
             for result in shown.results
-            if measure in self.measured[result.trial.id]
+            if measure in self.measured[result.key]
         }
         return MethodValues(
             row, column.heading, measure, by_seed, len(shown.trials), shown.states, shown.parameters
@@ -146,7 +146,7 @@ def measure_cells(cells: Sequence[Cell], measures: Sequence[str], resamples: int
     """
     values = StudyValues(tuple(cells), {})
     _check_measures(measures, values.results())
-    measured: dict[str, Mapping[str, Measured]] = {}
+    measured: dict[tuple[str, str], Mapping[str, Measured]] = {}
     for number, column in enumerate(values.columns):
         results = values.results(column)
         if not results:
@@ -159,7 +159,7 @@ def measure_cells(cells: Sequence[Cell], measures: Sequence[str], resamples: int
             results, measure_curves(curves, of_samples, resamples=resamples, seed=number), strict=True
         ):
             logged = {name: Measured(result.logged[name]) for name in names if name in result.logged}
-            measured[result.trial.id] = logged | by_name
+            measured[result.key] = logged | by_name
     return StudyValues(tuple(cells), measured)
 
 

@@ -12,8 +12,10 @@ from torch import Tensor
 from acl_lightning.exits import (
     Criterion,
     CurvePoint,
+    Ensembled,
     Entropy,
     ExitRecord,
+    LearntEnsemble,
     OperatingPoint,
     OraclePoint,
     Patience,
@@ -33,7 +35,10 @@ from acl_lightning.outputs import predictions
 from acl_lightning.runs.records import SweepRow, read_exit_logits
 from acl_lightning.studies.reading import Run
 
-__all__ = ["SPEED_RANGE", "StoredCurve", "default_criterion", "named_criterion", "read_curve"]
+#: Beginning of the names of criteria on ensembles of exits.
+ENSEMBLE = "ensemble_"
+
+__all__ = ["SPEED_RANGE", "StoredCurve", "check_criterion", "default_criterion", "named_criterion", "read_curve"]
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,29 @@ def default_criterion(run: Run) -> str:
     return Patience.name if read_exit_logits(run.directory).is_regression else Entropy.name
 
 
+def check_criterion(name: str) -> None:
+    """Raise `UserError` unless `fitted_criterion` knows the name."""
+    named_criterion(name.removeprefix(ENSEMBLE))
+
+
+def fitted_criterion(name: str, record: ExitRecord) -> Criterion:
+    """Return a criterion by its name; `ensemble_NAME` reads an ensemble of exits.
+
+    Args:
+        name: Name of a criterion, or `ensemble_` and the name.
+        record: Exit logits, on whose selection split the weights of the ensemble are fitted (`LearntEnsemble`).
+
+    Raises:
+        UserError: No criterion has that name, it needs arguments, or the record is that of a regression.
+    """
+    inner = name.removeprefix(ENSEMBLE)
+    criterion = named_criterion(inner)
+    if inner == name:
+        return criterion
+    selection = record.split(selection=True)
+    return Ensembled(criterion, LearntEnsemble().weights(selection.logits_EBC, selection.labels_B))
+
+
 def read_curve(run: Run, criterion_name: str) -> StoredCurve:
     """Sweep a criterion and the static exits over the stored logits of a run.
 
@@ -116,7 +144,7 @@ def read_curve(run: Run, criterion_name: str) -> StoredCurve:
         UserError: The run has no stored logits, or the criterion is unknown or does not apply to the task.
     """
     record = read_exit_logits(run.directory)
-    criterion = named_criterion(criterion_name)
+    criterion = fitted_criterion(criterion_name, record)
     measure = partial(quality, run.metric)
     points = sweep(
         record.logits_EBC,

@@ -106,6 +106,7 @@ def test_the_example_of_the_documentation_is_read():
     text = (Path(__file__).parents[3] / "docs/study_statistics.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
     table = TableSpecification.from_yaml(yaml.safe_load(example))
-    assert len(table.rows) == 4
+    assert (len(table.rows), table.rows[-1].criterion) == (5, "ensemble_entropy")
+    assert table.rows[-1].variants == ({"config": "objective/acl.yaml"},)
     assert all(f"\n{name}:" in example for name in ("tune", "average", "criterion", "level", "resamples"))
     assert (table.level, table.resamples) == (TableSpecification().level, TableSpecification().resamples)

@@ -304,3 +304,18 @@ def test_a_model_with_one_exit_has_no_mean_over_exits(copied):
     assert [cell_text(cell, is_quality=True) for cell in comparison.tables[1].cells[0]] == ["-", "-", "-"]
     assert comparison.tables[1].tests == 0
     assert comparison.tables[0].tests == 6
+
+
+def test_a_row_may_have_its_criterion(small):
+    ensemble = {"config": CONFIGS[1], "criterion": "ensemble_entropy"}
+    rows_of_small = {"ACL": CONFIGS[1], "ensemble": ensemble, "patience": {**ensemble, "criterion": "patience"}}
+    comparison = compare(small, rows=rows_of_small, measures=["area", "mean_exits"], baseline="ACL", average=False)
+    areas, means = ([cells[0].values.spread.mean for cells in item.cells] for item in comparison.tables)
+    assert areas[2] != areas[0]
+    assert len(set(means)) == 1
+    assert "exit criterion entropy, ensemble: ensemble_entropy, patience: patience." in comparison.caption(
+        comparison.tables[0]
+    )
+    ensemble_trial = comparison.values.cells[2].selected.results[0]
+    assert len(ensemble_trial.curve.criterion.weights_EE) == 4
+    assert areas[1] == pytest.approx(ensemble_trial.curve.area, abs=1e-6)
