@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -57,7 +58,8 @@ class BertFamily(Backbone):
         """Embed token ids (B, S).
 
         On the CPU a batch without padding gets no mask, which is faster. On an accelerator the mask is always kept,
-        since inspecting it would make the host wait for the device.
+        since inspecting it would make the host wait for the device, and so it is in an exported graph, which is for any
+        batch.
 
         Raises:
             UserError: There are more tokens than position embeddings.
@@ -67,7 +69,8 @@ class BertFamily(Backbone):
         if hasattr(self.model, "embeddings_project"):
             hidden_BSD = self.model.embeddings_project(hidden_BSD)
         mask_BS = attention_mask.bool()
-        unpadded = mask_BS.device.type == "cpu" and bool(mask_BS.all())
+        inspected = mask_BS.device.type == "cpu" and not torch.compiler.is_exporting()
+        unpadded = inspected and bool(mask_BS.all())
         return TokenState(hidden_BSD, None if unpadded else mask_BS)
 
     def keys_values(self, layer: int, state: TokenState) -> KeysValues:
