@@ -97,6 +97,21 @@ MAY_IMPORT = {
         "files",
         "errors",
     },
+    "export/onnx_package": {
+        "data",
+        "encoders",
+        "exits",
+        "exits/criteria",
+        "exits/evaluation",
+        "export",
+        "files",
+        "metrics",
+        "outputs",
+        "runs",
+        "serving",
+        "errors",
+    },
+    "serving": {"errors"},
     "latency": {
         "encoders",
         "data",
@@ -129,6 +144,7 @@ MAY_IMPORT = {
         "exits/evaluation",
         "exits/inference",
         "export",
+        "export/onnx_package",
         "latency",
         "legacy",
         "metrics",
@@ -171,6 +187,10 @@ THIRD_PARTIES = {
     "omegaconf": {"cli", "studies", "runs/trust"},
     "jsonargparse": {"cli", "runs"},
     "matplotlib": {"figures", "callbacks", "studies"},
+    "onnx": {"export/onnx_package"},
+    "onnxscript": {"export/onnx_package"},
+    "onnxruntime": {"serving", "export/onnx_package"},
+    "tokenizers": {"serving"},
 }
 
 
