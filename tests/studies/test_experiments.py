@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from acl_lightning.studies.comparison.specification import TableSpecification, same
+from acl_lightning.studies.comparison.specification import TableSpecification
 from acl_lightning.studies.trials.sweep import Sweep
 
 ROOT = Path(__file__).parents[2]
