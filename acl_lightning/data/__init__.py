@@ -1,6 +1,6 @@
-"""Data of the GLUE tasks, in batches that are the same on any number of devices.
+"""Data of the GLUE tasks and of tables, in batches that are the same on any number of devices.
 
-The main class is `GLUEDataModule`. `TASKS` is the table of the nine tasks, `generate_split` generates data with known
+The main classes are `GLUEDataModule` and `TableDataModule`. `TASKS` is the table of the nine tasks, `generate_split` generates data with known
 difficulty, and `ResumableLoader` with its samplers determines the order of the batches.
 """
 
@@ -11,6 +11,7 @@ from acl_lightning.data.protocol import SelectionProtocol
 from acl_lightning.data.samplers import EpochSampler, ShardedBatchSampler
 from acl_lightning.data.stratified import stratified_order, stratified_rows
 from acl_lightning.data.synthetic import generate_split
+from acl_lightning.data.table_module import TableDataModule
 from acl_lightning.data.tasks import TASKS, TaskInfo, task_info
 from acl_lightning.data.text_module import TextDataModule
 
@@ -21,6 +22,7 @@ __all__ = [
     "ResumableLoader",
     "SelectionProtocol",
     "ShardedBatchSampler",
+    "TableDataModule",
     "TaskInfo",
     "TextDataModule",
     "generate_split",

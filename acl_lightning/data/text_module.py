@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,16 @@ class TextDataModule(TokenisedSplits, LightningDataModule):
     def tokenizer(self) -> Any:
         """The tokenizer, loaded at the first access."""
         return load_tokenizer(self.tokenizer_source, self.max_length)
+
+    @classmethod
+    def run_name(cls, settings: Mapping[str, Any]) -> str:
+        """Return the name of the task that settings of the section `data` describe, for the run directory."""
+        return str(settings["name"])
+
+    @classmethod
+    def completed(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings that follow from the data and that a run stores in its configuration."""
+        return {}
 
     # --- loading ------------------------------------------------------------------------------------------------------
 
