@@ -16,7 +16,7 @@ from acl_lightning.data.tables.layout import TableLayout
 from acl_lightning.data.tables.lines import STANDARD_INPUT
 from acl_lightning.data.tables.opening import TablePlace, TextFormat
 from acl_lightning.data.tables.source import TableSource
-from acl_lightning.data.tables.stream import StreamedBatches
+from acl_lightning.data.tables.stream import InputRows, StreamedBatches
 from acl_lightning.data.tables.summary import class_balance, warn_about_duplicates, warn_about_small_classes
 from acl_lightning.data.tasks import SplitFile, TaskInfo
 from acl_lightning.data.text_module import TextDataModule, at_least
@@ -256,6 +256,11 @@ class TableDataModule(TextDataModule):
         )
         return DataLoader(batches, batch_size=None)
 
+    def prediction_fields(self, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return all columns of the input rows."""
+        rows: InputRows = batch["input_rows"]
+        return rows.rows
+
     def prediction_hash(self) -> str | None:
         """Return a hash of the rows of `predict`; None for standard input, which cannot be read again."""
         place = self._predict_place()
@@ -263,6 +268,10 @@ class TableDataModule(TextDataModule):
             return None
         settings = (place.text_format, self.info.text_columns, self.max_length, self._skip_incomplete)
         return f"{place.content_hash()} {settings!r}"
+
+    def num_prediction_rows(self) -> int | None:
+        """Return None: the rows are counted while they are predicted."""
+        return None
 
     def _predict_place(self) -> TablePlace:
         if "predict" not in self._places:

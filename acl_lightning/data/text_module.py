@@ -167,6 +167,21 @@ class TextDataModule(TokenisedSplits, LightningDataModule):
         """
         return self.eval_batch_size * world_size if self.max_tokens_per_batch is None else WINDOW
 
+    def prediction_fields(self, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the columns of each row of a prediction batch that are copied to the output: its texts."""
+        return [self.texts(self.predict_split, index) for index in batch["index"].tolist()]
+
+    def prediction_hash(self) -> str | None:
+        """Return a hash of the rows of `predict`, by which an interrupted prediction is recognised.
+
+        None stands for rows that cannot be read again: such a prediction begins anew.
+        """
+        return self.rows(self.predict_split).content_hash()
+
+    def num_prediction_rows(self) -> int | None:
+        """Return the number of rows of `predict`; None if it is not known before they are read."""
+        return len(self.rows(self.predict_split))
+
     def class_counts(self) -> Tensor:
         """Return the number of training rows of every class, (C,).
 

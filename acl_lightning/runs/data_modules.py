@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 #: Key of a configuration that names the class; a configuration without it is one of GLUE.
 DATA_MODULE = "data_module"
-#: Class of a configuration that names none.
+#: Class of a configuration without the key.
 DEFAULT_DATA_MODULE = "acl_lightning.data.GLUEDataModule"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from acl_lightning.cli.parsing.config_files import find_configuration
+from acl_lightning.config_files import ConfigurationFile, configuration_files
 from acl_lightning.errors import UserError
 from acl_lightning.runs.data_modules import DATA_MODULE
 
@@ -29,27 +29,22 @@ def named_data_module(arguments: Sequence[str]) -> str | None:
         value = value if equals else next(remaining, "")
         if option == f"--{DATA_MODULE}":
             name = value
-        else:
-            name = _in_configuration(value) or name
+            continue
+        for content in _contents(value):
+            named = content.get(DATA_MODULE) if isinstance(content, dict) else None
+            name = named if isinstance(named, str) else name
     return name
 
 
-def _in_configuration(text: str) -> str | None:
+def _contents(text: str) -> list[Any]:
+    """Return the contents of a configuration and of the files that it includes."""
     try:
-        path, content = find_configuration(text)
-        if content is None:
-            content = _inline(path)
-    except UserError:
-        return None
-    named = content.get(DATA_MODULE) if isinstance(content, dict) else None
-    return named if isinstance(named, str) else None
+        return [_inline(file) if file.content is None else file.content for file in configuration_files(text)]
+    except (UserError, yaml.YAMLError):
+        return []
 
 
-def _inline(text: str) -> Any:
-    """Return a configuration that is written on the command line itself."""
-    if text.lstrip()[:1] not in {"{", "["} and ": " not in text:
-        return None
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return None
+def _inline(file: ConfigurationFile) -> Any:
+    """Return a configuration that is written on the command line itself; None for a file that is read only once."""
+    text = file.source
+    return yaml.safe_load(text) if text.lstrip()[:1] == "{" or ": " in text else None
