@@ -135,7 +135,7 @@ def confusion_pairs(predictions_n: Tensor, labels_n: Tensor) -> dict[tuple[int, 
 def class_rows(
     layer: int, pairs: dict[tuple[int, int], int], names: list[str]
 ) -> list[tuple[int, str, int, int, float | None, float | None, float | None]]:
-    """Return the rows of `class_report.csv` for an exit, without the classes that occur neither as label nor prediction.
+    """Return the rows of `class_report.csv` for an exit: of the classes that occur as label or prediction.
 
     Args:
         layer: Layer of the exit.

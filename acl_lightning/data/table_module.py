@@ -275,9 +275,7 @@ class TableDataModule(TextDataModule):
 
     def _predict_place(self) -> TablePlace:
         if "predict" not in self._places:
-            raise UserError(
-                "a table to predict", "none", "Set data.predict to a file, or to - for standard input."
-            )
+            raise UserError("a table to predict", "none", "Set data.predict to a file, or to - for standard input.")
         return self._places["predict"]
 
     def _tokenised_batch(self, texts: Sequence[list[str]]) -> dict[str, Tensor]:

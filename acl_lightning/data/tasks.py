@@ -1,4 +1,4 @@
-"""Properties of a task, and the table of the nine GLUE tasks: names, labels, metrics, splits, and the columns of their files."""
+"""Properties of a task, and the table of the nine GLUE tasks."""
 
 from __future__ import annotations
 

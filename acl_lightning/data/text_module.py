@@ -9,7 +9,6 @@ from typing import Any
 
 import datasets
 import torch
-from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, SequentialSampler
 
@@ -21,12 +20,13 @@ from acl_lightning.data.noise import TrainingNoise
 from acl_lightning.data.protocol import SelectionProtocol
 from acl_lightning.data.samplers import RemainingBatches, ShardedBatchSampler, batches_per_epoch
 from acl_lightning.data.sources import Source
+from acl_lightning.data.task_module import TaskDataModule
 from acl_lightning.data.tasks import TaskInfo
 from acl_lightning.data.tokenised_splits import TokenisedSplits
 from acl_lightning.errors import UserError
 
 
-class TextDataModule(TokenisedSplits, LightningDataModule):
+class TextDataModule(TokenisedSplits, TaskDataModule):
     """Splits and loaders of a task whose rows have texts. Subclasses provide the task and the source of the rows.
 
     Batches and splits are described in `GLUEDataModule`.
@@ -96,16 +96,6 @@ class TextDataModule(TokenisedSplits, LightningDataModule):
     def tokenizer(self) -> Any:
         """The tokenizer, loaded at the first access."""
         return load_tokenizer(self.tokenizer_source, self.max_length)
-
-    @classmethod
-    def run_name(cls, settings: Mapping[str, Any]) -> str:
-        """Return the name of the task that settings of the section `data` describe, for the run directory."""
-        return str(settings["name"])
-
-    @classmethod
-    def completed(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return settings that follow from the data and that a run stores in its configuration."""
-        return {}
 
     # --- loading ------------------------------------------------------------------------------------------------------
 

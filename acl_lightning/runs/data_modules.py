@@ -9,7 +9,7 @@ from acl_lightning.errors import UserError
 from acl_lightning.runs.trust import foreign_class, is_allowed
 
 if TYPE_CHECKING:
-    from lightning.pytorch import LightningDataModule
+    from acl_lightning.data import TaskDataModule
 
 #: Key of a configuration that names the class; a configuration without it is one of GLUE.
 DATA_MODULE = "data_module"
@@ -17,7 +17,7 @@ DATA_MODULE = "data_module"
 DEFAULT_DATA_MODULE = "acl_lightning.data.GLUEDataModule"
 
 
-def data_module_class(name: str, *, only_trusted: bool) -> type[LightningDataModule]:
+def data_module_class(name: str, *, only_trusted: bool) -> type[TaskDataModule]:
     """Return the class of a DataModule.
 
     Args:
@@ -28,7 +28,7 @@ def data_module_class(name: str, *, only_trusted: bool) -> type[LightningDataMod
     Raises:
         UserError: There is no such class, or it is not trusted.
     """
-    from lightning.pytorch import LightningDataModule
+    from acl_lightning.data import TaskDataModule
 
     path = name if "." in name else f"acl_lightning.data.{name}"
     if only_trusted and not is_allowed(path):
@@ -38,14 +38,14 @@ def data_module_class(name: str, *, only_trusted: bool) -> type[LightningDataMod
         named = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise _unknown(path, str(error)) from error
-    if not (isinstance(named, type) and issubclass(named, LightningDataModule)):
+    if not (isinstance(named, type) and issubclass(named, TaskDataModule)):
         raise _unknown(path, "which is none")
     return named
 
 
 def _unknown(path: str, reason: str) -> UserError:
     return UserError(
-        f"the class of a LightningDataModule for {DATA_MODULE}",
+        f"a subclass of acl_lightning.data.TaskDataModule for {DATA_MODULE}",
         f"{path} ({reason})",
         f"Set {DATA_MODULE} to GLUEDataModule, TableDataModule or the full path of a class.",
     )

@@ -46,6 +46,6 @@ def _rows(source: Path) -> Iterator[dict[str, object]]:
 
 
 def _cell(value: object) -> object:
-    if value is None or isinstance(value, str | int | float) and not isinstance(value, bool):
+    if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
         return value
     return json.dumps(value, ensure_ascii=False)

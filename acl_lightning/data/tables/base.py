@@ -57,9 +57,7 @@ class Table(Protocol):
         ...
 
 
-def chunked(
-    rows: Iterator[tuple[int, Sequence[Cell]]], columns: Sequence[str], size: int
-) -> Iterator[Chunk]:
+def chunked(rows: Iterator[tuple[int, Sequence[Cell]]], columns: Sequence[str], size: int) -> Iterator[Chunk]:
     """Yield numbered rows as chunks.
 
     Args:

@@ -32,7 +32,9 @@ def text_of(value: Cell, place: str) -> str:
     if isinstance(value, str):
         return value
     raise UserError(
-        f"a text in {place}", f"{_kind(value)} {_shown(value)}", "Set data.text to a column of texts, or quote the value."
+        f"a text in {place}",
+        f"{_kind(value)} {_shown(value)}",
+        "Set data.text to a column of texts, or quote the value.",
     )
 
 
@@ -85,8 +87,8 @@ def float_labels(value: str, place: str) -> UserError:
     return UserError(
         f"class labels (texts or integers) in {place}",
         f"the number {value}",
-        "Set data.regression to true for a regression, or write the classes as integers. data.label_names=[...] accepts "
-        "texts such as 3.10 as names of classes.",
+        "Set data.regression to true for a regression, or write the classes as integers. If texts such as 3.10 are "
+        "names of classes, list them in data.label_names.",
     )
 
 

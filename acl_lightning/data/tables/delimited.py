@@ -13,11 +13,14 @@ from acl_lightning.errors import UserError
 #: Largest number of characters of a field. A quotation mark that is never closed makes the rest of a file one field.
 MAX_FIELD = 10_000_000
 
+#: Share of rows with a field in quotation marks above which a file without quoting is reported.
+QUOTED_SHARE = 0.05
+
 #: Part of a message of the module csv -> what it means.
 _PROBLEMS = {
     "unexpected end of data": "a quotation mark that is never closed",
     "expected after": "text after the closing quotation mark of a field",
-    "field larger than": f"a field of more than {MAX_FIELD} characters, which a missing quotation mark may cause",
+    "field larger than": "a field that is too long, which a missing quotation mark may cause",
     "new-line character": "a carriage return inside a line",
 }
 
@@ -69,7 +72,7 @@ class DelimitedTable:
         return chunked(self._complete_rows(), self.columns, size)
 
     def _complete_rows(self) -> Iterator[tuple[int, list[str]]]:
-        quoted = 0
+        rows = quoted = 0
         for number, fields in self._rows:
             if len(fields) != len(self.columns):
                 raise UserError(
@@ -79,11 +82,12 @@ class DelimitedTable:
                 )
             if not self.quoting and any(len(field) > 1 and field[0] == field[-1] == '"' for field in fields):
                 quoted += 1
+            rows += 1
             yield number, fields
-        if quoted:
+        if quoted > QUOTED_SHARE * rows:
             warnings.warn(
-                f"{quoted} rows of {self.name} have a field in quotation marks, which are read as part of the text. "
-                "Set data.quoting to true if they are not.",
+                f"{quoted} of {rows} rows of {self.name} have a field in quotation marks, which are read as part of "
+                "the text. Set data.quoting to true if they are not.",
                 stacklevel=2,
             )
 
@@ -102,7 +106,7 @@ class DelimitedTable:
                 yield number, text.split(self.delimiter)
 
     def _quoted(self, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
-        csv.field_size_limit(max(MAX_FIELD, csv.field_size_limit()))
+        csv.field_size_limit(MAX_FIELD)
         first, last = 1, 0
 
         def texts() -> Iterator[str]:

@@ -57,7 +57,7 @@ def with_class_indices(rows: Dataset, label_names: Sequence[str], place: TablePl
         training: Name of the table that the classes were taken from.
 
     Raises:
-        UserError: A label is not among the classes. The message has the labels, their number of rows, and the first line.
+        UserError: A label is not among the classes. The message has the labels, their numbers, and the first line.
     """
     column = rows.data.column(LABEL)
     indices = pc.index_in(column, value_set=pa.array(label_names, type=column.type))

@@ -45,7 +45,9 @@ class TableLayout:
             )
         if self.label in self.text:
             raise UserError(
-                "different columns for data.text and data.label", repr(self.label), "Set data.label to the label column."
+                "different columns for data.text and data.label",
+                repr(self.label),
+                "Set data.label to the label column.",
             )
 
     @property

@@ -44,14 +44,13 @@ def decoded_lines(place: Path | None, name: str, encoding: str) -> Iterator[tupl
     file: BinaryIO = sys.stdin.buffer if place is None else place.open("rb")
     try:
         for number, line in enumerate(file, start=1):
-            if number == 1:
-                line = line.removeprefix(codecs.BOM_UTF8)
+            content = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             try:
-                yield number, line.decode(encoding)
+                yield number, content.decode(encoding)
             except UnicodeDecodeError as error:
                 raise UserError(
                     f"text in {encoding.upper()} in {name}, line {number}",
-                    f"the byte 0x{line[error.start]:02x}",
+                    f"the byte 0x{content[error.start]:02x}",
                     "Convert the file to UTF-8, or set data.encoding to its encoding, for example cp1252.",
                 ) from error
     finally:

@@ -104,9 +104,7 @@ class TableSource:
         settings = [*["text"] * len(self.layout.text), "label", *["id"] * (self.layout.row_id is not None)]
         training = None if split == "train" else self._name("train")
         check_columns(self.layout.required, table.columns, table.name, settings, training=training)
-        LabelledRows(
-            table, self.layout, regression=self.regression, skips_incomplete=self.skips_incomplete
-        ).write(path)
+        LabelledRows(table, self.layout, regression=self.regression, skips_incomplete=self.skips_incomplete).write(path)
 
     def _drawn(self, rows: Dataset, *, training: bool) -> list[int]:
         """Return the row numbers of the training or of the validation split in the training table."""
@@ -132,10 +130,10 @@ class TableSource:
             counts[label] = counts.get(label, 0) + 1
         single = [row for row, label in enumerate(labels) if counts[label] == 1]
         if single and not self.keeps_single_rows:
-            label, line = self.names()[int(labels[single[0]])], rows[single[0]][NUMBER]
+            name, line = self.names()[int(labels[single[0]])], rows[single[0]][NUMBER]
             raise UserError(
                 f"at least 2 rows of every class in {self._name('train')}, to draw the validation split",
-                f"{len(single)} class{'es' * (len(single) > 1)} with one row: {label!r} in {self.places['train'].unit} {line}"
+                f"{len(single)} with one row: {name!r} in {self.places['train'].unit} {line}"
                 + (" and others" if len(single) > 1 else ""),
                 "Set data.validation to a file, or data.keep_single_rows to true to train on these rows without "
                 "validating them.",

@@ -84,8 +84,8 @@ def warn_about_duplicates(splits: Mapping[str, Dataset], text_columns: Sequence[
             text = splits[name][int(repeated[0])][text_columns[0]]
             shown = text if len(text) <= 60 else f"{text[:57]}..."
             warnings.warn(
-                f"{len(repeated)} of {len(hashes)} rows ({100 * len(repeated) / len(hashes):.1f} %) of the {name} split "
-                f"have the texts of a {names[0]}ing row, for example {shown!r}: their results are too good",
+                f"{len(repeated)} of {len(hashes)} rows ({100 * len(repeated) / len(hashes):.1f} %) of the {name} "
+                f"split have the texts of a training row, for example {shown!r}: they do not test the model",
                 stacklevel=2,
             )
 
