@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import datasets
-from torch import Tensor
 from torch.utils.data import DataLoader
 
+from acl_lightning.data.batches import TrainBatches
 from acl_lightning.data.encoding import Batch
+from acl_lightning.data.noise import TextNoise, TrainingNoise
 from acl_lightning.data.protocol import SelectionProtocol, SelectionSource
 from acl_lightning.data.tables.layout import TableLayout
 from acl_lightning.data.tables.lines import STANDARD_INPUT
@@ -72,6 +73,11 @@ class TableDataModule(TextDataModule):
         selection: Split that the selection rows are taken from: `validation` or `train`; see `SelectionProtocol`.
         selection_rows: Number of selection rows with `selection="train"`; None for a tenth of the training rows, at
             least 100 and at most 1000.
+        label_noise: Share of the training rows that get a wrong label, 0 to 1; see `flip_labels`.
+        text_noise: Noise of the training texts, for example `CharacterNoise`; None: none.
+        batches: Composition of the training batches, for example `ClassBalanced` or `LengthGrouped`; None: `Shuffled`.
+        max_tokens_per_batch: Largest number of tokens per device of a batch in evaluation and prediction, padding
+            included, instead of `eval_batch_size` rows; None: `eval_batch_size` decides.
         cache_dir: Directory of rows, token ids and downloads; None for the Hugging Face default.
 
     Raises:
@@ -110,6 +116,10 @@ class TableDataModule(TextDataModule):
         train_rows: int | None = None,
         selection: SelectionSource = "validation",
         selection_rows: int | None = None,
+        label_noise: float = 0.0,
+        text_noise: TextNoise | None = None,
+        batches: TrainBatches | None = None,
+        max_tokens_per_batch: int | None = None,
         cache_dir: str | None = None,
     ) -> None:
         at_least(0, seed=seed)
@@ -181,6 +191,9 @@ class TableDataModule(TextDataModule):
             shuffle_seed=seed if shuffle_seed is None else shuffle_seed,
             predict_split="predict",
             cache_dir=cache_dir,
+            noise=TrainingNoise(label_noise, text_noise, seed),
+            batches=batches,
+            max_tokens_per_batch=max_tokens_per_batch,
         )
         self._places, self._skip_incomplete = places, skip_incomplete
 
@@ -247,11 +260,13 @@ class TableDataModule(TextDataModule):
         batches = StreamedBatches(
             self._predict_place(),
             self.info.text_columns,
-            self._tokenised_batch,
+            self.tokenizer,
+            max_length=self.max_length,
             batch_size=self.eval_batch_size,
+            max_tokens=self.max_tokens_per_batch,
             rank=rank,
             world_size=world_size,
-            first_batch=self.first_predict_batch() if self.first_predict_batch else 0,
+            first_block=self.first_predict_batch() if self.first_predict_batch else 0,
             skips_incomplete=self._skip_incomplete,
         )
         return DataLoader(batches, batch_size=None)
@@ -277,12 +292,6 @@ class TableDataModule(TextDataModule):
         if "predict" not in self._places:
             raise UserError("a table to predict", "none", "Set data.predict to a file, or to - for standard input.")
         return self._places["predict"]
-
-    def _tokenised_batch(self, texts: Sequence[list[str]]) -> dict[str, Tensor]:
-        tokens: dict[str, Tensor] = self.tokenizer(
-            *texts, truncation=True, max_length=self.max_length, padding=True, padding_side="right", return_tensors="pt"
-        )
-        return dict(tokens)
 
 
 def default_name(dataset: str | None, train: str | None) -> str:

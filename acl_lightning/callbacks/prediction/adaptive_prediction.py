@@ -29,7 +29,8 @@ class AdaptivePrediction(Callback):
     of its row), `label` (the class name, or the value for regression) and `exit_layer`. A column of the input with the
     name of a field of the output is written with `input_` before it. A classification has further fields:
     `confidence` (the largest probability), `calibrated` (whether the probabilities are those of the temperatures that
-    the run fitted with `exit_sweep.calibrate`; otherwise they are the plain softmax), and, on request, `probabilities` (by class name).
+    the run fitted with `exit_sweep.calibrate`; otherwise they are the plain softmax), and, on request, `probabilities`
+    (by class name).
     Where the logits are not finite, `label`, `confidence` and `probabilities` are null, and a warning counts the rows.
 
     Rows are written batch by batch, so memory does not grow with their number. The file gets its name when it is
