@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import warnings
+from pathlib import Path
 
 import datasets
 import pyarrow as pa
@@ -385,3 +386,12 @@ def test_tables_of_generated_rows_give_the_same_batches_and_weights_as_glue(task
         tiny_trainer(tmp_path).fit(learner, datamodule=module)
         trained.append(weights(learner))
     assert furthest(*trained) == 0.0
+
+
+def test_the_example_table(tmp_path, tiny_backbone):
+    path = Path(__file__).parents[3] / "examples/messages.csv"
+    module = TableDataModule(
+        str(path), text="body", label="topic", row_id="id", tokenizer=tiny_backbone, cache_dir=str(tmp_path)
+    )
+    assert module.label_names == TOPICS
+    assert len(module.rows("train")) + len(module.rows("validation")) == 96
