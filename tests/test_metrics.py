@@ -120,9 +120,7 @@ def test_predictions_of_classes_and_values():
 @pytest.mark.parametrize("names", [["accuracy", "bleu"], []])
 def test_unknown_metrics_are_refused(names):
     for refuse in (check_metrics, lambda names: ExitMetrics(names, exit_layers=(1,))):
-        with pytest.raises(
-            UserError, match="metrics among accuracy, f1, macro_f1, balanced_accuracy, matthews, pearson"
-        ):
+        with pytest.raises(UserError, match="metrics among accuracy, f1, macro_f1, balanced"):
             refuse(names)
 
 

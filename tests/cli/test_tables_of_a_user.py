@@ -100,9 +100,7 @@ def test_a_run_on_a_table_keeps_its_label_names_and_predicts_without_the_table(r
     assert predict(command, run, "--run_dir=none")[1].startswith("error: expected a table to predict; found none.")
 
 
-def test_a_killed_prediction_of_a_table_continues_and_foreign_data_modules_are_refused(
-    run, command, tmp_path, monkeypatch
-):
+def test_a_killed_prediction_continues_and_foreign_data_modules_are_refused(run, command, tmp_path, monkeypatch):
     from acl_lightning.callbacks.prediction.output_file import PredictionFile
 
     write(tmp_path / "new.csv", ("body",), [(f"text {row}",) for row in range(7)])
