@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class TextDataModule(TokenisedSplits, TaskDataModule):
         batches: TrainBatches | None = None,
         max_tokens_per_batch: int | None = None,
     ) -> None:
-        LightningDataModule.__init__(self)
+        TaskDataModule.__init__(self)
         at_least(8, max_length=max_length)
         at_least(1, batch_size=batch_size, eval_batch_size=eval_batch_size)
         at_least(0, num_workers=num_workers)
