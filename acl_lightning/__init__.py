@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from acl_lightning.data import GLUEDataModule
+    from acl_lightning.data import GLUEDataModule, TableDataModule
     from acl_lightning.data.images import ImageDataModule
     from acl_lightning.encoders import Backbone, EncoderConfig, LoRASettings, MultiExitEncoder, register_backbone
     from acl_lightning.errors import UserError
@@ -160,6 +160,7 @@ __all__ = [
     "SumOfTerms",
     "SupervisedContrastive",
     "SweepReport",
+    "TableDataModule",
     "Term",
     "UniformEnsemble",
     "UserError",
@@ -177,7 +178,7 @@ __all__ = [
 
 #: Module -> public names that it defines. `_RENAMED` holds those that have another name there.
 _MODULES = {
-    "acl_lightning.data": ("GLUEDataModule",),
+    "acl_lightning.data": ("GLUEDataModule", "TableDataModule"),
     "acl_lightning.data.images": ("ImageDataModule",),
     "acl_lightning.encoders": (
         "Backbone",

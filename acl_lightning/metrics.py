@@ -1,4 +1,4 @@
-"""Metrics of GLUE: functions in float64, and their values at every exit of an evaluation.
+"""Metrics of classification and regression: functions in float64, and their values at every exit of an evaluation.
 
 Pearson's correlation is that of torchmetrics. Accuracy, F1 and Matthews correlation are computed here: torchmetrics
 returns them in float32, and its Matthews correlation of constant predictions is not 0.
@@ -46,6 +46,34 @@ def matthews(predictions_n: Tensor, labels_n: Tensor) -> Tensor:
     return torch.where(scale > 0, covariance / scale.where(scale > 0, 1.0).sqrt(), 0.0)
 
 
+def macro_f1(predictions_n: Tensor, labels_n: Tensor) -> Tensor:
+    """Return the unweighted mean of the F1 scores of the classes that occur in the labels or the predictions.
+
+    Classes that occur in neither do not count, as in scikit-learn; 0 without samples.
+    """
+    true_k, predicted_k, hits_k = _counts(predictions_n, labels_n)
+    scores_k = 2 * hits_k / (true_k + predicted_k)
+    return scores_k.sum() / max(1, len(scores_k))
+
+
+def balanced_accuracy(predictions_n: Tensor, labels_n: Tensor) -> Tensor:
+    """Return the mean recall of the classes that occur in the labels; 0 without samples."""
+    true_k, _, hits_k = _counts(predictions_n, labels_n)
+    occurs_k = true_k > 0
+    return (hits_k[occurs_k] / true_k[occurs_k]).sum() / max(1, int(occurs_k.sum()))
+
+
+def r2(predictions_n: Tensor, labels_n: Tensor) -> Tensor:
+    """Return the share of the labels' variance that the predictions explain, `1 - sum (y - p)^2 / sum (y - mean y)^2`.
+
+    It is 1 at best, and negative for predictions that are worse than the mean label; 0 where the labels are constant.
+    """
+    labels_n = labels_n.double()
+    total = (labels_n - labels_n.mean()).square().sum() if len(labels_n) else labels_n.sum()
+    residual = (labels_n - predictions_n.double()).square().sum()
+    return torch.where(total > 0, 1 - residual / total.where(total > 0, 1.0), 0.0)
+
+
 def pearson(predictions_n: Tensor, labels_n: Tensor) -> Tensor:
     """Return Pearson's correlation; 0 where predictions or labels are constant, so that monitors never see NaN."""
     from torchmetrics.functional.regression import pearson_corrcoef  # noqa: PLC0415 - it imports for seconds
@@ -68,18 +96,42 @@ def spearman(predictions_n: Tensor, labels_n: Tensor) -> Tensor:
 METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
     "f1": f1,
+    "macro_f1": macro_f1,
+    "balanced_accuracy": balanced_accuracy,
     "matthews": matthews,
     "pearson": pearson,
     "spearman": spearman,
+    "r2": r2,
 }
 
+#: Metrics of a regression; all others are metrics of a classification.
+REGRESSION_METRICS = ("pearson", "spearman", "r2")
 
-def check_metrics(names: Sequence[str]) -> None:
-    """Raise `UserError` if there is no name, or one that is not in `METRICS`."""
-    unknown = [name for name in names if name not in METRICS]
+
+def check_metrics(names: Sequence[str], num_classes: int | None = None) -> None:
+    """Check the names of the metrics of a task.
+
+    Args:
+        names: Names of metrics.
+        num_classes: Number of classes, 0 for a regression; None: unknown.
+
+    Raises:
+        UserError: There is no name, one that is not in `METRICS`, or a metric that the task does not have: of a
+            regression for classes or the other way round, or `f1` (of class 1) with more than two classes.
+    """
+    known = list(METRICS)
+    if num_classes is not None:
+        known = [name for name in METRICS if (name in REGRESSION_METRICS) == (num_classes == 0)]
+    if num_classes is not None and num_classes > 2:
+        known.remove("f1")
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
+        task = "" if num_classes is None else f" for {f'{num_classes} classes' if num_classes else 'a regression'}"
+        example = "pearson" if num_classes == 0 else "accuracy"
         raise UserError(
-            f"metrics among {', '.join(METRICS)}", f"{unknown or 'none'}", "Set model.metric_names, e.g. [accuracy]."
+            f"metrics among {', '.join(known)}{task}",
+            ", ".join(unknown) or "none",
+            f"Set data.metrics (without a DataModule, metric_names) to [{example}].",
         )
 
 
@@ -219,6 +271,17 @@ def _distinct(columns: dict[str, Tensor]) -> dict[str, Tensor]:
     first_u = torch.full_like(values_u, len(index_n), dtype=torch.long)
     first_u.scatter_reduce_(0, inverse_n, torch.arange(len(index_n)), "amin")
     return {name: column[first_u] for name, column in columns.items()}
+
+
+def _counts(predictions_n: Tensor, labels_n: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the number of labels, predictions and hits, float64, of every class that occurs in either."""
+    size = len(labels_n)
+    _, codes = torch.unique(torch.cat([predictions_n, labels_n]), return_inverse=True)
+    num_classes = int(codes.max()) + 1 if size else 0
+    predicted, true = codes[:size], codes[size:]
+    counts = (torch.bincount(part, minlength=num_classes) for part in (true, predicted, true[true == predicted]))
+    true_k, predicted_k, hits_k = (part.double() for part in counts)
+    return true_k, predicted_k, hits_k
 
 
 def _ranks(values_n: Tensor) -> Tensor:

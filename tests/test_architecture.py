@@ -207,7 +207,7 @@ MAY_IMPORT = {
 
 #: Third-party library -> packages that may import it.
 THIRD_PARTIES = {
-    "lightning": {"training", "data/text_module", "data/images/image_module", "data/loaders", "callbacks", "cli"},
+    "lightning": {"training", "data/task_module", "data/loaders", "callbacks", "cli"},
     "transformers": {"encoders", "data", "export", "demo", "latency"},
     "datasets": {"data"},
     "wandb": {"callbacks"},

@@ -17,7 +17,15 @@ from acl_lightning.exits.evaluation.intervals.resampled_quality import RESAMPLED
 from acl_lightning.metrics import METRICS, ExitMetrics, check_metrics, predictions, quality
 
 CORRELATIONS = {"pearson": stats.pearsonr, "spearman": stats.spearmanr}
-CLASSIFICATION = {"accuracy": sk.accuracy_score, "f1": sk.f1_score, "matthews": sk.matthews_corrcoef}
+CLASSIFICATION = {
+    "accuracy": sk.accuracy_score,
+    "f1": sk.f1_score,
+    "matthews": sk.matthews_corrcoef,
+    "macro_f1": lambda labels, predicted: sk.f1_score(labels, predicted, average="macro", zero_division=0),
+    "balanced_accuracy": lambda labels, predicted: sk.recall_score(
+        labels, predicted, labels=sorted(set(labels.tolist())), average="macro", zero_division=0
+    ),
+}
 
 
 def reference(name: str, answers: torch.Tensor, labels: torch.Tensor) -> float:
@@ -94,11 +102,14 @@ def test_pearson_of_predictions_that_vary_by_a_millionth():
     assert METRICS["pearson"](answers, labels).item() == pytest.approx(reference("pearson", answers, labels), abs=1e-12)
 
 
+PERFECT_WITH_ONE = {"accuracy", "f1", "macro_f1", "balanced_accuracy"}
+
+
 @pytest.mark.parametrize("name", METRICS)
 @pytest.mark.parametrize("size", [0, 1])
 def test_no_sample_and_one_sample_have_a_value(name, size):
     labels = torch.ones(size, dtype=torch.long)
-    assert quality(name, labels, labels) == (1.0 if size and name in {"accuracy", "f1"} else 0.0)
+    assert quality(name, labels, labels) == (1.0 if size and name in PERFECT_WITH_ONE else 0.0)
 
 
 def test_predictions_of_classes_and_values():
@@ -109,7 +120,7 @@ def test_predictions_of_classes_and_values():
 @pytest.mark.parametrize("names", [["accuracy", "bleu"], []])
 def test_unknown_metrics_are_refused(names):
     for refuse in (check_metrics, lambda names: ExitMetrics(names, exit_layers=(1,))):
-        with pytest.raises(UserError, match="metrics among accuracy, f1, matthews, pearson, spearman"):
+        with pytest.raises(UserError, match="metrics among accuracy, f1, macro_f1, balanced"):
             refuse(names)
 
 
@@ -167,3 +178,24 @@ def test_rows_that_pad_the_last_distributed_batch_count_once(tmp_path):
         accuracy, selection = torch.load(tmp_path / f"{rank}.pt")
         assert accuracy == pytest.approx(7 / 15)
         assert selection == pytest.approx(6 / 8)
+
+
+@given(data=st.data())
+def test_the_explained_variance_equals_scikit_learn(data):
+    answers, labels = data.draw(values())
+    constant = len(set(labels.tolist())) < 2
+    expected = 0.0 if constant else sk.r2_score(labels.double().numpy(), answers.double().numpy())
+    assert METRICS["r2"](answers, labels).item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("names", "num_classes", "message"),
+    [
+        (["f1"], 3, r"metrics among accuracy, macro_f1, .* for 3 classes; found f1"),
+        (["pearson"], 2, r"for 2 classes; found pearson. Set data.metrics .* to \[accuracy\]"),
+        (["accuracy"], 0, r"metrics among pearson, spearman, r2 for a regression; found accuracy"),
+    ],
+)
+def test_metrics_that_a_task_does_not_have_are_refused(names, num_classes, message):
+    with pytest.raises(UserError, match=message):
+        check_metrics(names, num_classes)

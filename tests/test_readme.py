@@ -36,12 +36,13 @@ EXAMPLES = [(page, code) for page, text in PAGES.items() for code in blocks(text
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_every_command_is_understood(arguments, tmp_path, monkeypatch, capsys):
-    """Parsed and resolved, with RUN being a directory whose configuration is that of the quickstart."""
+    """Parsed and resolved, with RUN being a directory with the configuration of the quickstart, or of a table."""
     from acl_lightning.cli import commands, main
 
     run = tmp_path / "run"
     run.mkdir()
-    (run / "config.yaml").write_text((ROOT / "conf/quickstart.yaml").read_text())
+    kind = "fit/table" if any(argument.startswith("--data.predict=") for argument in arguments) else "quickstart"
+    (run / "config.yaml").write_text((ROOT / f"conf/{kind}.yaml").read_text())
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", ["acl_lightning"])
     resolved = [argument.replace("RUN", str(run)).replace("OUT", str(tmp_path)) for argument in arguments]

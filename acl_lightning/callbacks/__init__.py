@@ -4,6 +4,7 @@ from acl_lightning.callbacks.checkpoints.checkpoint_files import AtomicCheckpoin
 from acl_lightning.callbacks.checkpoints.last_checkpoint import LastCheckpoint
 from acl_lightning.callbacks.checkpoints.rng_state import RNGState
 from acl_lightning.callbacks.checkpoints.slurm_requeue import SlurmRequeue
+from acl_lightning.callbacks.class_report import ClassReport
 from acl_lightning.callbacks.common_end import CommonEnd
 from acl_lightning.callbacks.exit_sweep import ExitSweep
 from acl_lightning.callbacks.gradient_monitor import GradientMonitor
@@ -21,6 +22,7 @@ __all__ = [
     "AdaptivePrediction",
     "AtomicCheckpointIO",
     "CheckpointPaths",
+    "ClassReport",
     "CommonEnd",
     "ConfigWriter",
     "ExitSweep",

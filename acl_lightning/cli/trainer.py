@@ -36,10 +36,11 @@ from acl_lightning.callbacks import (
 )
 from acl_lightning.cli.arguments import TRUST_HELP
 from acl_lightning.cli.commands import TRAINER_COMMANDS
+from acl_lightning.cli.parsing.data_module import named_data_module
 from acl_lightning.cli.parsing.parser import Parser
-from acl_lightning.data import GLUEDataModule, task_info
 from acl_lightning.errors import UserError
 from acl_lightning.fit_command import is_fit
+from acl_lightning.runs.data_modules import DATA_MODULE, DEFAULT_DATA_MODULE, data_module_class
 from acl_lightning.runs.directory import choose_run_directory, config_hash
 from acl_lightning.runs.names import CHECKPOINTS
 from acl_lightning.runs.processes import is_first_process
@@ -74,7 +75,7 @@ NOT_SETTINGS = {"run_dir", "ckpt_path"}
 
 
 class CommandLine(LightningCLI):
-    """LightningCLI for `ACLModule` on `GLUEDataModule`.
+    """LightningCLI for `ACLModule` on the DataModule that the configuration names.
 
     Args:
         args: Name of the command and its arguments; None: those of the process.
@@ -84,9 +85,12 @@ class CommandLine(LightningCLI):
     def __init__(self, args: Sequence[str] | None = None, session: Session | None = None) -> None:
         self.arguments = list(sys.argv[1:] if args is None else args)
         self.session = session or Session()
+        self.data_class = data_module_class(
+            named_data_module(self.arguments) or DEFAULT_DATA_MODULE, only_trusted=not is_fit(self.arguments)
+        )
         super().__init__(
             model_class=ACLModule,
-            datamodule_class=GLUEDataModule,
+            datamodule_class=self.data_class,
             save_config_callback=None,  # ConfigWriter writes before paths of this run are filled in
             trainer_defaults={
                 "logger": {
@@ -117,13 +121,20 @@ class CommandLine(LightningCLI):
         parser.add_argument(
             "--run_dir", type=str | None, default=None, help="Where the run writes (default: a new one under runs/)."
         )
+        parser.add_argument(
+            f"--{DATA_MODULE}",
+            type=str,
+            default=DEFAULT_DATA_MODULE,
+            help="Class of the DataModule, whose settings are the section data: GLUEDataModule, TableDataModule or the "
+            "path of a class.",
+        )
         parser.add_lightning_class_args(ExitSweep, "exit_sweep")
         parser.add_lightning_class_args(GradientMonitor, "gradient_monitor")
         parser.add_lightning_class_args(AdaptivePrediction, "exit")
         parser.add_lightning_class_args(ModelCheckpoint, "best_checkpoint")
         parser.set_defaults({f"best_checkpoint.{key}": value for key, value in BEST_CHECKPOINT_SETTINGS.items()})
         parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
-        link_sections(parser)
+        link_sections(parser, self.data_class)
 
     def _parse_ckpt_path(self) -> None:
         """Do nothing, so that the configuration wins over the hyperparameters that a checkpoint stores."""
@@ -147,10 +158,13 @@ class CommandLine(LightningCLI):
         self._refuse_automatic_settings(config.trainer)
         if command != "fit":
             check_outputs(config, self.arguments)
+        if command == "fit":  # the run keeps what follows from its data, so that later commands need no training rows
+            for name, value in self.data_class.completed(config.data.as_dict()).items():
+                config.data[name] = value
         text = self._parser(command).dump(config, skip_none=False)
         settings = yaml.safe_load(text)
         identity = config_hash(yaml.safe_dump({k: v for k, v in settings.items() if k not in NOT_SETTINGS}))
-        task = task_info(config.data.task).name
+        task = self.data_class.run_name(config.data.as_dict())
         self.session.command, self.session.termination.immediate = command, command == "predict"
         config.ckpt_path = starting_checkpoint(config.ckpt_path, config.run_dir, command, settings)
         if command == "predict":  # the file has them; a list would grow with the data

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from acl_lightning.data.batches import TrainBatches
 from acl_lightning.data.noise import TextNoise, TrainingNoise
@@ -110,3 +111,8 @@ class GLUEDataModule(TextDataModule):
             batches=batches,
             max_tokens_per_batch=max_tokens_per_batch,
         )
+
+    @classmethod
+    def run_name(cls, settings: Mapping[str, Any]) -> str:
+        """Return the name of the task that settings of the section `data` describe."""
+        return task_info(settings["task"]).name

@@ -1,4 +1,4 @@
-"""Table of the nine GLUE tasks: names, labels, metrics, splits, and the columns of their files."""
+"""Properties of a task, and the table of the nine GLUE tasks."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ class SplitFile:
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """Properties of a GLUE task that are known without reading a file.
+    """Properties of a task: of GLUE, known without reading a file, or of a table.
 
     Attributes:
-        name: Key in `TASKS`, and name of the configuration of the hub data set.
-        text_columns: Canonical names of the text columns, the same for every source: ("sentence",) or
+        name: Key in `TASKS`, and name of the configuration of the hub data set; for a table, the name of its file.
+        text_columns: Names of the text columns. For GLUE they are the same for every source: ("sentence",) or
             ("sentence1", "sentence2").
-        hub_columns: Names of the text columns on the hub, in the same order.
         label_names: Names of the classes in the order of the class indices; empty for regression.
-        metrics: Official metrics, primary first, among accuracy, f1, matthews, pearson, spearman.
-        directory: Directory of the task in the official TSV download.
-        file_labels: Strings of class 0, 1, … in the TSV files; empty for regression.
+        metrics: Names of metrics, the primary metric first.
         files: Split name -> layout of its file. Splits are named as on the hub: MNLI has `validation_matched`,
             `validation_mismatched`, `test_matched` and `test_mismatched`.
+        hub_columns: Names of the text columns on the hub, in the same order; empty for a table.
+        directory: Directory of the task in the official TSV download; empty for a table.
+        file_labels: Strings of class 0, 1, … in the TSV files; empty for regression and for a table.
         hub_dataset: Id of the data set on the hub.
     """
 
     name: str
     text_columns: tuple[str, ...]
-    hub_columns: tuple[str, ...]
     label_names: tuple[str, ...]
     metrics: tuple[str, ...]
-    directory: str
-    file_labels: tuple[str, ...]
     files: dict[str, SplitFile] = field(repr=False)
+    hub_columns: tuple[str, ...] = ()
+    directory: str = ""
+    file_labels: tuple[str, ...] = ()
     hub_dataset: str = "nyu-mll/glue"
 
     @property
@@ -85,7 +85,7 @@ class TaskInfo:
         """
         if name in self.files:
             return name
-        if name in {"validation", "test"}:
+        if f"{name}_matched" in self.files:
             return f"{name}_matched"
         raise UserError(
             f"a split of {self.name}: {', '.join(self.splits)}", repr(name), "Set data.predict_split to one of them."

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import datasets
 import torch
-from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, SequentialSampler
 
@@ -21,12 +20,13 @@ from acl_lightning.data.noise import TrainingNoise
 from acl_lightning.data.protocol import SelectionProtocol
 from acl_lightning.data.samplers import RemainingBatches, ShardedBatchSampler, batches_per_epoch
 from acl_lightning.data.sources import Source
+from acl_lightning.data.task_module import TaskDataModule
 from acl_lightning.data.tasks import TaskInfo
 from acl_lightning.data.tokenised_splits import TokenisedSplits
 from acl_lightning.errors import UserError
 
 
-class TextDataModule(TokenisedSplits, LightningDataModule):
+class TextDataModule(TokenisedSplits, TaskDataModule):
     """Splits and loaders of a task whose rows have texts. Subclasses provide the task and the source of the rows.
 
     Batches and splits are described in `GLUEDataModule`.
@@ -70,7 +70,7 @@ class TextDataModule(TokenisedSplits, LightningDataModule):
         batches: TrainBatches | None = None,
         max_tokens_per_batch: int | None = None,
     ) -> None:
-        LightningDataModule.__init__(self)
+        TaskDataModule.__init__(self)
         at_least(8, max_length=max_length)
         at_least(1, batch_size=batch_size, eval_batch_size=eval_batch_size)
         at_least(0, num_workers=num_workers)
@@ -156,6 +156,21 @@ class TextDataModule(TokenisedSplits, LightningDataModule):
         Batches of `max_tokens_per_batch` are not in row order inside a window; then it is the number of its rows.
         """
         return self.eval_batch_size * world_size if self.max_tokens_per_batch is None else WINDOW
+
+    def prediction_fields(self, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the columns of each row of a prediction batch that are copied to the output: its texts."""
+        return [self.texts(self.predict_split, index) for index in batch["index"].tolist()]
+
+    def prediction_hash(self) -> str | None:
+        """Return a hash of the rows of `predict`, by which an interrupted prediction is recognised.
+
+        None stands for rows that cannot be read again: such a prediction begins anew.
+        """
+        return self.rows(self.predict_split).content_hash()
+
+    def num_prediction_rows(self) -> int | None:
+        """Return the number of rows of `predict`; None if it is not known before they are read."""
+        return len(self.rows(self.predict_split))
 
     def class_counts(self) -> Tensor:
         """Return the number of training rows of every class, (C,).

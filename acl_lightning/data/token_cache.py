@@ -17,7 +17,7 @@ class _DamagedError(Exception):
     """The reason why a cache file cannot be used."""
 
 
-def load_or_build(path: Path, build: Callable[[], object], num_rows: int) -> Dataset:
+def load_or_build(path: Path, build: Callable[[], object], num_rows: int | None) -> Dataset:
     """Read the Arrow file `path`; build it if it is missing or damaged.
 
     A file is valid if its SHA-256 equals the one stored beside it (`path` with the suffix `.sha256`, in the format of
@@ -27,7 +27,7 @@ def load_or_build(path: Path, build: Callable[[], object], num_rows: int) -> Dat
     Args:
         path: The Arrow file.
         build: Function that writes `path` and replaces an existing file.
-        num_rows: Number of rows that the file must have.
+        num_rows: Number of rows that the file must have; None: any.
 
     Raises:
         UserError: The file cannot be written, or cannot be read although it was just written.
@@ -58,7 +58,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _verified(path: Path, num_rows: int) -> Dataset:
+def _verified(path: Path, num_rows: int | None) -> Dataset:
     """Return the rows of `path` after comparing its checksum."""
     try:
         expected = _checksum_of(path).read_text(encoding="utf-8", errors="replace").split()
@@ -67,6 +67,6 @@ def _verified(path: Path, num_rows: int) -> Dataset:
         rows = Dataset.from_file(str(path))
     except (OSError, pa.ArrowException) as error:
         raise _DamagedError(str(error).strip() or type(error).__name__) from error
-    if len(rows) != num_rows:
+    if num_rows is not None and len(rows) != num_rows:
         raise _DamagedError(f"{len(rows)} rows instead of {num_rows}")
     return rows

@@ -1,5 +1,6 @@
 """Matplotlib figures of plain numbers. The functions write no files, use no loggers and need no display."""
 
+from acl_lightning.figures.confusion import confusion_figure
 from acl_lightning.figures.embedding_map import EmbeddingMap, embedding_map_figure
 from acl_lightning.figures.exit_histogram import exit_histogram_figure
 from acl_lightning.figures.gradient_angles import AnglePanel, gradient_angles_figure
@@ -12,6 +13,7 @@ from acl_lightning.figures.training import training_figure
 __all__ = [
     "AnglePanel",
     "EmbeddingMap",
+    "confusion_figure",
     "embedding_map_figure",
     "exit_histogram_figure",
     "gradient_angles_figure",

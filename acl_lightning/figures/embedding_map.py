@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,11 @@ Coordinates = tuple[Vectors, Vectors]
 
 #: Smallest ratio of height and width of the panels of principal components: two classes lie nearly on a line.
 FLATTEST = 0.5
+
+
+#: Largest number of classes with a style, and the name of all others.
+MAX_CLASSES = 24
+OTHER_CLASSES = "other classes"
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ def embedding_map_figure(columns: Sequence[EmbeddingMap], label_names: Sequence[
     Samples are points, label embeddings are stars. The label embeddings are projected on the principal components of
     the samples; t-SNE embeds both jointly. All panels of principal components have the same scale, so that distances
     can be compared. Panels are mirrored so that the first class is on the left. Classes differ by marker and colour.
+    Of more than `MAX_CLASSES` classes, the most frequent have a style and a star, and all others share a grey one.
     Without scikit-learn the t-SNE panels are replaced by a note in the legend. A single column is drawn as a row.
 
     Args:
@@ -60,10 +67,11 @@ def embedding_map_figure(columns: Sequence[EmbeddingMap], label_names: Sequence[
         title: Task, split and number of samples.
     """
     assert columns
+    columns, label_names = _most_frequent(columns, label_names)
     components = [_components(column) for column in columns]
     neighbours = [_neighbours(column) for column in columns]
     limits = _common_limits([points for points, _ in components], flattest=1 if len(columns) == 1 else FLATTEST)
-    styles = distinct_styles(len(label_names))
+    styles = [Style(FAINT, ".", ":") if name == OTHER_CLASSES else style for name, style in _styles(label_names)]
     figure, panels = _panels(len(columns), 2 if any(neighbours) else 1, limits.height)
     for position, column in enumerate(columns):
         points, share = components[position]
@@ -80,6 +88,31 @@ def embedding_map_figure(columns: Sequence[EmbeddingMap], label_names: Sequence[
     _legend(figure, label_names, styles, stars=stars, remark=remark)
     add_title(figure, title)
     return figure
+
+
+def _most_frequent(
+    columns: Sequence[EmbeddingMap], label_names: Sequence[str]
+) -> tuple[list[EmbeddingMap], Sequence[str]]:
+    """Return the columns with at most `MAX_CLASSES` classes, and one more for all others."""
+    if len(label_names) <= MAX_CLASSES:
+        return list(columns), label_names
+    counts = np.bincount(np.concatenate([column.labels_n for column in columns]), minlength=len(label_names))
+    kept = np.sort(np.argsort(-counts, kind="stable")[:MAX_CLASSES])
+    position = np.full(len(label_names), MAX_CLASSES)
+    position[kept] = np.arange(MAX_CLASSES)
+    reduced = [
+        dataclasses.replace(
+            column,
+            labels_n=position[column.labels_n],
+            label_vectors_CD=column.label_vectors_CD[kept] if len(column.label_vectors_CD) else column.label_vectors_CD,
+        )
+        for column in columns
+    ]
+    return reduced, [*(label_names[index] for index in kept), OTHER_CLASSES]
+
+
+def _styles(label_names: Sequence[str]) -> list[tuple[str, Style]]:
+    return list(zip(label_names, distinct_styles(len(label_names)), strict=True))
 
 
 def _panels(columns: int, kinds: int, height: float) -> tuple[Figure, NDArray[Any]]:

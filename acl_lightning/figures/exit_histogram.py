@@ -12,6 +12,9 @@ from matplotlib.patches import Patch
 from acl_lightning.figures.layout import add_title, legend_below, shortened
 from acl_lightning.figures.style import INK, plain
 
+#: Largest number of bars of a kind of groups.
+MAX_GROUPS = 40
+
 #: Smallest share whose part of a bar is labelled with its layer.
 SMALLEST_LABELLED = 0.08
 
@@ -26,6 +29,8 @@ def exit_histogram_figure(
 ) -> Figure:
     """Draw a bar per group whose parts are the shares of samples that leave at each exit.
 
+    Of a kind with more than `MAX_GROUPS` groups, the groups with the most samples are drawn.
+
     Args:
         layers: Layer of each exit, ascending; deeper layers are darker.
         groups: Kind of groups ("class", "difficulty") -> name of the group -> shares that sum to 1.
@@ -34,6 +39,7 @@ def exit_histogram_figure(
         counts: Kind of groups -> name of the group -> number of samples, written beside the bar.
     """
     assert groups
+    groups = {kind: _largest(shares, (counts or {}).get(kind, {})) for kind, shares in groups.items()}
     heights = [0.9 + 0.32 * len(shares) for shares in groups.values()]
     figure = Figure(figsize=(7.2, 0.8 + sum(heights)), layout="constrained")
     panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights).flat
@@ -49,6 +55,14 @@ def exit_histogram_figure(
     ]
     legend_below(figure, handles, title="exit layer", by_row=True)
     return figure
+
+
+def _largest(shares: Mapping[str, Sequence[float]], counts: Mapping[str, int]) -> Mapping[str, Sequence[float]]:
+    """Return at most `MAX_GROUPS` groups, in their order: those with the most samples."""
+    if len(shares) <= MAX_GROUPS:
+        return shares
+    kept = set(sorted(shares, key=lambda name: -counts.get(name, 0))[:MAX_GROUPS])
+    return {name: group for name, group in shares.items() if name in kept}
 
 
 def _draw(axes: Axes, layers: Sequence[int], shares: Mapping[str, Sequence[float]], counts: Mapping[str, int]) -> None:

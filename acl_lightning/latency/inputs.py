@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from acl_lightning.data import GLUEDataModule
+from acl_lightning.data import TextDataModule
 from acl_lightning.encoders import model_inputs
 from acl_lightning.latency.texts import read_texts
 
@@ -16,7 +16,7 @@ from acl_lightning.latency.texts import read_texts
 Inputs = dict[str, Tensor]
 
 
-def validation_batches(data: GLUEDataModule, batch_size: int, rows: int) -> list[Inputs]:
+def validation_batches(data: TextDataModule, batch_size: int, rows: int) -> list[Inputs]:
     """Return the first `rows` rows of a run's first validation split as batches, each padded to its longest row."""
     encoded = data.rows(data.info.validation_splits[0])
     count = min(rows, len(encoded))
@@ -26,7 +26,7 @@ def validation_batches(data: GLUEDataModule, batch_size: int, rows: int) -> list
 
 
 def text_batches(
-    data: GLUEDataModule, path: Path, batch_size: int, rows: int, columns: Sequence[str] | None = None
+    data: TextDataModule, path: Path, batch_size: int, rows: int, columns: Sequence[str] | None = None
 ) -> list[Inputs]:
     """Return the texts of the first `rows` rows of a file as batches, tokenized as the run's data.
 

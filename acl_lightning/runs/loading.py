@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from acl_lightning.errors import UserError
 from acl_lightning.runs.checkpoints import find_checkpoint
+from acl_lightning.runs.data_modules import DATA_MODULE, DEFAULT_DATA_MODULE, data_module_class
 from acl_lightning.runs.names import CHECKPOINTS, CONFIG, RESULT
 from acl_lightning.runs.records.config import read_config
 from acl_lightning.runs.records.result import read_result
 
 if TYPE_CHECKING:
-    from acl_lightning.data import GLUEDataModule
+    from acl_lightning.data.text_module import TextDataModule
     from acl_lightning.training.module import ACLModule
 
 #: Sections of a configuration that describe the model and its data.
@@ -22,7 +23,7 @@ SECTIONS = ("model", "data", "seed_everything")
 
 def load_run(
     directory: str | os.PathLike[str], checkpoint: str | os.PathLike[str] | None = None
-) -> tuple[ACLModule, GLUEDataModule]:
+) -> tuple[ACLModule, TextDataModule]:
     """Build the module and the DataModule of a run from its `config.yaml`, with trained weights, ready for inference.
 
     A run may come from another person: classes of other packages are refused before anything is imported, unless the
@@ -50,7 +51,8 @@ def load_run(
     settings = {name: config[name] for name in SECTIONS if name in config}
     check_classes(settings, directory / CONFIG)
     path = find_checkpoint(os.fspath(checkpoint or _measured_checkpoint(directory)), str(directory), "a finished run")
-    module, data = _built(settings, directory)
+    kind = str(config.get(DATA_MODULE) or DEFAULT_DATA_MODULE)
+    module, data = _built(settings, directory, kind)
     content = torch.load(str(path), map_location="cpu", weights_only=True)
     module.on_load_checkpoint(content)
     try:
@@ -74,11 +76,10 @@ def _measured_checkpoint(directory: Path) -> str:
     return str(path) if path is not None and path.is_file() else "best"
 
 
-def _built(settings: dict[str, Any], directory: Path) -> tuple[ACLModule, GLUEDataModule]:
+def _built(settings: dict[str, Any], directory: Path, data_module: str) -> tuple[ACLModule, TextDataModule]:
     """Build module and DataModule with the signatures and links of the command line, without a Trainer."""
     from jsonargparse import ArgumentParser
 
-    from acl_lightning.data import GLUEDataModule
     from acl_lightning.runs.sections import link_sections
     from acl_lightning.runs.trust import known_cache, only_trusted_classes, refusal
     from acl_lightning.training.module import ACLModule
@@ -86,8 +87,9 @@ def _built(settings: dict[str, Any], directory: Path) -> tuple[ACLModule, GLUEDa
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--seed_everything", type=bool | int, default=0)
     parser.add_class_arguments(ACLModule, "model", fail_untyped=False)
-    parser.add_class_arguments(GLUEDataModule, "data", fail_untyped=False)
-    link_sections(parser)
+    data_class = data_module_class(data_module, only_trusted=True)
+    parser.add_class_arguments(data_class, "data", fail_untyped=False)
+    link_sections(parser, data_class)
     data = settings.get("data")
     if isinstance(data, dict) and isinstance(data.get("cache_dir"), str):
         settings = settings | {"data": data | {"cache_dir": known_cache(data["cache_dir"])}}

@@ -44,6 +44,11 @@ REPRESENTATION = "representation.csv"
 EMBEDDINGS = "embeddings.npz"
 EMBEDDING_FIGURE = "embeddings.png"
 
+#: Quality of every class and confusion matrix at every exit, by `ClassReport`, and their figure.
+CLASS_REPORT = "class_report.csv"
+CONFUSION = "confusion.csv"
+CONFUSION_FIGURE = "confusion.png"
+
 #: Curves of losses, learning rates and quality during training.
 TRAINING_FIGURE = "training.png"
 

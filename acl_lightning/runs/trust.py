@@ -108,6 +108,11 @@ def allowed() -> tuple[str, ...]:
     return ("acl_lightning", *LIGHTNING, *_trusted)
 
 
+def is_allowed(path: str) -> bool:
+    """Return whether a run may name the class of this path."""
+    return any(f"{path}.".startswith(f"{name}.") for name in allowed())
+
+
 def check_classes(settings: object, origin: Path) -> None:
     """Refuse settings that name a class of another package, before anything is imported.
 
@@ -121,8 +126,8 @@ def check_classes(settings: object, origin: Path) -> None:
     if isinstance(settings, Mapping):
         if "class_path" in settings:
             path = str(settings["class_path"])
-            if "." in path and not any(f"{path}.".startswith(f"{name}.") for name in allowed()):
-                raise _foreign(path, f" in {origin}")
+            if "." in path and not is_allowed(path):
+                raise foreign_class(path, f" in {origin}")
         for value in settings.values():
             check_classes(value, origin)
     elif isinstance(settings, list | tuple):
@@ -164,10 +169,16 @@ def _refusing(name: str) -> Any:
 def refusal(message: str) -> UserError | None:
     """Return the error for a message of jsonargparse about a forbidden import; None for other messages."""
     denied = re.search(r"Importing '([^']*)' is not allowed", message)
-    return _foreign(denied[1], "") if denied else None
+    return foreign_class(denied[1]) if denied else None
 
 
-def _foreign(path: str, place: str) -> UserError:
+def foreign_class(path: str, place: str = "") -> UserError:
+    """Return the error for a class of another package.
+
+    Args:
+        path: Full path of the class.
+        place: Where it was found, for the message.
+    """
     return UserError(
         f"classes of acl_lightning{place}",
         f"{path}",

@@ -11,7 +11,7 @@ from torch import Tensor, full_like
 from acl_lightning.encoders import MultiExitEncoder, exit_flops, full_depth_flops, model_inputs, static_exit_flops
 from acl_lightning.errors import UserError
 from acl_lightning.exits.inference import AdaptiveRuntime
-from acl_lightning.metrics import ExitMetrics, quality
+from acl_lightning.metrics import ExitMetrics, check_metrics, quality
 from acl_lightning.outputs import ExitOutputs
 from acl_lightning.pretrained import check_tokenizer
 from acl_lightning.training.trainer_attributes import datamodule_of, selection_source
@@ -41,6 +41,7 @@ class EvaluationModule(LightningModule):
         self.metric_names = metric_names
         self.task_name = task_name
         self.num_labels = max(1, len(label_names))
+        check_metrics(metric_names, len(label_names))
         self.exit_metrics = ExitMetrics(metric_names, encoder.exit_layers)
         self.runtime: AdaptiveRuntime | None = None
 

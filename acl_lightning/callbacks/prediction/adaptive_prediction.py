@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from acl_lightning.callbacks.prediction.answers import prediction_answers
+from acl_lightning.callbacks.prediction.answers import predicted_row, prediction_answers
 from acl_lightning.callbacks.prediction.measured_run import read_operating_point, read_temperatures
 from acl_lightning.callbacks.prediction.output_file import PredictionFile, weights_hash
 from acl_lightning.errors import UserError
@@ -23,12 +23,14 @@ from acl_lightning.training.trainer_attributes import datamodule_of
 
 
 class AdaptivePrediction(Callback):
-    """Predict with an early exit and write `predictions.jsonl`.
+    """Predict with an early exit and write `predictions.jsonl`, or a CSV file if `output` ends with `.csv`.
 
-    One line per sample, in the order of the file that was read: its `index`, its text fields, `label` (the class name,
-    or the value for regression) and `exit_layer`. A classification has further fields: `confidence` (the largest
-    probability), `calibrated` (whether the probabilities are those of the temperatures that the run fitted with
-    `exit_sweep.calibrate`; otherwise they are the plain softmax), and, on request, `probabilities` (by class name).
+    One line per sample, in the order of the file that was read: its `index`, its text fields (for a table: all columns
+    of its row), `label` (the class name, or the value for regression) and `exit_layer`. A column of the input with the
+    name of a field of the output is written with `input_` before it. A classification has further fields:
+    `confidence` (the largest probability), `calibrated` (whether the probabilities are those of the temperatures that
+    the run fitted with `exit_sweep.calibrate`; otherwise they are the plain softmax), and, on request, `probabilities`
+    (by class name).
     Where the logits are not finite, `label`, `confidence` and `probabilities` are null, and a warning counts the rows.
 
     Rows are written batch by batch, so memory does not grow with their number. The file gets its name when it is
@@ -40,7 +42,8 @@ class AdaptivePrediction(Callback):
         threshold: A sample leaves at the first exit whose certainty reaches the threshold. Required with a criterion.
         operating_point: Name of an operating point of the checkpoint's run: `drop0`, `drop1`, `drop2`, and points that
             the command `points` added.
-        output: File to write; a relative path is a path in the run directory.
+        output: File to write, JSON Lines or, with the suffix `.csv`, CSV; a relative path is a path in the run
+            directory.
         probabilities: Whether to write the probabilities of all classes.
 
     Raises:
@@ -135,8 +138,10 @@ class AdaptivePrediction(Callback):
             all_classes=self.probabilities,
         )
         rows = [
-            {"index": index, **data.texts(data.predict_split, index), **answer}
-            for index, answer in zip(batch["index"].tolist(), answers, strict=True)
+            predicted_row(index, fields, answer)
+            for index, fields, answer in zip(
+                batch["index"].tolist(), data.prediction_fields(batch), answers, strict=True
+            )
         ]
         if trainer.world_size > 1:
             shares: list[Any] = [None] * trainer.world_size
@@ -205,10 +210,14 @@ class AdaptivePrediction(Callback):
         """Return the number of batches per process in the part file. The last batch is always predicted again."""
         assert self._file is not None
         data = datamodule_of(trainer)
-        if not _continues(data) or trainer.limit_predict_batches != 1.0:
+        again = _continues(data) and data.prediction_hash() is not None
+        if not again or trainer.limit_predict_batches != 1.0:
             return self._file.resume(1, at_most=0)  # keeps no row
         rows: int = data.rows_per_prediction(trainer.world_size)
-        return self._file.resume(rows, at_most=len(data.rows(data.predict_split)) - 1) // rows
+        num_rows = data.num_prediction_rows()
+        complete = self._file.resume(rows) if num_rows is None else num_rows
+        # Lightning calls no hook of an empty loader, so at least a batch is left.
+        return self._file.resume(rows, at_most=max(0, complete - 1)) // rows
 
     def _identity(self, trainer: Trainer, pl_module: LightningModule) -> str:
         """Return a hash of everything that the rows depend on: weights, data, batches, criterion and fields."""
@@ -217,7 +226,7 @@ class AdaptivePrediction(Callback):
         settings = {
             "weights": weights_hash(pl_module),
             "split": data.predict_split,
-            "rows": data.rows(data.predict_split).content_hash() if _continues(data) else None,
+            "rows": data.prediction_hash() if _continues(data) else None,
             "batches": [
                 getattr(data, "max_tokens_per_batch", None) or getattr(data, "eval_batch_size", None),
                 trainer.world_size,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -45,12 +45,35 @@ def prediction_answers(
     finite = logits_BC.isfinite().all(dim=-1).tolist()
     answers = []
     for row, known, layer in zip(rows, finite, layers, strict=True):
-        by_name = dict(zip(label_names, row, strict=True)) if known else None
+        confidence = max(row) if known else None
         answer: dict[str, Any] = {
-            "label": max(by_name, key=by_name.__getitem__) if by_name else None,
-            "confidence": max(row) if known else None,
+            "label": None if confidence is None else label_names[row.index(confidence)],
+            "confidence": confidence,
             "calibrated": temperatures_E is not None,
             "exit_layer": layer,
         }
-        answers.append(answer | ({"probabilities": by_name} if all_classes else {}))
+        if all_classes:
+            answer["probabilities"] = dict(zip(label_names, row, strict=True)) if known else None
+        answers.append(answer)
     return answers
+
+
+#: Names of the fields of a predicted row, which no column of the input may replace.
+FIELDS = ("index", "label", "confidence", "calibrated", "exit_layer", "probabilities")
+
+
+def predicted_row(index: int, columns: Mapping[str, object], answer: Mapping[str, object]) -> dict[str, object]:
+    """Return a row of the output: index, columns of the input, and prediction.
+
+    Args:
+        index: Number of the row, from 0.
+        columns: Columns of the input. A name among `FIELDS` is written with `input_` before it, as often as needed.
+        answer: Fields of the prediction, see `prediction_answers`.
+    """
+    row: dict[str, object] = {"index": index}
+    for name, value in columns.items():
+        target = name
+        while target in FIELDS or (target != name and target in columns):
+            target = f"input_{target}"
+        row[target] = value
+    return row | dict(answer)

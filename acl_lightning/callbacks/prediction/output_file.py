@@ -1,4 +1,4 @@
-"""JSON Lines file of `predict`, written row by row so that a killed prediction continues where it stopped."""
+"""JSON Lines or CSV file of `predict`, written row by row so that a killed prediction continues where it stopped."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from typing import Any, BinaryIO
 import torch
 from torch import nn
 
+from acl_lightning.callbacks.prediction.csv_output import write_csv
 from acl_lightning.errors import UserError
 
 
 class PredictionFile:
-    """A JSON Lines file that gets its name when it is complete.
+    """A JSON Lines or CSV file that gets its name when it is complete.
 
     Before that the rows are in a part file in the same directory, `.NAME-IDENTITY.part`, flushed after every batch. A
-    later prediction with the same identity keeps the complete rows of the part file.
+    later prediction with the same identity keeps the complete rows of the part file. Part files are JSON Lines; the
+    file itself is CSV if its suffix is `.csv`.
 
     Attributes:
         num_rows: Number of rows written so far; also the index of the next row.
@@ -110,7 +112,11 @@ class PredictionFile:
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
-            self.part.replace(self.path)
+            if self.path.suffix.lower() == ".csv":
+                write_csv(self.part, self.path)
+                self.part.unlink()
+            else:
+                self.part.replace(self.path)
             self._file.close()
             for part in self.path.parent.glob(f".{self.path.name}-*.part"):
                 with part.open("rb") as other:

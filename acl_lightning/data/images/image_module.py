@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, SequentialSampler
 
@@ -19,12 +18,13 @@ from acl_lightning.data.images.tables import ImageTable
 from acl_lightning.data.loaders import ResumableLoader, start_worker, whole_batch
 from acl_lightning.data.protocol import SelectionProtocol
 from acl_lightning.data.samplers import RemainingBatches, ShardedBatchSampler, batches_per_epoch
+from acl_lightning.data.task_module import TaskDataModule
 from acl_lightning.data.tasks import SplitFile, TaskInfo
 from acl_lightning.data.text_module import at_least
 from acl_lightning.errors import UserError
 
 
-class ImageDataModule(LightningDataModule):
+class ImageDataModule(TaskDataModule):
     """Images with classes: a folder of class folders, a data set of the hub, or scikit-learn's handwritten digits.
 
     A folder has the splits `train`, `validation` and `test` as subfolders, each with a folder per class; or only the
@@ -256,6 +256,10 @@ class ImageDataModule(LightningDataModule):
     def prediction_hash(self) -> str:
         """Return a hash of the images of `predict`, by which an interrupted prediction is recognised."""
         return self.rows(self.predict_split).content_hash()
+
+    def num_prediction_rows(self) -> int:
+        """Return the number of rows of `predict`."""
+        return len(self.rows(self.predict_split))
 
     def class_counts(self) -> Tensor:
         """Return the number of training images of every class, (C,)."""

@@ -36,6 +36,8 @@ WITHOUT_EFFECT = frozenset({
     "data.cache_dir",
     "data.num_workers",
     "data.predict_split",
+    "data.predict",
+    "data.test",
     "exit",  # settings of `predict`
     "best_checkpoint.verbose",
     "last_checkpoint.every_n_steps",
@@ -43,6 +45,7 @@ WITHOUT_EFFECT = frozenset({
 
 #: Settings that earlier versions did not have -> value that stands for their behaviour; null for all others.
 ADDED: dict[str, Any] = {
+    "data_module": "acl_lightning.data.GLUEDataModule",
     "data.selection": "validation",
     "data.selection_rows": None,
     "data.label_noise": 0.0,

@@ -21,7 +21,7 @@ from acl_lightning.exits.evaluation.intervals.bootstrap import (
     interval_bounds,
 )
 from acl_lightning.exits.evaluation.intervals.resampled_quality import RESAMPLED, resampled_quality
-from acl_lightning.metrics import METRICS, quality
+from acl_lightning.metrics import METRICS, REGRESSION_METRICS, quality
 
 COSTS = ExitCosts((1, 2, 4), depth=4, flops_E=(10.0, 22.0, 40.0), full_flops=38.0)
 
@@ -61,12 +61,11 @@ def test_each_resample_is_the_metric_of_the_samples_it_drew(metric, seed):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_constant_answers_are_worth_nothing_or_their_share(metric):
-    labels_B = (
-        torch.tensor([0, 1, 1, 0]) if metric in {"accuracy", "f1", "matthews"} else torch.tensor([0.5, 2, 2, 1e6])
-    )
-    answers_PB = torch.zeros(1, 4, dtype=labels_B.dtype)
+    labels_B = torch.tensor([0.5, 2, 2, 1e6] if metric in REGRESSION_METRICS else [0, 1, 1, 0])
+    answers_PB = labels_B.mean().expand(1, 4) if metric == "r2" else torch.zeros(1, 4, dtype=labels_B.dtype)
     once = torch.ones(1, 4, dtype=torch.float64)
-    assert RESAMPLED[metric](answers_PB, labels_B, once).item() == (0.5 if metric == "accuracy" else 0.0)
+    share = {"accuracy": 0.5, "balanced_accuracy": 0.5, "macro_f1": 1 / 3}.get(metric, 0.0)
+    assert RESAMPLED[metric](answers_PB, labels_B, once).item() == pytest.approx(share, abs=1e-6)
 
 
 def example(seed: int, samples: int = 50, points: int = 4):

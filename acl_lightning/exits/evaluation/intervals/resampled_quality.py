@@ -34,18 +34,39 @@ def matthews(predictions_PB: Tensor, labels_B: Tensor, draws_RB: Tensor) -> Tens
     With s samples, c correct predictions, p_k predictions and t_k labels of class k:
     `(c s - sum_k p_k t_k) / sqrt((s^2 - sum_k p_k^2) (s^2 - sum_k t_k^2))` (Gorodkin, 2004).
     """
-    classes = int(max(predictions_PB.max(), labels_B.max())) + 1
     size_R1 = draws_RB.sum(dim=1, keepdim=True)
     right_RP = draws_RB @ (predictions_PB == labels_B).to(draws_RB).T
-    cross_RP = squares_RP = true_squares_R1 = torch.zeros_like(size_R1)
-    for class_ in range(classes):
-        predicted_RP = draws_RB @ (predictions_PB == class_).to(draws_RB).T
-        true_R1 = (draws_RB @ (labels_B == class_).to(draws_RB)).unsqueeze(1)
-        cross_RP = cross_RP + predicted_RP * true_R1
-        squares_RP = squares_RP + predicted_RP.square()
-        true_squares_R1 = true_squares_R1 + true_R1.square()
+    cross_RP, squares_RP = torch.zeros_like(right_RP), torch.zeros_like(right_RP)
+    true_RC = _class_counts(labels_B, draws_RB, _num_classes(predictions_PB, labels_B))
+    for number, predictions_B in enumerate(predictions_PB):
+        predicted_RC = _class_counts(predictions_B, draws_RB, true_RC.shape[1])
+        cross_RP[:, number] = (predicted_RC * true_RC).sum(dim=1)
+        squares_RP[:, number] = predicted_RC.square().sum(dim=1)
+    true_squares_R1 = true_RC.square().sum(dim=1, keepdim=True)
     below_RP = ((size_R1.square() - squares_RP) * (size_R1.square() - true_squares_R1)).sqrt()
     return _ratio(right_RP * size_R1 - cross_RP, below_RP)
+
+
+def macro_f1(predictions_PB: Tensor, labels_B: Tensor, draws_RB: Tensor) -> Tensor:
+    """Return the mean F1 of the classes among the drawn labels or predictions (R, P)."""
+    return _mean_over_classes(predictions_PB, labels_B, draws_RB, lambda true, predicted: (true + predicted) / 2)
+
+
+def balanced_accuracy(predictions_PB: Tensor, labels_B: Tensor, draws_RB: Tensor) -> Tensor:
+    """Return the mean recall of the classes among the drawn labels (R, P)."""
+    return _mean_over_classes(predictions_PB, labels_B, draws_RB, lambda true, _: true)
+
+
+def r2(predictions_PB: Tensor, labels_B: Tensor, draws_RB: Tensor) -> Tensor:
+    """Return the share of the labels' variance that the predictions explain (R, P); 0 where the labels are constant."""
+    second_B = labels_B.to(draws_RB)
+    second_B = second_B - second_B.mean()  # moments of values far from 0 would cancel
+    size_R1 = draws_RB.sum(dim=1, keepdim=True)
+    residual_RP = draws_RB @ (predictions_PB.to(draws_RB) - labels_B.to(draws_RB)).square().T
+    mean_R1 = (draws_RB @ second_B).unsqueeze(1) / size_R1
+    total_R1 = (draws_RB @ second_B.square()).unsqueeze(1) - size_R1 * mean_R1.square()
+    varies_R1 = total_R1 > second_B.square().mean() * size_R1 * 1e-12
+    return torch.where(varies_R1, 1 - residual_RP / total_R1.where(varies_R1, 1.0), 0.0)
 
 
 def pearson(predictions_PB: Tensor, labels_B: Tensor, draws_RB: Tensor) -> Tensor:
@@ -77,9 +98,12 @@ def spearman(predictions_PB: Tensor, labels_B: Tensor, draws_RB: Tensor) -> Tens
 RESAMPLED: dict[str, ResampledQuality] = {
     "accuracy": accuracy,
     "f1": f1,
+    "macro_f1": macro_f1,
+    "balanced_accuracy": balanced_accuracy,
     "matthews": matthews,
     "pearson": pearson,
     "spearman": spearman,
+    "r2": r2,
 }
 
 
@@ -94,6 +118,30 @@ def resampled_quality(metric: str) -> ResampledQuality:
             f"a metric among {', '.join(RESAMPLED)}", metric, "Use the name of a metric that has intervals."
         )
     return RESAMPLED[metric]
+
+
+def _mean_over_classes(
+    predictions_PB: Tensor, labels_B: Tensor, draws_RB: Tensor, below: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Return the mean (R, P) of `hits / below(true, predicted)` over the classes for which `below` is not 0."""
+    num_classes = _num_classes(predictions_PB, labels_B)
+    true_RC = _class_counts(labels_B, draws_RB, num_classes)
+    columns = []
+    for predictions_B in predictions_PB:
+        predicted_RC = _class_counts(predictions_B, draws_RB, num_classes)
+        hits_RC = _class_counts(labels_B, draws_RB * (predictions_B == labels_B), num_classes)
+        below_RC = below(true_RC, predicted_RC)
+        columns.append(_ratio(hits_RC, below_RC).sum(dim=1) / (below_RC > 0).sum(dim=1).clamp(min=1))
+    return torch.stack(columns, dim=1)
+
+
+def _num_classes(predictions_PB: Tensor, labels_B: Tensor) -> int:
+    return int(max(predictions_PB.max(), labels_B.max())) + 1
+
+
+def _class_counts(classes_B: Tensor, draws_RB: Tensor, num_classes: int) -> Tensor:
+    """Return how often each class was drawn (R, C)."""
+    return draws_RB.new_zeros(len(draws_RB), num_classes).index_add_(1, classes_B.long(), draws_RB)
 
 
 def _ranks(values_B: Tensor, draws_B: Tensor) -> Tensor:

@@ -48,6 +48,10 @@ def acl_embed(
         union_EUD = torch.cat([union_EUD, kept.embeddings_EQD], dim=1)
         positives_AU = torch.cat([positives_AU, same_AQ], dim=1)
         others_AU = torch.cat([others_AU, present_AQ], dim=1)
+    if label_anchors and num_classes > num_samples:  # most label embeddings have no positive and do not count
+        has_positive_A = positives_AU.any(dim=1)
+        anchors_EAD = anchors_EAD[:, has_positive_A]
+        positives_AU, others_AU = positives_AU[has_positive_A], others_AU[has_positive_A]
     return contrastive_loss(anchors_EAD, union_EUD, positives_AU, others_AU, temperature)
 
 

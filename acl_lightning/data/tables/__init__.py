@@ -1,0 +1,1 @@
+"""Tables of the user: readers, checks, labels, and rows that are cached by content."""
