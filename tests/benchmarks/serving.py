@@ -3,8 +3,8 @@
 `python -m tests.benchmarks.serving` prints ratios of medians over rounds in which all candidates run alternately in
 one process. Two references are full depth: `plain`, the graph of `export --onnx` (quantized with the same settings for
 int8), and `fused`, the same model through the exporter of packages, which fuses attention. Batches are 32 x 128 random
-token ids without padding; a single text has 20 tokens. Weights of heads are random: samples leave at the static exit that
-a row names, and `every exit read` evaluates the entropy of each exit before it.
+token ids without padding; a single text has 20 tokens. Weights of heads are random: samples leave at the static exit
+that a row names, and `every exit read` evaluates the entropy of each exit before it.
 
 With `--run RUN` the rows on a trained model follow: throughput on the validation split at the operating point
 `--point`, over full-depth onnxruntime fp32 and the Hugging Face model, load time and size. `--backbone bert-base` takes
