@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from acl_lightning.data import GLUEDataModule
+from acl_lightning.data import TextDataModule
 from acl_lightning.encoders import model_inputs
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
@@ -61,7 +61,7 @@ class Measurement:
     drop_points: float
 
 
-def measure(session: AdaptiveSession, data: GLUEDataModule, stored: ExitRecord, result: SweepReport) -> Measurement:
+def measure(session: AdaptiveSession, data: TextDataModule, stored: ExitRecord, result: SweepReport) -> Measurement:
     """Run a package on the validation split and select its operating points on its logits.
 
     Args:
@@ -93,7 +93,7 @@ def measure(session: AdaptiveSession, data: GLUEDataModule, stored: ExitRecord, 
     return Measurement(record, report, points, agreement, drop)
 
 
-def package_record(session: AdaptiveSession, data: GLUEDataModule, stored: ExitRecord) -> ExitRecord:
+def package_record(session: AdaptiveSession, data: TextDataModule, stored: ExitRecord) -> ExitRecord:
     """Return the record of a run with the logits that a package computes for the same rows."""
     rows = data.rows(data.info.validation_splits[0])
     wanted = stored.index_B.tolist()
