@@ -26,7 +26,8 @@ def commands() -> list[list[str]]:
     """The arguments of every command in a console block, each once."""
     lines = [line for text in PAGES.values() for block in blocks(text, "console") for line in block.splitlines()]
     lines += re.findall(r"^srun (python -m acl_lightning .*)$", "\n".join(PAGES.values()), re.MULTILINE)
-    parsed = [shlex.split(line.removeprefix("$ "), comments=True) for line in lines if "acl_lightning " in line]
+    lines = [line[line.index("python -m") :] for line in lines if "-m acl_lightning " in line]
+    parsed = [shlex.split(line, comments=True) for line in lines]
     return list(map(list, dict.fromkeys(tuple(words[3:]) for words in parsed)))
 
 
