@@ -1,4 +1,4 @@
-"""The command `python -m acl_lightning export RUN --out DIR`."""
+"""The command `python -m acl_lightning export RUN --out DIR`: a transformers model, or an adaptive ONNX package."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ from acl_lightning.errors import UserError
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Export a run and, with `--onnx`, one of its exits as ONNX. Returns exit code 0.
+    """Export a run for transformers, with one exit as ONNX if asked for, or as an adaptive ONNX package.
 
     Args:
         arguments: Arguments after the name of the command.
 
+    Returns:
+        Exit code 0.
+
     Raises:
-        UserError: `export_run` or `export_verified_onnx` raises it, or `--exit_layer` is set without `--onnx`.
+        UserError: `export_run`, `export_verified_onnx` or `export_package` raises it, or options contradict each other.
     """
     options = _parsed(arguments)
+    if options.format == "onnx":
+        return _export_package(options)
 
     from acl_lightning.export.directory import export_run
     from acl_lightning.export.onnx_graph import check_exit_layer, export_verified_onnx, onnxruntime
@@ -42,17 +47,61 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _export_package(options: argparse.Namespace) -> int:
+    """Write an adaptive ONNX package and print its operating points and what conversion changed."""
+    from acl_lightning.export.onnx_graph import onnxruntime
+
+    onnxruntime()
+    from acl_lightning.export.onnx_package.package import export_package
+
+    measured = export_package(options.run, options.out, options.precision, options.max_drop, options.threads)
+    metric, agreement = measured.report.metric, measured.agreement
+    values, same = agreement["quality"], 100 * agreement["same_prediction_by_exit"][-1]
+    print(f"{options.out} written; {options.precision}, {agreement['samples']} validation rows")  # noqa: T201
+    print(  # noqa: T201
+        f"full depth: {metric} {values['package']:.4f} (torch {values['torch']:.4f}), {same:.2f} % equal answers, "
+        f"logits within {agreement['largest_logit_difference']:.0e}"
+    )
+    for name, point in measured.points.items():
+        numbers = point["measured"]
+        print(  # noqa: T201
+            f"{name}: {point['criterion']['name']} {point['threshold']:g}, {metric} {numbers['quality']:.4f}, "
+            f"layer speed-up {numbers['layer_speedup']:.2f}"
+        )
+    return 0
+
+
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(
         prog="acl_lightning export",
-        description="Write a finished run as a transformers model directory with a model card, and optionally as ONNX.",
-        example="export runs/first --out exported --onnx",
+        description="Write a finished run as a transformers model directory with a model card and optionally one exit "
+        "as ONNX, or as an adaptive ONNX package, which runs without torch.",
+        example="export runs/first --out package --format onnx --precision int8",
     )
     parser.add_argument_group("model").add_argument("run", type=path, metavar="RUN", help="directory of a finished run")
-    parser.add_argument_group("output").add_argument(
-        "--out", type=path, required=True, metavar="DIR", help="directory to write; must not exist yet"
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", type=path, required=True, metavar="DIR", help="directory to write; must not exist yet")
+    output.add_argument(
+        "--format",
+        choices=["transformers", "onnx"],
+        default="transformers",
+        help="transformers: a model directory; onnx: an adaptive package (default: transformers)",
     )
-    onnx = parser.add_argument_group("ONNX")
+    package = parser.add_argument_group("adaptive package (--format onnx)")
+    package.add_argument(
+        "--precision",
+        choices=["fp32", "int8", "fp16"],
+        help="fp32; int8: faster on CPUs; fp16: for CUDA (default: fp32)",
+    )
+    package.add_argument(
+        "--max-drop",
+        "--max_drop",
+        type=float,
+        metavar="POINTS",
+        help="largest drop in quality at full depth against torch; a larger drop is an error (default: 1)",
+    )
+    package.add_argument("--threads", type=int, metavar="N", help="threads for the measurement (default: 1)")
+    onnx = parser.add_argument_group("one exit as ONNX (--format transformers)")
     onnx.add_argument("--onnx", action="store_true", help="also write one exit as DIR/model.onnx (default: no)")
     onnx.add_argument(
         "--exit_layer",
@@ -64,4 +113,15 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(list(arguments))
     if options.exit_layer is not None and not options.onnx:
         raise UserError("--onnx together with --exit_layer", "none", "Add --onnx, or remove --exit_layer.")
+    if options.format == "onnx":
+        if options.onnx:
+            raise UserError("--onnx with --format transformers", "--format onnx", "Remove --onnx.")
+        defaults = {"precision": "fp32", "max_drop": 1.0, "threads": 1}
+        for name, value in defaults.items():
+            setattr(options, name, value if getattr(options, name) is None else getattr(options, name))
+        return options
+    unused = [name for name in ("precision", "max_drop", "threads") if getattr(options, name) is not None]
+    if unused:
+        option = f"--{unused[0].replace('_', '-')}"
+        raise UserError(f"--format onnx together with {option}", "--format transformers", "Add --format onnx.")
     return options

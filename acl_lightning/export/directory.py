@@ -6,6 +6,8 @@ import copy
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +87,24 @@ def write_directory(out: Path, model: MultiExitForSequenceClassification, tokeni
     Raises:
         UserError: The file system refuses a write. Nothing is left behind.
     """
+    with complete_directory(out) as unfinished:
+        model.save_pretrained(unfinished)
+        tokenizer.save_pretrained(unfinished)
+        write_text_atomically(unfinished / "README.md", card)
+
+
+@contextmanager
+def complete_directory(out: Path) -> Iterator[Path]:
+    """Yield a temporary directory beside `out`; it is renamed to `out` on success and removed on failure.
+
+    Raises:
+        UserError: The file system refuses a write. Nothing is left behind.
+    """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
         try:
-            model.save_pretrained(unfinished)
-            tokenizer.save_pretrained(unfinished)
-            write_text_atomically(unfinished / "README.md", card)
+            yield unfinished
             unfinished.chmod(0o755)
             for written in unfinished.iterdir():
                 written.chmod(0o644)  # safetensors makes its file readable for the owner only
@@ -111,7 +124,7 @@ def _disk_error(error: Exception) -> str | None:
     safetensors and tokenizers, which are written in Rust, raise exceptions of a general class.
     """
     if isinstance(error, UserError):
-        return error.found
+        return error.found if isinstance(error.__cause__, OSError) else None
     if isinstance(error, OSError):
         return error.strerror or str(error)
     return str(error) if "(os error " in str(error) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from acl_lightning.encoders.backbone import TokenState
@@ -32,7 +33,8 @@ class TextBackbone(ModelBackbone):
         """Embed token ids (B, S).
 
         On the CPU a batch without padding gets no mask, which is faster. On an accelerator the mask is always kept,
-        since inspecting it would make the host wait for the device.
+        since inspecting it would make the host wait for the device, and so it is in an exported graph, which is for any
+        batch.
 
         Raises:
             UserError: There are more tokens than position embeddings.
@@ -40,5 +42,6 @@ class TextBackbone(ModelBackbone):
         self.check_length(input_ids.shape[1])
         hidden_BSD = self.embed_tokens(input_ids, attention_mask, token_type_ids)
         mask_BS = attention_mask.bool()
-        unpadded = mask_BS.device.type == "cpu" and bool(mask_BS.all())
+        inspected = mask_BS.device.type == "cpu" and not torch.compiler.is_exporting()
+        unpadded = inspected and bool(mask_BS.all())
         return TokenState(hidden_BSD, None if unpadded else mask_BS)

@@ -1,0 +1,237 @@
+"""Measurement of a package on the validation split of its run: logits, agreement with torch, operating points."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from acl_lightning.data import GLUEDataModule
+from acl_lightning.encoders import model_inputs
+from acl_lightning.errors import UserError
+from acl_lightning.exits import (
+    Budget,
+    Criterion,
+    ExitRecord,
+    MaxDrop,
+    MinSpeedup,
+    RecommendedPoint,
+    SweepReport,
+    criterion_class,
+    evaluate,
+    exit_probabilities,
+    temperatures_of,
+    to_config,
+)
+from acl_lightning.exits.criteria.calibrated import Calibrated
+from acl_lightning.exits.criteria.static import Static
+from acl_lightning.metrics import quality
+from acl_lightning.outputs import predictions
+from acl_lightning.serving import AdaptiveSession
+from acl_lightning.serving.criteria import BUILT_IN
+
+#: Number of bins of the histogram of confidences.
+BINS = 20
+
+#: A sample whose certainties differ by less than this on either side of a threshold left elsewhere by rounding.
+TIE = 1e-4
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A package on the validation split.
+
+    Attributes:
+        record: The run's record with the logits of the package.
+        report: Sweep over these logits.
+        points: Operating points by name, as a manifest stores them.
+        agreement: Comparison with the logits of torch, in plain JSON types.
+        drop_points: Quality of torch minus quality of the package at full depth, on all rows, in hundredths.
+    """
+
+    record: ExitRecord
+    report: SweepReport
+    points: Mapping[str, Any]
+    agreement: Mapping[str, Any]
+    drop_points: float
+
+
+def measure(session: AdaptiveSession, data: GLUEDataModule, stored: ExitRecord, result: SweepReport) -> Measurement:
+    """Run a package on the validation split and select its operating points on its logits.
+
+    Args:
+        session: The package, without operating points.
+        data: DataModule of the run.
+        stored: Record of the run, measured with torch.
+        result: Sweep of the run.
+
+    Raises:
+        UserError: The rows of the validation split are not those of the record.
+    """
+    record = package_record(session, data, stored)
+    report = evaluate(
+        record,
+        swept_criteria(result),
+        [budget for name in result.recommended if (budget := budget_named(name)) is not None],
+        result.metric_names,
+        calibrate=result.calibrated,
+        label_names=result.label_names,
+    )
+    points = _points(record, report, result)
+    metric = partial(quality, result.metric)
+    torch_quality, package_quality = (
+        metric(predictions(logits_EBC[-1]), stored.labels_B) for logits_EBC in (stored.logits_EBC, record.logits_EBC)
+    )
+    drop = 100 * (torch_quality - package_quality)
+    agreement = _agreement(stored, record, result)
+    agreement |= {"quality": {"torch": torch_quality, "package": package_quality, "drop_points": drop}}
+    return Measurement(record, report, points, agreement, drop)
+
+
+def package_record(session: AdaptiveSession, data: GLUEDataModule, stored: ExitRecord) -> ExitRecord:
+    """Return the record of a run with the logits that a package computes for the same rows."""
+    rows = data.rows(data.info.validation_splits[0])
+    wanted = stored.index_B.tolist()
+    if max(wanted, default=-1) >= len(rows):
+        raise UserError(
+            f"the {max(wanted) + 1} validation rows that the run was measured on",
+            f"{len(rows)}",
+            "Restore the data of the run (data.root in its config.yaml), or validate the run again.",
+        )
+    logits, gates = [], []
+    for start in range(0, len(wanted), 256):
+        batch = rows.__getitems__(wanted[start : start + 256])
+        inputs: Mapping[str, object] = {name: values.numpy() for name, values in model_inputs(batch).items()}
+        table = session.exit_logits(inputs)
+        assert table.logits_ENC is not None
+        logits.append(torch.from_numpy(table.logits_ENC))
+        if table.gates_EN is not None:
+            gates.append(torch.from_numpy(table.gates_EN))
+    gates_EB = torch.cat(gates, dim=1) if gates else None
+    return replace(stored, logits_EBC=torch.cat(logits, dim=1), gates_EB=gates_EB)
+
+
+def swept_criteria(result: SweepReport) -> list[Criterion]:
+    """Return the criteria of a run's sweep, with default settings, that have an ONNX form."""
+    names = [name.removeprefix(f"{Calibrated.name}_") for name in result.area_under_curve]
+    return [criterion_class(name)() for name in names if name in BUILT_IN]
+
+
+def budget_named(name: str) -> Budget | None:
+    """Return the budget that the name of an operating point stands for; None for any other name.
+
+    >>> budget_named("drop0.5").text
+    'drop of at most 0.5 points'
+    """
+    match = re.fullmatch(r"(drop|speed|flops)(\d+(?:\.\d+)?)", name)
+    if match is None:
+        return None
+    kind, number = match[1], float(match[2])
+    if kind == "drop":
+        return MaxDrop(number)
+    return MinSpeedup(number, "flops_speedup" if kind == "flops" else "layer_speedup")
+
+
+def check_servable(points: Mapping[str, RecommendedPoint]) -> None:
+    """Raise `UserError` unless the criterion of every operating point has an ONNX form."""
+    for name, point in points.items():
+        if point.exit is None:
+            continue
+        criterion = point.criterion()
+        inner = criterion.criterion if isinstance(criterion, Calibrated) else criterion
+        if to_config(inner)["name"] not in BUILT_IN:
+            raise UserError(
+                f"exit criteria with an ONNX form ({', '.join(BUILT_IN)})",
+                f"{inner.name!r} at the operating point {name}",
+                "Validate the run again with exit_sweep.criteria set to some of them, or export without --format onnx.",
+            )
+
+
+def _points(record: ExitRecord, report: SweepReport, result: SweepReport) -> dict[str, Any]:
+    """Return the points that budgets select on the package's logits, and the other points of the run, measured anew."""
+    criteria: dict[str, tuple[Criterion, float]] = {}
+    for name, point in result.recommended.items():
+        if name in report.recommended:
+            selected = report.recommended[name]
+            criteria[name] = (selected.criterion(), selected.threshold)
+        elif budget_named(name) is None and point.exit is not None:
+            criteria[name] = (point.criterion(), point.threshold)
+    return {name: describe_point(record, *point, report) for name, point in criteria.items()}
+
+
+def describe_point(record: ExitRecord, criterion: Criterion, threshold: float, report: SweepReport) -> dict[str, Any]:
+    """Return an operating point as a manifest stores it, measured on the logits of a package.
+
+    Args:
+        record: Record with the logits of the package.
+        criterion: Exit criterion.
+        threshold: Threshold of the criterion.
+        report: Sweep over the record, for the metric and the temperatures.
+    """
+    exit_B = record.leaving(criterion, threshold)
+    answers_B = predictions(record.logits_EBC).gather(0, exit_B[None])[0]
+    members_B, costs = ~record.selection_B, record.costs
+    shares_E = _shares(exit_B[members_B], len(costs.layers_E))
+    value = quality(report.metric, answers_B[members_B], record.labels_B[members_B])
+    mean_layer = costs.mean_layer(shares_E)
+    static = criterion.name == Static.name
+    temperatures_E = temperatures_of(criterion, report.temperatures_E)
+    logits_BC = record.logits_EBC[exit_B, torch.arange(len(exit_B))]
+    return {
+        "criterion": to_config(criterion),
+        "threshold": threshold,
+        "temperatures": temperatures_E,
+        "measured": {
+            "quality": value,
+            "drop_points": 100 * (report.full_depth[report.metric] - value),
+            "mean_exit_layer": mean_layer,
+            "layer_speedup": costs.depth / mean_layer,
+            "flops_speedup": costs.full_flops / costs.mean_flops(shares_E, static=static),
+        },
+        "validation": {
+            "samples": len(exit_B),
+            "exit_shares": _shares(exit_B, len(costs.layers_E)),
+            "confidence_counts": _confidence_counts(exit_probabilities(logits_BC, exit_B, temperatures_E)),
+        },
+    }
+
+
+def _shares(exit_B: Tensor, num_exits: int) -> tuple[float, ...]:
+    """Return the share of the samples that leave at each exit."""
+    return tuple((exit_B.bincount(minlength=num_exits) / len(exit_B)).tolist())
+
+
+def _confidence_counts(probabilities_BC: Tensor) -> list[int] | None:
+    """Return the number of samples by confidence, in `BINS` bins of equal width; None for a regression."""
+    if probabilities_BC.shape[1] < 2:
+        return None
+    bin_B = (probabilities_BC.amax(dim=1) * BINS).long().clamp(0, BINS - 1)
+    counts: list[int] = bin_B.bincount(minlength=BINS).tolist()
+    return counts
+
+
+def _agreement(stored: ExitRecord, record: ExitRecord, result: SweepReport) -> dict[str, Any]:
+    """Compare the logits of torch and of a package: values, predictions of each exit, and exits at the run's points."""
+    same_EB = predictions(stored.logits_EBC) == predictions(record.logits_EBC)
+    points = {}
+    for name, point in result.recommended.items():
+        if point.exit is None:
+            continue
+        criterion, threshold = point.criterion(), point.threshold
+        differs_B = stored.leaving(criterion, threshold) != record.leaving(criterion, threshold)
+        certainty_2EB = [
+            criterion.certainty(criterion.inputs(each.logits_EBC, each.gates_EB)) for each in (stored, record)
+        ]
+        near_EB = (certainty_2EB[0] - threshold).abs().minimum((certainty_2EB[1] - threshold).abs()) < TIE
+        points[name] = {"other_exit": int(differs_B.sum()), "ties": int((differs_B & near_EB.any(dim=0)).sum())}
+    return {
+        "samples": len(stored.labels_B),
+        "largest_logit_difference": float((stored.logits_EBC - record.logits_EBC).abs().max()),
+        "same_prediction_by_exit": same_EB.double().mean(dim=1).tolist(),
+        "at_points_of_the_run": points,
+    }

@@ -1,0 +1,117 @@
+"""Sessions of onnxruntime for the segments of a package."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from acl_lightning.errors import UserError
+from acl_lightning.serving.manifest import Manifest
+
+#: Tensors of a group of samples by name: hidden states, keys, values and mask, on the device of the sessions.
+State = dict[str, onnxruntime.OrtValue]
+
+#: Outputs of a segment that are read on the host; all others are passed on.
+READ = ("logits", "gate")
+
+#: Ending of the names of outputs whose names without it are inputs of the next segment.
+PASSED = "_out"
+
+
+class SegmentSession:
+    """One segment of a package, loaded into onnxruntime. Usable by several threads at once.
+
+    Hidden states, keys and values stay on the device, in memory that onnxruntime owns; Python handles references.
+
+    Args:
+        path: ONNX file.
+        options: Options of the session.
+        providers: Execution providers, the preferred first.
+
+    Raises:
+        UserError: onnxruntime cannot load the file.
+    """
+
+    def __init__(self, path: Path, options: onnxruntime.SessionOptions, providers: Sequence[str]) -> None:
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+        except Exception as error:  # onnxruntime has a class per error code, without a public base class
+            reason = str(error).splitlines()[0]
+            raise UserError(f"to load {path} into onnxruntime", reason, "Export the run again.") from error
+        self._inputs = [value.name for value in self._session.get_inputs()]
+        self._outputs = [value.name for value in self._session.get_outputs()]
+        used = self._session.get_providers()[0]
+        self._device = {"CUDAExecutionProvider": "cuda"}.get(used, "cpu")
+
+    def __call__(self, state: Mapping[str, onnxruntime.OrtValue]) -> tuple[dict[str, NDArray[np.float32]], State]:
+        """Return the outputs `logits` and `gate` as arrays, and the state for the next segment, without the mask."""
+        binding = self._session.io_binding()
+        for name in self._inputs:
+            binding.bind_ortvalue_input(name, state[name])
+        for name in self._outputs:
+            binding.bind_output(name, "cpu" if name in READ else self._device)
+        self._session.run_with_iobinding(binding)
+        read, passed = {}, {}
+        for name, value in zip(self._outputs, binding.get_outputs(), strict=True):
+            if name in READ:
+                read[name] = value.numpy().astype(np.float32, copy=False)
+            else:
+                passed[name.removesuffix(PASSED)] = value
+        return read, passed
+
+
+class SegmentSessions:
+    """The segments of both variants of a package. A variant is loaded when it is first used.
+
+    Args:
+        manifest: Manifest of the package.
+        threads: Number of threads of an operator.
+        providers: Execution providers, the preferred first.
+
+    Raises:
+        UserError: A provider is not available, or the number of threads is less than 1.
+    """
+
+    def __init__(self, manifest: Manifest, threads: int, providers: Sequence[str]) -> None:
+        if threads < 1:
+            raise UserError("1 thread or more", f"{threads}", "Set threads=1.")
+        available = onnxruntime.get_available_providers()
+        missing = [name for name in providers if name not in available]
+        if missing or not providers:
+            raise UserError(
+                f"execution providers among {', '.join(available)}",
+                ", ".join(missing) or "none",
+                'Set providers=("CPUExecutionProvider",), or install onnxruntime-gpu for CUDA.',
+            )
+        self._manifest, self._providers = manifest, tuple(providers)
+        self._options = _options(threads)
+        self._loaded: dict[str, tuple[SegmentSession, ...]] = {}
+        self._lock = threading.Lock()
+
+    def variant(self, name: str) -> tuple[SegmentSession, ...]:
+        """Return the sessions of a variant, `row_first` or `whole`, in order.
+
+        Raises:
+            UserError: onnxruntime cannot load a file.
+        """
+        with self._lock:
+            if name not in self._loaded:
+                paths = self._manifest.segments(name)
+                self._loaded[name] = tuple(SegmentSession(path, self._options, self._providers) for path in paths)
+            return self._loaded[name]
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    """Return the options of all sessions.
+
+    The number of threads is explicit: the default takes every core, and its waiting threads disturb other sessions.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3  # errors; also without the remark on a provider that takes some operators only
+    return options

@@ -1,0 +1,87 @@
+"""The segment loop of adaptive inference: compute a segment, read its exit, drop the samples that leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acl_lightning.serving.criteria import Floats, ServedCriterion
+from acl_lightning.serving.packing import Group, repacked
+from acl_lightning.serving.segments import SegmentSession
+
+
+class DecisionTable:
+    """Logits (E, N, C) of each exit for each of N samples, and the exit (N,) at which each sample left.
+
+    Args:
+        num_exits: Number of exits E.
+        num_samples: Number of samples N.
+
+    Attributes:
+        logits_ENC: Logits; zeros at exits that a sample did not reach. None before the first record.
+        gates_EN: Logits of the learnt gate; None for a model without a gate.
+        exit_N: Index of the exit, counted from 0.
+    """
+
+    def __init__(self, num_exits: int, num_samples: int) -> None:
+        self.num_exits, self.num_samples = num_exits, num_samples
+        self.logits_ENC: Floats | None = None
+        self.gates_EN: Floats | None = None
+        self.exit_N = np.full(num_samples, num_exits - 1, dtype=np.int64)
+
+    def record(self, exit_: int, samples: Sequence[int], read: dict[str, Floats]) -> tuple[Floats, Floats | None]:
+        """Store the logits of one exit for R samples; return their logits (exit_ + 1, R, C) and gates so far."""
+        logits_RC, gates_R = read["logits"], read.get("gate")
+        if self.logits_ENC is None:
+            shape = (self.num_exits, self.num_samples)
+            self.logits_ENC = np.zeros((*shape, logits_RC.shape[1]), dtype=np.float32)
+            self.gates_EN = None if gates_R is None else np.zeros(shape, dtype=np.float32)
+        self.logits_ENC[exit_, samples] = logits_RC
+        if gates_R is None or self.gates_EN is None:
+            return self.logits_ENC[: exit_ + 1, samples], None
+        self.gates_EN[exit_, samples] = gates_R
+        return self.logits_ENC[: exit_ + 1, samples], self.gates_EN[: exit_ + 1, samples]
+
+
+def step(
+    segments: Sequence[SegmentSession],
+    groups: list[Group],
+    criterion: ServedCriterion,
+    threshold: float,
+    table: DecisionTable,
+    size: int,
+) -> None:
+    """Decide all samples of some groups.
+
+    All groups pass a segment before the first of them passes the next; then the samples that stay are merged into fewer
+    groups.
+
+    Args:
+        segments: Segments of the model, in order.
+        groups: Token ids; the list is emptied, so that memory is freed as groups are computed.
+        criterion: Exit criterion.
+        threshold: A sample leaves at the first exit whose certainty is at least this value.
+        table: Receives the logits of each exit and the exit of each sample.
+        size: Largest number of samples in a merged group.
+    """
+    bound = np.float32(threshold)  # certainties are float32, also in a sweep
+    for exit_, segment in enumerate(segments):
+        last = exit_ == len(segments) - 1
+        passed: list[Group] = []
+        staying: list[list[int]] = []
+        while groups:
+            group = groups.pop(0)
+            read, state = segment(group.state)
+            logits_ERC, gates_ER = table.record(exit_, group.samples, read)
+            if last:
+                continue
+            leaves_R: NDArray[np.bool_] = criterion.certainty(logits_ERC, gates_ER) >= bound
+            table.exit_N[[sample for sample, leaves in zip(group.samples, leaves_R, strict=True) if leaves]] = exit_
+            state["attention_mask"] = group.state["attention_mask"]
+            passed.append(Group(group.samples, group.lengths, state))
+            staying.append(np.flatnonzero(~leaves_R).tolist())
+        groups = repacked(passed, staying, size)
+        if not groups:
+            return
