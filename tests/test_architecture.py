@@ -120,6 +120,21 @@ MAY_IMPORT = {
         "files",
         "errors",
     },
+    "export/onnx_package": {
+        "data",
+        "encoders",
+        "exits",
+        "exits/criteria",
+        "exits/evaluation",
+        "export",
+        "files",
+        "metrics",
+        "outputs",
+        "runs",
+        "serving",
+        "errors",
+    },
+    "serving": {"errors"},
     "latency": {
         "encoders",
         "data",
@@ -152,6 +167,7 @@ MAY_IMPORT = {
         "exits/evaluation",
         "exits/inference",
         "export",
+        "export/onnx_package",
         "latency",
         "legacy",
         "config_files",
@@ -203,6 +219,10 @@ THIRD_PARTIES = {
     "scipy": {"studies/comparison"},
     "jinja2": {"studies/page"},
     "markdown_it": {"studies/page"},
+    "onnx": {"export/onnx_package"},
+    "onnxscript": {"export/onnx_package"},
+    "onnxruntime": {"serving", "export/onnx_package"},
+    "tokenizers": {"serving"},
 }
 
 

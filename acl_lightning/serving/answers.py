@@ -56,7 +56,7 @@ def answers_of(
         label_names: Names of the classes; empty for a regression.
         temperatures_E: Temperature of each exit; None: 1 at every exit.
     """
-    finite_B = np.isfinite(logits_BC).all(axis=1)
+    finite_B: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(logits_BC), axis=1)
     layers_B = np.array(exit_layers, dtype=np.int64)[exit_B]
     labels: list[str | float | None]
     if not label_names:

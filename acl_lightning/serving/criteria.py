@@ -211,8 +211,7 @@ class Calibrated(ServedCriterion):
 
 #: Name -> class of every criterion with a numpy form.
 BUILT_IN: dict[str, type[ServedCriterion]] = {
-    kind.name: kind
-    for kind in (Confidence, Entropy, Margin, Patience, PCEE, FPABEE, LearntGate, Static, Calibrated)
+    kind.name: kind for kind in (Confidence, Entropy, Margin, Patience, PCEE, FPABEE, LearntGate, Static, Calibrated)
 }
 
 
@@ -264,5 +263,5 @@ def jensen_shannon(log_p: Floats, log_q: Floats) -> Floats:
 
 def _finite(logits: Floats) -> NDArray[np.bool_]:
     """Return where all logits of the last axis are finite."""
-    finite: NDArray[np.bool_] = np.isfinite(logits).all(axis=-1)
+    finite: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(logits), axis=-1)
     return finite

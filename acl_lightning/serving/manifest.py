@@ -128,7 +128,9 @@ class Manifest:
                 content.get("validation") or {},
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"the operating point {name!r} in {MANIFEST}", f"a damaged entry ({error})", _REMEDY) from error
+            raise UserError(
+                f"the operating point {name!r} in {MANIFEST}", f"a damaged entry ({error})", _REMEDY
+            ) from error
 
 
 def read_manifest(directory: str | os.PathLike[str], *, check_files: bool = True) -> Manifest:

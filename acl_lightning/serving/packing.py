@@ -50,14 +50,14 @@ def repacked(groups: Sequence[Group], staying: Sequence[list[int]], size: int) -
         staying: Rows that stay, of each group.
         size: Largest number of samples in a group.
     """
+    if len(groups) == 1:
+        return [_narrowed(groups[0], staying[0])] if staying and staying[0] else []
     occupied = [(group, rows) for group, rows in zip(groups, staying, strict=True) if rows]
     total = sum(len(rows) for _, rows in occupied)
     if len(occupied) <= -(-total // size):
         return [_narrowed(group, rows) for group, rows in occupied]
     sources = [group for group, _ in occupied]
-    order = sorted(
-        (group.lengths[row], number, row) for number, (group, rows) in enumerate(occupied) for row in rows
-    )
+    order = sorted((group.lengths[row], number, row) for number, (group, rows) in enumerate(occupied) for row in rows)
     members = [(number, row) for _, number, row in order]
     return [_gathered(sources, members[start : start + size]) for start in range(0, total, size)]
 

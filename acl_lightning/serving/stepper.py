@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from acl_lightning.serving.criteria import Floats, ServedCriterion
 from acl_lightning.serving.packing import Group, repacked
@@ -30,19 +29,22 @@ class DecisionTable:
         self.logits_ENC: Floats | None = None
         self.gates_EN: Floats | None = None
         self.exit_N = np.full(num_samples, num_exits - 1, dtype=np.int64)
+        self._all = list(range(num_samples))
 
-    def record(self, exit_: int, samples: Sequence[int], read: dict[str, Floats]) -> tuple[Floats, Floats | None]:
+    def record(self, exit_: int, samples: list[int], read: dict[str, Floats]) -> tuple[Floats, Floats | None]:
         """Store the logits of one exit for R samples; return their logits (exit_ + 1, R, C) and gates so far."""
         logits_RC, gates_R = read["logits"], read.get("gate")
         if self.logits_ENC is None:
             shape = (self.num_exits, self.num_samples)
             self.logits_ENC = np.zeros((*shape, logits_RC.shape[1]), dtype=np.float32)
             self.gates_EN = None if gates_R is None else np.zeros(shape, dtype=np.float32)
-        self.logits_ENC[exit_, samples] = logits_RC
+        # A slice where all samples are computed together, as a single text always is: an index array costs more.
+        rows = slice(None) if samples == self._all else samples
+        self.logits_ENC[exit_, rows] = logits_RC
         if gates_R is None or self.gates_EN is None:
-            return self.logits_ENC[: exit_ + 1, samples], None
-        self.gates_EN[exit_, samples] = gates_R
-        return self.logits_ENC[: exit_ + 1, samples], self.gates_EN[: exit_ + 1, samples]
+            return self.logits_ENC[: exit_ + 1, rows], None
+        self.gates_EN[exit_, rows] = gates_R
+        return self.logits_ENC[: exit_ + 1, rows], self.gates_EN[: exit_ + 1, rows]
 
 
 def step(
@@ -77,11 +79,12 @@ def step(
             logits_ERC, gates_ER = table.record(exit_, group.samples, read)
             if last:
                 continue
-            leaves_R: NDArray[np.bool_] = criterion.certainty(logits_ERC, gates_ER) >= bound
-            table.exit_N[[sample for sample, leaves in zip(group.samples, leaves_R, strict=True) if leaves]] = exit_
+            leaves: list[bool] = (criterion.certainty(logits_ERC, gates_ER) >= bound).tolist()
+            if any(leaves):
+                table.exit_N[[sample for sample, left in zip(group.samples, leaves, strict=True) if left]] = exit_
             state["attention_mask"] = group.state["attention_mask"]
             passed.append(Group(group.samples, group.lengths, state))
-            staying.append(np.flatnonzero(~leaves_R).tolist())
+            staying.append([row for row, left in enumerate(leaves) if not left])
         groups = repacked(passed, staying, size)
         if not groups:
             return

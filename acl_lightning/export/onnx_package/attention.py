@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 import torch
 from onnx.defs import OpSchema
-from onnxscript import opset20 as op
+from onnxscript import opset20
 from onnxscript.values import Op, Opset
 
 #: Domain of the operators that onnxruntime adds to ONNX.
@@ -39,6 +39,7 @@ def _schema() -> OpSchema:
     )
 
 
+op: Any = opset20  # its declared types do not include the constants that its functions return
 _multi_head_attention: Any = Op(Opset(DOMAIN, 1), "MultiHeadAttention", _schema())
 
 

@@ -40,9 +40,7 @@ class Segment(nn.Module):
             state: `hidden` (B, S, D) and in the variant `row_first` also `keys` and `values` (B, heads, S, D / heads).
     """
 
-    def __init__(
-        self, encoder: MultiExitEncoder, exit_: int, variant: Variant, model_inputs: tuple[str, ...]
-    ) -> None:
+    def __init__(self, encoder: MultiExitEncoder, exit_: int, variant: Variant, model_inputs: tuple[str, ...]) -> None:
         super().__init__()
         self.encoder, self.exit_, self.variant = encoder, exit_, variant
         self.inputs = model_inputs if exit_ == 0 else (*self._state(exit_ - 1), "attention_mask")
