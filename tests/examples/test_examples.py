@@ -31,6 +31,11 @@ def test_a_sweep_of_any_logits(tmp_path):
     assert (tmp_path / "curve.png").stat().st_size > 10_000
 
 
+def test_answers_of_a_package(tiny_package, capsys):
+    answers = main_of("serve_package.py", str(tiny_package), operating_point="entropy", texts=("w7 w8", "w9"))
+    assert [line.split(" ")[0] for line in capsys.readouterr().out.splitlines()] == list(answers.labels)
+
+
 def test_an_objective_from_outside():
     assert main_of("extend/center_loss.py").keys() == {"cross_entropy", "center"}
 

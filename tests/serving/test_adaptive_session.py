@@ -21,8 +21,8 @@ LENGTHS = [12, 3, 18, 1, 7, 7, 2, 20, 9, 14, 5]
 
 
 @pytest.fixture(scope="module")
-def session(package) -> AdaptiveSession:
-    return AdaptiveSession(package, batch_size=4)
+def session(tiny_package) -> AdaptiveSession:
+    return AdaptiveSession(tiny_package, batch_size=4)
 
 
 def arrays(lengths) -> dict[str, np.ndarray]:
@@ -149,7 +149,7 @@ def test_arrays_that_do_not_fit_are_refused(session):
     assert len(only_ids) == 1
 
 
-def test_settings_out_of_range_are_refused(package, session):
+def test_settings_out_of_range_are_refused(tiny_package, session):
     for settings, message in [
         ({"operating_point": "fast"}, "an operating point among: confidence, entropy, .*; found 'fast'"),
         ({"mode": "quick"}, "a mode among latency, batch, throughput; found 'quick'"),
@@ -159,12 +159,12 @@ def test_settings_out_of_range_are_refused(package, session):
         ({"providers": ()}, "execution providers among .*; found none"),
     ]:
         with pytest.raises(UserError, match=message):
-            AdaptiveSession(package, **settings)
+            AdaptiveSession(tiny_package, **settings)
     with pytest.raises(UserError, match="found 'fast'"):
         session(["w1"], operating_point="fast")
 
 
-def test_the_runtime_imports_neither_torch_nor_transformers(package):
+def test_the_runtime_imports_neither_torch_nor_transformers(tiny_package):
     code = (
         "import sys; from acl_lightning.serving import AdaptiveSession\n"
         "print(AdaptiveSession(sys.argv[1], 'entropy', 'latency')(['w7 w8', 'w9']).exit_layers)\n"
@@ -176,6 +176,6 @@ def test_the_runtime_imports_neither_torch_nor_transformers(package):
     )
     heavy = ["torch", "transformers", "lightning", "onnx", "onnxscript", "datasets", "matplotlib", "yaml", "scipy"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-c", code, str(package), *heavy]
+    command = [sys.executable, "-c", code, str(tiny_package), *heavy]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr

@@ -10,8 +10,8 @@ from acl_lightning.serving import AdaptiveSession, read_manifest
 
 
 @pytest.fixture
-def copy(package, tmp_path):
-    return shutil.copytree(package, tmp_path / "copy")
+def copy(tiny_package, tmp_path):
+    return shutil.copytree(tiny_package, tmp_path / "copy")
 
 
 def change(directory, **entries) -> None:
@@ -44,11 +44,11 @@ def test_a_newer_schema_and_damaged_manifests_are_refused(copy, tmp_path):
     ):
         AdaptiveSession(copy)
     change(copy, schema_version=1, operating_points={"drop1": {"threshold": "high"}})
-    with pytest.raises(UserError, match="the operating point 'drop1' in manifest.json; found a damaged entry"):
+    with pytest.raises(UserError, match=r"the operating point 'drop1' in manifest\.json; found a damaged entry"):
         AdaptiveSession(copy)
     path = copy / "manifest.json"
     path.write_text('{"schema_version": 1}')
-    with pytest.raises(UserError, match="the manifest of a package in .*; found no files, inputs"):
+    with pytest.raises(UserError, match=r"the manifest of a package in .*; found no files, inputs"):
         AdaptiveSession(copy)
     path.write_text(path.read_text()[:-3])
     with pytest.raises(UserError, match="found a damaged file"):
@@ -64,8 +64,8 @@ def test_a_graph_that_onnxruntime_cannot_read_is_named(copy):
     from acl_lightning.serving.manifest import describe_file
 
     change(copy, files=files | {"row_first_1.onnx": describe_file(copy / "row_first_1.onnx")})
-    with pytest.raises(UserError, match="bytes in .*tokenizer.json"):
+    with pytest.raises(UserError, match=r"bytes in .*tokenizer\.json"):
         AdaptiveSession(copy)
     change(copy, files={})
-    with pytest.raises(UserError, match="a tokenizer in .*tokenizer.json"):
+    with pytest.raises(UserError, match=r"a tokenizer in .*tokenizer\.json"):
         AdaptiveSession(copy)
