@@ -48,9 +48,12 @@ def tiny_encoder(row: str = "mean_row", *, gate: bool = True, labels: int = 3) -
     torch.manual_seed(0)
     heads = [ExitHead(24, labels, pooler=True, pretrained_pooler=None, dropout=0.1) for _ in LAYERS]
     for head in heads:
-        head.classifier.weight.data *= 40
+        head.pooler.weight.data *= 20
+        head.classifier.weight.data *= 60
     backbone = BertFamily(tiny("bert"))
     encoder = MultiExitEncoder(backbone, LAYERS, [EXIT_ROWS[row](24) for _ in LAYERS], heads, learnt_gate=gate)
+    if encoder.gate is not None:
+        encoder.gate.weight.data *= 20
     return encoder.eval().requires_grad_(False)
 
 

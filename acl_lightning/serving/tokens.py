@@ -131,8 +131,8 @@ class TextEncoder:
         arrays = {name: np.asarray(tokens.get(name, defaults.get(name))) for name in self.inputs}
         for name, values in arrays.items():
             if values.ndim != 2 or values.shape != ids_BS.shape or values.dtype.kind not in "iub":
-                found = f"{values.dtype} {values.shape}"
-                raise UserError(f"integers (B, S) as {name}, as input_ids has", found, "Pad the rows to one length.")
+                shape = f"{values.dtype} {values.shape}"
+                raise UserError(f"integers (B, S) as {name}, as input_ids has", shape, "Pad the rows to one length.")
         mask_BS = arrays["attention_mask"] != 0
         lengths = np.where(mask_BS, np.arange(1, ids_BS.shape[1] + 1), 1).max(axis=1, initial=1)
         if len(ids_BS) and lengths.max() > self.max_length:

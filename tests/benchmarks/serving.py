@@ -1,14 +1,14 @@
 """Speed-up of adaptive ONNX packages over full-depth onnxruntime of the same precision, with MiniLM on one CPU thread.
 
-`python -m tests.benchmarks.serving` prints ratios of medians over rounds in which all candidates run alternately in one
-process. Two references are full depth: `plain`, the graph of `export --onnx` (quantized with the same settings for
+`python -m tests.benchmarks.serving` prints ratios of medians over rounds in which all candidates run alternately in
+one process. Two references are full depth: `plain`, the graph of `export --onnx` (quantized with the same settings for
 int8), and `fused`, the same model through the exporter of packages, which fuses attention. Batches are 32 x 128 random
 token ids without padding; a single text has 20 tokens. Weights of heads are random: samples leave at the static exit that
 a row names, and `every exit read` evaluates the entropy of each exit before it.
 
 With `--run RUN` the rows on a trained model follow: throughput on the validation split at the operating point
-`--point`, over full-depth onnxruntime fp32 and the Hugging Face model, load time and size. `--backbone bert-base` takes a
-randomly initialised 12 x 768 encoder.
+`--point`, over full-depth onnxruntime fp32 and the Hugging Face model, load time and size. `--backbone bert-base` takes
+a randomly initialised 12 x 768 encoder.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def shapes(backbone: str, threads: int, rounds: int, directory: Path) -> None:
             arrays = token_ids(rows, length)
             candidates = {key: repeated(lambda call=call, a=arrays: call(a), times) for key, call in calls.items()}
             candidates["ours"] = repeated(
-                lambda a=arrays, p=point: session.decide(a, operating_point=p, mode="batch"), times
+                lambda s=session, a=arrays, p=point: s.decide(a, operating_point=p, mode="batch"), times
             )
             seconds = interleaved(candidates, rounds)
             for key in calls:

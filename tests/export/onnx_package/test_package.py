@@ -15,6 +15,7 @@ from acl_lightning.cli.export import main as export_command
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Confidence, MaxDrop, MinSpeedup
 from acl_lightning.export.onnx_package import package as writer
+from acl_lightning.export.onnx_package.graphs import segment_graph
 from acl_lightning.export.onnx_package.measure import budget_named
 from acl_lightning.export.onnx_package.segments import VARIANTS, Segment, example_inputs
 from acl_lightning.runs import load_run
@@ -24,10 +25,20 @@ from acl_lightning.serving import AdaptiveSession
 
 @pytest.fixture(scope="module")
 def exported(finished_run, tmp_path_factory):
-    """A package of the finished run in fp32, and the run."""
+    """A package of the finished run in fp32, and the run. Its graphs are kept for further exports of the run."""
+    graphs = {}
+
+    def kept(segment, example):
+        key = (segment.exit_, segment.variant)
+        if key not in graphs:
+            graphs[key] = segment_graph(segment, example).SerializeToString()
+        return onnx.load_from_string(graphs[key])
+
     out = tmp_path_factory.mktemp("packages") / "package"
-    assert export_command([str(finished_run), "--out", str(out), "--format", "onnx"]) == 0
-    return out, finished_run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer, "segment_graph", kept)
+        assert export_command([str(finished_run), "--out", str(out), "--format", "onnx"]) == 0
+        yield out, finished_run
 
 
 def test_a_package_agrees_with_its_run_sample_by_sample(exported):
@@ -84,7 +95,7 @@ def test_refusals_leave_nothing_behind(finished_run, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_package_of_worse_quality_is_refused_with_the_numbers(finished_run, tmp_path, monkeypatch, capsys):
+def test_a_package_of_worse_quality_is_refused_with_the_numbers(exported, tmp_path, monkeypatch, capsys):
     """The graphs of other weights stand for a conversion that changes the answers."""
 
     def damaged(*arguments):
@@ -98,8 +109,7 @@ def test_a_package_of_worse_quality_is_refused_with_the_numbers(finished_run, tm
     monkeypatch.setattr("sys.argv", ["acl_lightning"])
     out = tmp_path / "package"
     assert (
-        main(["export", str(finished_run), "--out", str(out), "--format=onnx", "--precision=int8", "--max-drop=10"])
-        == 2
+        main(["export", str(exported[1]), "--out", str(out), "--format=onnx", "--precision=int8", "--max-drop=10"]) == 2
     )
     message = capsys.readouterr().err
     assert "expected a drop of at most 10 points at full depth in int8; found 12.50 points" in message
