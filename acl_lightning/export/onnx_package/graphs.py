@@ -148,7 +148,9 @@ def half_precision(model: ModelProto) -> ModelProto:
     """Return a graph with weights and states in float16; logits and gates stay float32."""
     kept = [value.name for value in model.graph.output if value.name in {"logits", "gate"}]
     with _quiet():
-        half: ModelProto = convert_float_to_float16(model, keep_io_types=kept, disable_shape_infer=True)
+        half: ModelProto = convert_float_to_float16(
+            model, keep_io_types=kept, disable_shape_infer=True, op_block_list=[]
+        )
     return half
 
 
