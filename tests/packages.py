@@ -29,6 +29,17 @@ POINTS = {
     "pcee": ({"name": "pcee", "settings": {"bound": 0.8}}, 2.0),
     "fpabee": ({"name": "fpabee", "settings": {"bound": 0.2}}, 1.0),
     "learnt_gate": ({"name": "learnt_gate", "settings": {}}, 0.5),
+    "prototype_margin": ({"name": "prototype_margin", "settings": {"weight": 0.5}}, 0.5),
+    "ensemble": (
+        {
+            "name": "ensemble",
+            "settings": {
+                "criterion": {"name": "margin", "settings": {}},
+                "weights_EE": [[1.0], [0.25, 0.75], [0.5, 0.0, 0.5]],
+            },
+        },
+        0.5,
+    ),
     "static": ({"name": "static", "settings": {}}, 2.0),
     "calibrated": (
         {
@@ -61,7 +72,7 @@ def tiny_encoder(row: str = "mean_row", *, gate: bool = True, labels: int = 3) -
 def tiny_graphs(row: str, variant: str) -> tuple[bytes, ...]:
     """Graphs of the segments of `tiny_encoder(row)`; the translation takes seconds."""
     encoder = tiny_encoder(row)
-    segments = [Segment(encoder, exit_, variant, MODEL_INPUTS).eval() for exit_ in range(len(LAYERS))]
+    segments = [Segment(encoder, exit_, variant, MODEL_INPUTS, cosines=True).eval() for exit_ in range(len(LAYERS))]
     examples = example_inputs(segments, example_batch([3, 2]))
     graphs = (segment_graph(segment, inputs) for segment, inputs in zip(segments, examples, strict=True))
     return tuple(graph.SerializeToString() for graph in graphs)

@@ -42,12 +42,7 @@ def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> Mult
     check_free(out)
     result = read_result(run)
     module, data = load_run(run)
-    if not hasattr(data, "tokenizer"):
-        raise UserError(
-            "a run on texts",
-            f"{run}, whose data module {type(data).__name__} has no tokenizer",
-            "Load the model of the run with acl_lightning.load_run instead.",
-        )
+    check_texts(data, run)
     config = exported_config(
         module.encoder, module.label_names, data.info.text_columns, data.task_name, result, data.max_length
     )
@@ -67,6 +62,16 @@ def exported_tokenizer(tokenizer: Any, config: MultiExitConfig) -> Any:
     tokenizer.padding_side = "right"
     tokenizer.model_max_length = config.max_length
     return tokenizer
+
+
+def check_texts(data: object, run: Path) -> None:
+    """Raise `UserError` unless the data module of a run has texts."""
+    if not hasattr(data, "tokenizer"):
+        raise UserError(
+            "a run on texts",
+            f"{run}, whose data module {type(data).__name__} has no tokenizer",
+            "Load the model of the run with acl_lightning.load_run instead.",
+        )
 
 
 def check_free(out: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from acl_lightning.errors import UserError
 from acl_lightning.serving.answers import Answers, answers_of
-from acl_lightning.serving.criteria import ServedCriterion, served_criterion
+from acl_lightning.serving.criteria import Floats, ServedCriterion, served_criterion
 from acl_lightning.serving.manifest import Manifest, ServedPoint, read_manifest
 from acl_lightning.serving.packing import first_group
 from acl_lightning.serving.segments import SegmentSessions
@@ -168,11 +168,7 @@ class AdaptiveSession:
         point = self._point(operating_point or self.operating_point)
         table = self._table(batch, point, mode or self.mode)
         layers, labels = self.manifest.exit_layers, self.manifest.label_names
-        if table.logits_ENC is None:
-            classes = max(1, len(labels))
-            logits_NC = np.zeros((0, classes), dtype=np.float32)
-        else:
-            logits_NC = table.logits_ENC[table.exit_N, np.arange(len(batch))]
+        logits_NC = _answers(table, point.criterion, max(1, len(labels)))
         return answers_of(logits_NC, table.exit_N, layers, labels, point.temperatures)
 
     def exit_logits(self, tokens: TokenBatch | Mapping[str, object]) -> DecisionTable:
@@ -214,6 +210,18 @@ class _Decision:
     def __init__(self, point: ServedPoint) -> None:
         self.criterion: ServedCriterion = served_criterion(point.criterion)
         self.threshold, self.temperatures = point.threshold, point.temperatures
+
+
+def _answers(table: DecisionTable, criterion: ServedCriterion, num_classes: int) -> Floats:
+    """Return the logits (N, C) by which the samples of a table are answered."""
+    logits_ENC = table.logits_ENC
+    if logits_ENC is None:
+        return np.zeros((0, num_classes), dtype=np.float32)
+    logits_NC = np.empty_like(logits_ENC[0])
+    for exit_ in np.unique(table.exit_N):
+        rows = np.flatnonzero(table.exit_N == exit_)
+        logits_NC[rows] = criterion.answer(logits_ENC[: exit_ + 1, rows])
+    return logits_NC
 
 
 def _together(parts: list[list[int]], lengths: Sequence[int]) -> Iterator[list[list[int]]]:

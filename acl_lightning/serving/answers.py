@@ -20,7 +20,8 @@ class Answers:
             logits are not finite.
         probabilities: Probability of each class (B, C), float32, calibrated where the run was; (B, 0) for a regression.
         exit_layers: Layer (B,) at which each sample left, counted from 1.
-        logits: Logits (B, C) of the exit at which each sample left, not divided by a temperature.
+        logits: Logits (B, C) that answer each sample, not divided by a temperature: those of the exit at which it left,
+            or the mean of an ensemble of exits.
     """
 
     labels: tuple[str | float | None, ...]
@@ -47,10 +48,10 @@ def answers_of(
     label_names: Sequence[str],
     temperatures_E: Sequence[float] | None,
 ) -> Answers:
-    """Return the answers for the logits of the exits at which samples left.
+    """Return labels and probabilities for logits.
 
     Args:
-        logits_BC: Logits.
+        logits_BC: Logits that answer each sample.
         exit_B: Index of the exit of each sample, from 0.
         exit_layers: Layer of each exit.
         label_names: Names of the classes; empty for a regression.

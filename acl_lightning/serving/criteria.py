@@ -38,19 +38,24 @@ class ServedCriterion(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def certainty(self, logits_EBC: Floats, gates_EB: Floats | None) -> Floats:
+    def certainty(self, logits_EBC: Floats, gates_EB: Floats | None, cosines_EBC: Floats | None = None) -> Floats:
         """Return the certainty (B,) of the last of the E exits, never NaN; -inf where a sample must not leave.
 
         Args:
             logits_EBC: Logits of all exits up to the current exit.
             gates_EB: Logits of the learnt gate; None for a model without a gate.
+            cosines_EBC: Cosines with the label embeddings; None for a package without a criterion that reads them.
         """
+
+    def answer(self, logits_EBC: Floats) -> Floats:
+        """Return the logits (B, C) by which samples that leave at the last of the E exits are answered."""
+        return logits_EBC[-1]
 
 
 class DistributionCriterion(ServedCriterion):
     """A criterion in [0, 1) that reads the class distribution of the current exit alone."""
 
-    def certainty(self, logits_EBC: Floats, gates_EB: Floats | None) -> Floats:
+    def certainty(self, logits_EBC: Floats, gates_EB: Floats | None, cosines_EBC: Floats | None = None) -> Floats:
         """See `ServedCriterion.certainty`."""
         logits_BC = logits_EBC[-1]
         certainty_B = np.clip(self.of_distribution(log_probabilities(logits_BC)), np.float32(0), BELOW_ONE)
@@ -96,7 +101,7 @@ class Margin(DistributionCriterion):
 class ConsecutiveCriterion(ServedCriterion):
     """Number of consecutive exits, up to the current exit, at which a condition holds."""
 
-    def certainty(self, logits_EBC: Floats, gates_EB: Floats | None) -> Floats:
+    def certainty(self, logits_EBC: Floats, gates_EB: Floats | None, cosines_EBC: Floats | None = None) -> Floats:
         """See `ServedCriterion.certainty`."""
         finite_EB = _finite(logits_EBC)
         holds_EB = self.holds(logits_EBC) & finite_EB
@@ -165,7 +170,7 @@ class LearntGate(ServedCriterion):
 
     name = "learnt_gate"
 
-    def certainty(self, logits_EBC: Floats, gates_EB: Floats | None) -> Floats:
+    def certainty(self, logits_EBC: Floats, gates_EB: Floats | None, cosines_EBC: Floats | None = None) -> Floats:
         """See `ServedCriterion.certainty`.
 
         Raises:
@@ -179,12 +184,41 @@ class LearntGate(ServedCriterion):
         return np.where(np.isfinite(gates_B) & _finite(logits_EBC[-1]), certainty_B, np.float32(-np.inf))
 
 
+class PrototypeMargin(ServedCriterion):
+    """Mean of the negentropy and the margin of the cosines with the label embeddings."""
+
+    name = "prototype_margin"
+
+    def __init__(self, weight: float | None = None) -> None:
+        self.weight = np.float32(0.5 if weight is None else weight)
+
+    def certainty(self, logits_EBC: Floats, gates_EB: Floats | None, cosines_EBC: Floats | None = None) -> Floats:
+        """See `ServedCriterion.certainty`.
+
+        Raises:
+            UserError: The package has no cosines.
+        """
+        if cosines_EBC is None:
+            raise UserError("a package with cosines", "one without", "Export the run again.")
+        logits_BC, cosines_BC = logits_EBC[-1], cosines_EBC[-1]
+        predicted_B1 = logits_BC.argmax(axis=-1)[:, None]
+        own_B = np.take_along_axis(cosines_BC, predicted_B1, axis=-1)[:, 0]
+        others_BC = cosines_BC.copy()
+        np.put_along_axis(others_BC, predicted_B1, np.float32(-np.inf), axis=-1)
+        with np.errstate(invalid="ignore"):
+            margin_B = (np.float32(2) + own_B - others_BC.max(axis=-1)) / np.float32(4)
+            negentropy_B = np.float32(1) - normalised_entropy(log_probabilities(logits_BC))
+            mean_B = (np.float32(1) - self.weight) * negentropy_B + self.weight * margin_B
+        finite_B = _finite(logits_BC) & _finite(cosines_BC)
+        return np.where(finite_B, np.clip(mean_B, np.float32(0), BELOW_ONE), np.float32(-np.inf))
+
+
 class Static(ServedCriterion):
     """Number of the exit, whatever the logits are."""
 
     name = "static"
 
-    def certainty(self, logits_EBC: Floats, gates_EB: Floats | None) -> Floats:
+    def certainty(self, logits_EBC: Floats, gates_EB: Floats | None, cosines_EBC: Floats | None = None) -> Floats:
         """See `ServedCriterion.certainty`."""
         return np.full(logits_EBC.shape[1], len(logits_EBC), dtype=np.float32)
 
@@ -203,15 +237,58 @@ class Calibrated(ServedCriterion):
         self.criterion = served_criterion(criterion)
         self.temperatures_E = np.array(temperatures_E, dtype=np.float32)
 
-    def certainty(self, logits_EBC: Floats, gates_EB: Floats | None) -> Floats:
+    def certainty(self, logits_EBC: Floats, gates_EB: Floats | None, cosines_EBC: Floats | None = None) -> Floats:
         """See `ServedCriterion.certainty`."""
         divided_EBC: Floats = logits_EBC / self.temperatures_E[: len(logits_EBC), None, None]
-        return self.criterion.certainty(divided_EBC, gates_EB)
+        return self.criterion.certainty(divided_EBC, gates_EB, cosines_EBC)
+
+
+class Ensembled(ServedCriterion):
+    """A criterion that reads, and answers by, the weighted mean of the logits of the exits up to each exit.
+
+    Args:
+        criterion: Description of the inner criterion, `{"name": ..., "settings": {...}}`.
+        weights_EE: Row m holds the weights of the exits 1 to m.
+    """
+
+    name = "ensemble"
+
+    def __init__(self, criterion: Mapping[str, object], weights_EE: Sequence[Sequence[float]]) -> None:
+        self.criterion = served_criterion(criterion)
+        self.weights_EE = [np.array(row, dtype=np.float32) for row in weights_EE]
+
+    def certainty(self, logits_EBC: Floats, gates_EB: Floats | None, cosines_EBC: Floats | None = None) -> Floats:
+        """See `ServedCriterion.certainty`."""
+        means_EBC = np.stack([self.answer(logits_EBC[: exit_ + 1]) for exit_ in range(len(logits_EBC))])
+        return self.criterion.certainty(means_EBC, gates_EB, cosines_EBC)
+
+    def answer(self, logits_EBC: Floats) -> Floats:
+        """Return the weighted mean (B, C); NaN where an exit with a weight is not finite."""
+        weights_E = self.weights_EE[len(logits_EBC) - 1]
+        mean_BC = np.zeros_like(logits_EBC[-1])
+        for weight, logits_BC in zip(weights_E, logits_EBC, strict=True):
+            if weight > 0:
+                finite_B1 = _finite(logits_BC)[:, None]
+                mean_BC = mean_BC + np.where(finite_B1, weight * logits_BC, np.float32(np.nan))
+        return mean_BC
 
 
 #: Name -> class of every criterion with a numpy form.
 BUILT_IN: dict[str, type[ServedCriterion]] = {
-    kind.name: kind for kind in (Confidence, Entropy, Margin, Patience, PCEE, FPABEE, LearntGate, Static, Calibrated)
+    kind.name: kind
+    for kind in (
+        Confidence,
+        Entropy,
+        Margin,
+        Patience,
+        PCEE,
+        FPABEE,
+        LearntGate,
+        PrototypeMargin,
+        Static,
+        Calibrated,
+        Ensembled,
+    )
 }
 
 

@@ -16,7 +16,7 @@ from acl_lightning.serving.manifest import Manifest
 State = dict[str, onnxruntime.OrtValue]
 
 #: Outputs of a segment that are read on the host; all others are passed on.
-READ = ("logits", "gate")
+READ = ("logits", "gate", "cosines")
 
 #: Ending of the names of outputs whose names without it are inputs of the next segment.
 PASSED = "_out"
@@ -56,7 +56,7 @@ class SegmentSession:
         self._devices = [(name, "cpu" if name in READ else device) for name in outputs]
 
     def __call__(self, state: Mapping[str, onnxruntime.OrtValue]) -> tuple[dict[str, Floats], State]:
-        """Return the outputs `logits` and `gate` as arrays, and the state for the next segment, without the mask."""
+        """Return the outputs of `READ` as arrays, and the state for the next segment, without the mask."""
         binding = self._session.io_binding()
         for name in self._inputs:
             binding.bind_ortvalue_input(name, state[name])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -21,30 +21,51 @@ class DecisionTable:
     Attributes:
         logits_ENC: Logits; zeros at exits that a sample did not reach. None before the first record.
         gates_EN: Logits of the learnt gate; None for a model without a gate.
+        cosines_ENC: Cosines with the label embeddings; None for a package without them.
         exit_N: Index of the exit, counted from 0.
     """
 
     def __init__(self, num_exits: int, num_samples: int) -> None:
-        self.num_exits, self.num_samples = num_exits, num_samples
-        self.logits_ENC: Floats | None = None
-        self.gates_EN: Floats | None = None
         self.exit_N = np.full(num_samples, num_exits - 1, dtype=np.int64)
+        self._shape = (num_exits, num_samples)
         self._all = list(range(num_samples))
+        self._values: dict[str, Floats] = {}
 
-    def record(self, exit_: int, samples: list[int], read: dict[str, Floats]) -> tuple[Floats, Floats | None]:
-        """Store the logits of one exit for R samples; return their logits (exit_ + 1, R, C) and gates so far."""
-        logits_RC, gates_R = read["logits"], read.get("gate")
-        if self.logits_ENC is None:
-            shape = (self.num_exits, self.num_samples)
-            self.logits_ENC = np.zeros((*shape, logits_RC.shape[1]), dtype=np.float32)
-            self.gates_EN = None if gates_R is None else np.zeros(shape, dtype=np.float32)
+    @property
+    def logits_ENC(self) -> Floats | None:
+        """Logits of every exit."""
+        return self._values.get("logits")
+
+    @property
+    def gates_EN(self) -> Floats | None:
+        """Logits of the learnt gate."""
+        return self._values.get("gate")
+
+    @property
+    def cosines_ENC(self) -> Floats | None:
+        """Cosines with the label embeddings."""
+        return self._values.get("cosines")
+
+    def record(self, exit_: int, samples: list[int], read: Mapping[str, Floats]) -> dict[str, Floats]:
+        """Store the results of one exit for R samples.
+
+        Args:
+            exit_: Index of the exit.
+            samples: Numbers of the samples.
+            read: `logits` (R, C) and, where the package has them, `gate` (R,) and `cosines` (R, C).
+
+        Returns:
+            The results of these samples at all exits up to this exit, (exit_ + 1, R, ...) by name.
+        """
         # A slice where all samples are computed together, as a single text always is: an index array costs more.
         rows = slice(None) if samples == self._all else samples
-        self.logits_ENC[exit_, rows] = logits_RC
-        if gates_R is None or self.gates_EN is None:
-            return self.logits_ENC[: exit_ + 1, rows], None
-        self.gates_EN[exit_, rows] = gates_R
-        return self.logits_ENC[: exit_ + 1, rows], self.gates_EN[: exit_ + 1, rows]
+        results = {}
+        for name, values in read.items():
+            if name not in self._values:
+                self._values[name] = np.zeros((*self._shape, *values.shape[1:]), dtype=np.float32)
+            self._values[name][exit_, rows] = values
+            results[name] = self._values[name][: exit_ + 1, rows]
+        return results
 
 
 def step(
@@ -76,10 +97,11 @@ def step(
         while groups:
             group = groups.pop(0)
             read, state = segment(group.state)
-            logits_ERC, gates_ER = table.record(exit_, group.samples, read)
+            results = table.record(exit_, group.samples, read)
             if last:
                 continue
-            leaves: list[bool] = (criterion.certainty(logits_ERC, gates_ER) >= bound).tolist()
+            certainty_R = criterion.certainty(results["logits"], results.get("gate"), results.get("cosines"))
+            leaves: list[bool] = (certainty_R >= bound).tolist()
             if any(leaves):
                 table.exit_N[[sample for sample, left in zip(group.samples, leaves, strict=True) if left]] = exit_
             state["attention_mask"] = group.state["attention_mask"]

@@ -1,10 +1,9 @@
 """Speed-up of adaptive ONNX packages over full-depth onnxruntime of the same precision, with MiniLM on one CPU thread.
 
 `python -m tests.benchmarks.serving` prints ratios of medians over rounds in which all candidates run alternately in
-one process. Two references are full depth: `plain`, the graph of `export --onnx` (quantized with the same settings for
-int8), and `fused`, the same model through the exporter of packages, which fuses attention. Batches are 32 x 128 random
-token ids without padding; a single text has 20 tokens. Weights of heads are random: samples leave at the static exit
-that a row names, and `every exit read` evaluates the entropy of each exit before it.
+one process. Two references are full depth: `plain`, the graph of `export --onnx` (for int8 quantized with the same
+settings), and `fused`, the same model through the exporter of packages, which fuses attention. Batches are 32 x 128
+random token ids without padding; a single text has 20 tokens. All samples leave at the exit that a row names.
 
 With `--run RUN` the rows on a trained model follow: throughput on the validation split at the operating point
 `--point`, over full-depth onnxruntime fp32 and the Hugging Face model, load time and size. `--backbone bert-base` takes

@@ -44,9 +44,9 @@ def test_answers_are_those_of_the_torch_runtime_and_of_the_sweep(session, name):
     encoder = tiny_encoder()
     expected = AdaptiveRuntime(encoder, criterion, threshold)(**inputs)
     outputs = encoder(**inputs)
-    swept = exit_index(
-        criterion.certainty(criterion.inputs(outputs.logits_EBC, outputs.gates_EB)), torch.tensor([threshold])
-    )[0]
+    cosines_EBC = torch.stack([encoder.cosines(exit_, h_BD) for exit_, h_BD in enumerate(outputs.embeddings_EBD)])
+    readable = criterion.inputs(outputs.logits_EBC, outputs.gates_EB, cosines_EBC)
+    swept = exit_index(criterion.certainty(readable), torch.tensor([threshold]))[0]
     layers = torch.tensor(LAYERS)
     assert name == "static" or len(set(swept.tolist())) > 1  # the threshold separates the samples
     for mode in MODES:

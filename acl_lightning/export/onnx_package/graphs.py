@@ -19,6 +19,7 @@ from torch import Tensor
 
 from acl_lightning.export.onnx_package.attention import TRANSLATIONS
 from acl_lightning.export.onnx_package.segments import Segment
+from acl_lightning.serving.segments import PASSED, READ
 
 #: Version of the ONNX operators.
 OPSET = 20
@@ -46,7 +47,7 @@ def segment_graph(segment: Segment, example: Sequence[Tensor]) -> ModelProto:
             dynamo=True,
             opset_version=OPSET,
             input_names=list(segment.inputs),
-            output_names=[name if name in {"logits", "gate"} else f"{name}_out" for name in segment.outputs],
+            output_names=[name if name in READ else f"{name}{PASSED}" for name in segment.outputs],
             dynamic_shapes=(tuple({0: batch, LENGTH_AXIS.get(name, 1): length} for name in segment.inputs),),
             custom_translation_table=TRANSLATIONS,
             verbose=False,
@@ -145,10 +146,12 @@ def quantized(model: ModelProto) -> ModelProto:
 
 
 def half_precision(model: ModelProto) -> ModelProto:
-    """Return a graph with weights and states in float16; logits and gates stay float32."""
-    kept = [value.name for value in model.graph.output if value.name in {"logits", "gate"}]
+    """Return a graph with weights and states in float16; logits, gates and cosines stay float32."""
+    kept = [value.name for value in model.graph.output if value.name in READ]
     with _quiet():
-        half: ModelProto = convert_float_to_float16(model, keep_io_types=kept, disable_shape_infer=True)
+        half: ModelProto = convert_float_to_float16(
+            model, keep_io_types=kept, disable_shape_infer=True, op_block_list=[]
+        )
     return half
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,11 +18,15 @@ from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     Budget,
     Criterion,
+    Ensemble,
+    Ensembled,
     ExitRecord,
+    LearntEnsemble,
     MaxDrop,
     MinSpeedup,
     RecommendedPoint,
     SweepReport,
+    UniformEnsemble,
     criterion_class,
     evaluate,
     exit_probabilities,
@@ -80,6 +85,7 @@ def measure(session: AdaptiveSession, data: TextDataModule, stored: ExitRecord, 
         [budget for name in result.recommended if (budget := budget_named(name)) is not None],
         result.metric_names,
         calibrate=result.calibrated,
+        ensemble=ensemble_of(result),
         label_names=result.label_names,
     )
     points = _points(record, report, result)
@@ -95,15 +101,16 @@ def measure(session: AdaptiveSession, data: TextDataModule, stored: ExitRecord, 
 
 def package_record(session: AdaptiveSession, data: TextDataModule, stored: ExitRecord) -> ExitRecord:
     """Return the record of a run with the logits that a package computes for the same rows."""
-    rows = data.rows(data.info.validation_splits[0])
-    wanted = stored.index_B.tolist()
-    if max(wanted, default=-1) >= len(rows):
+    rows = data.validation_rows(data.info.validation_splits[0])
+    place_of = {index: place for place, index in enumerate(rows.columns["index"].tolist())}
+    wanted = [place_of.get(index, -1) for index in stored.index_B.tolist()]
+    if -1 in wanted:
         raise UserError(
-            f"the {max(wanted) + 1} validation rows that the run was measured on",
-            f"{len(rows)}",
+            f"the {len(wanted)} validation rows that the run was measured on",
+            f"{len(rows)} rows",
             "Restore the data of the run (data.root in its config.yaml), or validate the run again.",
         )
-    logits, gates = [], []
+    logits, gates, cosines = [], [], []
     for start in range(0, len(wanted), 256):
         batch = rows.__getitems__(wanted[start : start + 256])
         inputs: Mapping[str, object] = {name: values.numpy() for name, values in model_inputs(batch).items()}
@@ -112,14 +119,29 @@ def package_record(session: AdaptiveSession, data: TextDataModule, stored: ExitR
         logits.append(torch.from_numpy(table.logits_ENC))
         if table.gates_EN is not None:
             gates.append(torch.from_numpy(table.gates_EN))
-    gates_EB = torch.cat(gates, dim=1) if gates else None
-    return replace(stored, logits_EBC=torch.cat(logits, dim=1), gates_EB=gates_EB)
+        if table.cosines_ENC is not None:
+            cosines.append(torch.from_numpy(table.cosines_ENC))
+    return replace(
+        stored,
+        logits_EBC=torch.cat(logits, dim=1),
+        gates_EB=torch.cat(gates, dim=1) if gates else None,
+        cosines_EBC=torch.cat(cosines, dim=1) if cosines else None,
+    )
 
 
 def swept_criteria(result: SweepReport) -> list[Criterion]:
     """Return the criteria of a run's sweep, with default settings, that have an ONNX form."""
-    names = [name.removeprefix(f"{Calibrated.name}_") for name in result.area_under_curve]
+    prefixes = (f"{Ensembled.name}_", f"{Calibrated.name}_")
+    names = [name.removeprefix(prefixes[0]).removeprefix(prefixes[1]) for name in result.area_under_curve]
     return [criterion_class(name)() for name in names if name in BUILT_IN]
+
+
+def ensemble_of(result: SweepReport) -> Ensemble | None:
+    """Return the rule by which a run's ensemble of exits is fitted anew; None for a run without an ensemble."""
+    if result.ensemble is None:
+        return None
+    uniform = all(math.isclose(weight, 1 / len(exit_.weights)) for exit_ in result.ensemble for weight in exit_.weights)
+    return UniformEnsemble() if uniform else LearntEnsemble()
 
 
 def budget_named(name: str) -> Budget | None:
@@ -128,12 +150,12 @@ def budget_named(name: str) -> Budget | None:
     >>> budget_named("drop0.5").text
     'drop of at most 0.5 points'
     """
-    match = re.fullmatch(r"(drop|speed|flops)(\d+(?:\.\d+)?)", name)
-    if match is None:
+    match = re.fullmatch(r"(drop|speed|flops)(\d+(?:\.\d+)?)(?:_(\d+(?:\.\d+)?))?", name)
+    if match is None or (match[3] is not None and match[1] != "drop"):
         return None
     kind, number = match[1], float(match[2])
     if kind == "drop":
-        return MaxDrop(number)
+        return MaxDrop(number, confidence=None if match[3] is None else float(match[3]) / 100)
     return MinSpeedup(number, "flops_speedup" if kind == "flops" else "layer_speedup")
 
 
@@ -143,7 +165,9 @@ def check_servable(points: Mapping[str, RecommendedPoint]) -> None:
         if point.exit is None:
             continue
         criterion = point.criterion()
-        inner = criterion.criterion if isinstance(criterion, Calibrated) else criterion
+        inner = criterion
+        while isinstance(inner, Calibrated | Ensembled):
+            inner = inner.criterion
         if to_config(inner)["name"] not in BUILT_IN:
             raise UserError(
                 f"exit criteria with an ONNX form ({', '.join(BUILT_IN)})",
@@ -174,14 +198,15 @@ def describe_point(record: ExitRecord, criterion: Criterion, threshold: float, r
         report: Sweep over the record, for the metric and the temperatures.
     """
     exit_B = record.leaving(criterion, threshold)
-    answers_B = predictions(record.logits_EBC).gather(0, exit_B[None])[0]
+    logits_EBC = criterion.answers(record.logits_EBC)
+    answers_B = predictions(logits_EBC).gather(0, exit_B[None])[0]
     members_B, costs = ~record.selection_B, record.costs
     shares_E = _shares(exit_B[members_B], len(costs.layers_E))
     value = quality(report.metric, answers_B[members_B], record.labels_B[members_B])
     mean_layer = costs.mean_layer(shares_E)
     static = criterion.name == Static.name
     temperatures_E = temperatures_of(criterion, report.temperatures_E)
-    logits_BC = record.logits_EBC[exit_B, torch.arange(len(exit_B))]
+    logits_BC = logits_EBC[exit_B, torch.arange(len(exit_B))]
     return {
         "criterion": to_config(criterion),
         "threshold": threshold,
@@ -224,9 +249,7 @@ def _agreement(stored: ExitRecord, record: ExitRecord, result: SweepReport) -> d
             continue
         criterion, threshold = point.criterion(), point.threshold
         differs_B = stored.leaving(criterion, threshold) != record.leaving(criterion, threshold)
-        certainty_2EB = [
-            criterion.certainty(criterion.inputs(each.logits_EBC, each.gates_EB)) for each in (stored, record)
-        ]
+        certainty_2EB = [each.certainty(criterion) for each in (stored, record)]
         near_EB = (certainty_2EB[0] - threshold).abs().minimum((certainty_2EB[1] - threshold).abs()) < TIE
         points[name] = {"other_exit": int(differs_B.sum()), "ties": int((differs_B & near_EB.any(dim=0)).sum())}
     return {

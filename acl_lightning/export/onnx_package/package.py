@@ -10,11 +10,11 @@ from typing import Any
 
 from onnx import ModelProto
 
-from acl_lightning.encoders import MODEL_INPUTS, MultiExitEncoder
+from acl_lightning.encoders import MODEL_INPUTS, MultiExitEncoder, merged
 from acl_lightning.errors import UserError
 from acl_lightning.exits.evaluation.report.recommended_point import plain
 from acl_lightning.export.config import exported_config
-from acl_lightning.export.directory import check_free, complete_directory
+from acl_lightning.export.directory import check_free, check_texts, complete_directory
 from acl_lightning.export.onnx_graph import example_batch
 from acl_lightning.export.onnx_package.graphs import OPSET, Precision, converted, segment_graph
 from acl_lightning.export.onnx_package.measure import Measurement, check_servable, measure
@@ -67,14 +67,16 @@ def export_package(
     check_servable(report.recommended)
     _check_rows(len(stored.labels_B), precision, max_drop)
     module, data = load_run(run)
+    check_texts(data, run)
     config = exported_config(
         module.encoder, module.label_names, data.info.text_columns, data.task_name, result, data.max_length
     )
-    encoder = module.encoder.eval().requires_grad_(False)
+    encoder = merged(module.encoder).eval().requires_grad_(False)
+    cosines = stored.cosines_EBC is not None
     inputs = _inputs(data.tokenizer, config)
     with complete_directory(out) as unfinished:
         data.tokenizer.backend_tokenizer.save(str(unfinished / TOKENIZER))
-        segments = _write_segments(encoder, inputs, precision, unfinished)
+        segments = _write_segments(encoder, inputs, precision, unfinished, cosines=cosines)
         content: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "precision": precision,
@@ -117,7 +119,7 @@ def _inputs(tokenizer: Any, config: Any) -> list[str]:
 
 
 def _write_segments(
-    encoder: MultiExitEncoder, inputs: list[str], precision: Precision, directory: Path
+    encoder: MultiExitEncoder, inputs: list[str], precision: Precision, directory: Path, *, cosines: bool
 ) -> dict[str, list[str]]:
     """Write the graphs of both variants; return the file names of each variant in order.
 
@@ -128,7 +130,7 @@ def _write_segments(
     exits = range(encoder.num_exits)
     different = any(has_row(encoder, exit_) for exit_ in exits[:-1])
     for variant in VARIANTS if different else ("whole",):
-        segments = [Segment(encoder, exit_, variant, tuple(inputs)).eval() for exit_ in exits]
+        segments = [Segment(encoder, exit_, variant, tuple(inputs), cosines=cosines).eval() for exit_ in exits]
         examples = example_inputs(segments, example_batch([3, 2], inputs))
         files[variant] = [f"{variant}_{exit_ + 1}.onnx" for exit_ in exits]
         for name, segment, example in zip(files[variant], segments, examples, strict=True):

@@ -32,21 +32,31 @@ class Segment(nn.Module):
         exit_: Index of the exit at which the segment ends. The segment of exit 0 embeds token ids.
         variant: See the module.
         model_inputs: Names of the inputs of the first segment, such as `input_ids`.
+        cosines: Whether to return the cosines with the label embeddings.
 
     Attributes:
         inputs: Names of the inputs: those of the model, or the state that the segment before returns and
             `attention_mask`.
-        outputs: `logits` (B, C); `gate` (B,) where the encoder has a learnt gate; and, except for the last segment, the
-            state: `hidden` (B, S, D) and in the variant `row_first` also `keys` and `values` (B, heads, S, D / heads).
+        outputs: `logits` (B, C); `gate` (B,) where the encoder has a learnt gate; `cosines` (B, C) where asked for;
+            and, except for the last segment, the state: `hidden` (B, S, D) and in the variant `row_first` also `keys`
+            and `values` (B, heads, S, D / heads).
     """
 
-    def __init__(self, encoder: MultiExitEncoder, exit_: int, variant: Variant, model_inputs: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        encoder: MultiExitEncoder,
+        exit_: int,
+        variant: Variant,
+        model_inputs: tuple[str, ...],
+        *,
+        cosines: bool = False,
+    ) -> None:
         super().__init__()
-        self.encoder, self.exit_, self.variant = encoder, exit_, variant
+        self.encoder, self.exit_, self.variant, self.cosines = encoder, exit_, variant, cosines
         self.inputs = model_inputs if exit_ == 0 else (*self._state(exit_ - 1), "attention_mask")
         last = exit_ == encoder.num_exits - 1
         gate = ("gate",) if encoder.gate is not None else ()
-        self.outputs = ("logits", *gate, *(() if last else self._state(exit_)))
+        self.outputs = ("logits", *gate, *(("cosines",) if cosines else ()), *(() if last else self._state(exit_)))
 
     def _state(self, exit_: int) -> tuple[str, ...]:
         """Return the names of the tensors that pass from the segment of an exit to the next."""
@@ -67,12 +77,14 @@ class Segment(nn.Module):
             step = encoder.advance(layer, state)
             assert step.embedding_BD is not None
             assert step.logits_BC is not None
-            return self._reading(step.logits_BC, encoder.gates(step.embedding_BD))
-        reading, half = encoder.exit_first(layer, state, whole=not self._row_first(self.exit_))
+            cosines_BC = encoder.cosines(self.exit_, step.embedding_BD) if self.cosines else None
+            return _reading(step.logits_BC, encoder.gates(step.embedding_BD), cosines_BC)
+        row_first = self._row_first(self.exit_)
+        reading, half = encoder.exit_first(layer, state, whole=not row_first, cosines=self.cosines)
         kept = (half.state.hidden_BSD,)
         if half.keys_values is not None:
             kept = (*kept, half.keys_values.keys_BHSd, half.keys_values.values_BHSd)  # type: ignore[assignment]
-        return (*self._reading(reading.logits_BC, reading.gates_B), *kept)
+        return (*_reading(*reading), *kept)
 
     def _enter(self, tensors: dict[str, Tensor]) -> TokenState:
         """Return the tokens that enter the first whole layer of the segment."""
@@ -84,17 +96,23 @@ class Segment(nn.Module):
         layer = self.encoder.exit_layers[self.exit_ - 1] - 1
         return self.encoder.finish(HalfLayer(layer, state, KeysValues(tensors["keys"], tensors["values"])))
 
-    @staticmethod
-    def _reading(logits_BC: Tensor, gates_B: Tensor | None) -> tuple[Tensor, ...]:
-        return (logits_BC,) if gates_B is None else (logits_BC, gates_B)
+
+def _reading(*results: Tensor | None) -> tuple[Tensor, ...]:
+    """Return those of logits, gates and cosines that there are."""
+    return tuple(result for result in results if result is not None)
 
 
 def has_row(encoder: MultiExitEncoder, exit_: int) -> bool:
-    """Return whether an exit has a row that can be computed before the rest of its layer."""
+    """Return whether an exit has a row that can be computed before the rest of its layer.
+
+    A family whose layers keep more than keys and values between the two (DeBERTa) is computed whole.
+    """
     exit_row = encoder.exit_rows[exit_]
     assert isinstance(exit_row, ExitRow)
-    state = TokenState(torch.zeros(1, 1, encoder.backbone.width), None)
-    return exit_row.query(state) is not None
+    state = TokenState(torch.zeros(1, 2, encoder.backbone.width), None)
+    if exit_row.query(state) is None:
+        return False
+    return type(encoder.backbone.keys_values(encoder.exit_layers[exit_] - 1, state)) is KeysValues
 
 
 def example_inputs(segments: list[Segment], batch: dict[str, Tensor]) -> list[tuple[Tensor, ...]]:
