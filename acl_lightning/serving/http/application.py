@@ -166,8 +166,10 @@ def _add_refusals(app: FastAPI) -> None:
 
     @app.exception_handler(QueueFullError)
     async def refuse_load(_: Request, error: QueueFullError) -> Response:
-        found = f"{error.waiting} of {error.limit}"
-        problem = UserError("free places in the queue", found, "Repeat the request later, or send fewer texts at once.")
+        occupied = f"{error.waiting} of {error.limit} occupied"
+        problem = UserError(
+            "free places in the queue", occupied, "Repeat the request later, or send fewer texts at once."
+        )
         return _refusal(429, str(problem), {"Retry-After": "1"})
 
     @app.exception_handler(ClosedError)

@@ -56,8 +56,8 @@ class RequestBodies:
         try:
             body.decode()
         except UnicodeDecodeError as error:
-            found = f"the byte 0x{body[error.start]:02x} at position {error.start}"
-            problem = UserError("a body in UTF-8", found, "Encode the JSON text as UTF-8.")
+            byte = f"the byte 0x{body[error.start]:02x} at position {error.start}"
+            problem = UserError("a body in UTF-8", byte, "Encode the JSON text as UTF-8.")
             await _refuse(400, problem, scope, receive, send)
             return
         await self.app(scope, _Replay(bytes(body), receive), send)

@@ -114,12 +114,12 @@ def texts_of(request: PredictRequest, encoder: TextEncoder, limits: Limits) -> l
     if not texts:
         raise UserError("1 text or more as texts", "an empty list", 'Send {"texts": ["..."]}.')
     if len(texts) > limits.texts:
-        found = UserError(
+        problem = UserError(
             f"at most {limits.texts} texts in a request",
             f"{len(texts)}",
             f"Send several requests, or start the service with --texts {len(texts)}.",
         )
-        raise TooLargeError(str(found))
+        raise TooLargeError(str(problem))
     for number, text in enumerate(texts):
         for part in text if isinstance(text, list) else (text,):
             if isinstance(part, str) and len(part) > limits.characters:
