@@ -135,6 +135,7 @@ MAY_IMPORT = {
         "errors",
     },
     "serving": {"errors"},
+    "serving/http": {"serving", "errors"},
     "latency": {
         "encoders",
         "data",
@@ -169,6 +170,8 @@ MAY_IMPORT = {
         "export",
         "export/onnx_package",
         "latency",
+        "serving",
+        "serving/http",
         "legacy",
         "config_files",
         "metrics",
@@ -223,6 +226,11 @@ THIRD_PARTIES = {
     "onnxscript": {"export/onnx_package"},
     "onnxruntime": {"serving", "export/onnx_package"},
     "tokenizers": {"serving"},
+    "fastapi": {"serving/http"},
+    "starlette": {"serving/http"},
+    "pydantic": {"serving/http"},
+    "uvicorn": {"serving/http"},
+    "prometheus_client": {"serving/http"},
 }
 
 

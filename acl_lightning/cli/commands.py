@@ -84,6 +84,7 @@ COMMANDS: dict[str, Command] = {
     "latency": Command("acl_lightning.cli.latency", "time the operating points of a run against the plain model"),
     "export": Command("acl_lightning.cli.export", "write a run as a transformers model and as ONNX"),
     "demo": Command("acl_lightning.cli.demo", "open a local page that classifies text and shows the exit layer"),
+    "serve": Command("acl_lightning.cli.deploy.serve", "answer texts over HTTP with an ONNX package, without torch"),
     "collect": Command("acl_lightning.cli.collect", "tables and curves of several runs, from their results"),
     "curves": Command("acl_lightning.cli.curves", "speed-quality curves of several runs, from their stored logits"),
     "conflicts": Command("acl_lightning.cli.conflicts", "angles between the gradients of loss terms in several runs"),

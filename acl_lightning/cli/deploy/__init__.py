@@ -1,0 +1,1 @@
+"""Commands that use adaptive ONNX packages. They do not import torch."""

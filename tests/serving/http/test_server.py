@@ -1,0 +1,228 @@
+"""The service on real sockets of this machine: bad clients, shutdown by a signal, and the command line."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2 as httpx
+import pytest
+from small_package import expected
+
+from acl_lightning.cli import main
+from acl_lightning.cli.deploy.serve import LIMITS
+from acl_lightning.errors import UserError
+from acl_lightning.serving.http import Limits, create_app, listen, run_server, server
+
+#: Runs the command line without what it must not need. Prints the forbidden modules that were imported.
+WITHOUT_TORCH = """
+import sys
+forbidden = ("torch", "transformers", "lightning", "datasets", "onnx")
+for name in forbidden:
+    sys.modules[name] = None
+from acl_lightning.cli import main
+code = main(sys.argv[1:])
+print(sorted(name for name in forbidden if sys.modules[name] is not None))
+sys.exit(code)
+"""
+
+
+@pytest.fixture
+def address(session, monkeypatch) -> str:
+    """A service in a thread of this process."""
+    servers = []
+
+    class Recorded(server._Server):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            servers.append(self)
+
+    monkeypatch.setattr(server, "_Server", Recorded)
+    limits = Limits(body_seconds=0.5, body_bytes=2000, connections=40, wait_ms=0)
+    bound = listen("127.0.0.1", 0)
+    host, port = bound.getsockname()
+    thread = threading.Thread(target=run_server, args=(create_app(session, limits), bound, limits))
+    thread.start()
+    yield f"http://{host}:{port}"
+    servers[0].should_exit = True
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def connected(address: str) -> socket.socket:
+    host, port = address.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=20)
+
+
+def response_to(address: str, data: bytes) -> bytes:
+    """Send bytes and read until the server closes the connection."""
+    with connected(address) as client:
+        client.sendall(data)
+        parts = []
+        while part := client.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def check_answers(address: str, texts: list[str]) -> None:
+    """Every text is answered with the answer to this text."""
+    with httpx.Client(base_url=address, timeout=20, trust_env=False) as client:
+        for text in texts:
+            response = client.post("/predict", json={"texts": text})
+            assert response.status_code == 200
+            (prediction,) = response.json()["predictions"]
+            assert (prediction["label"], prediction["exit_layer"]) == (
+                expected(text)["label"],
+                expected(text)["exit_layer"],
+            )
+
+
+def test_bad_clients_do_not_disturb_others(address):
+    head = b"POST /predict HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+    silent, half, slow = (connected(address) for _ in range(3))
+    half.sendall(b"POST /pred")
+    slow.sendall(head + b'Content-Length: 30\r\n\r\n{"te')
+    for _ in range(10):
+        with connected(address) as leaving:
+            leaving.sendall(head + b'Content-Length: 15\r\n\r\n{"texts": "w1"}')
+    assert response_to(address, b"\x00\xff garbage\r\n\r\n").startswith(b"HTTP/1.1 400")
+    assert response_to(address, b"GET /" + b"x" * 100_000).startswith(b"HTTP/1.1 400")
+    large = response_to(address, head + b"Content-Length: 5000\r\n\r\n" + b"x" * 5000)
+    assert large.startswith(b"HTTP/1.1 413")
+    assert b"expected a body of at most 2000 bytes; found 5000 or more" in large
+    endless = response_to(
+        address, head + b"Transfer-Encoding: chunked\r\n\r\n" + (b"400\r\n" + b"x" * 1024 + b"\r\n") * 9
+    )
+    assert endless.startswith(b"HTTP/1.1 413")
+    check_answers(address, [f"w{n}" for n in range(1, 41, 4)])
+    assert slow.recv(65536).startswith(b"HTTP/1.1 408")
+    for client in (silent, half, slow):
+        client.close()
+    check_answers(address, ["w7 v2"])
+
+
+def test_connections_beyond_the_limit_are_answered_by_503(address):
+    idle = [connected(address) for _ in range(40)]
+    try:
+        assert b"503" in response_to(address, b"GET /health HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+    finally:
+        for client in idle:
+            client.close()
+    check_answers(address, ["v9"])
+
+
+def test_sigterm_answers_what_was_accepted_without_torch(package):
+    command = [sys.executable, "-c", WITHOUT_TORCH, "serve", str(package), "--port=0", "--wait-ms=60000", "--batch=64"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            line = process.stdout.readline()
+            address = re.match(r"(http://127\.0\.0\.1:\d+) at certain", line)[1]
+            texts = [f"{letter}{n}" for letter in "wv" for n in range(1, 11)]
+            with ThreadPoolExecutor(len(texts)) as clients:
+                checks = [clients.submit(check_answers, address, [text]) for text in texts]
+                with httpx.Client(base_url=address, trust_env=False) as client:
+                    deadline = time.monotonic() + 30
+                    while client.get("/health").json()["waiting"] < len(texts) and time.monotonic() < deadline:
+                        time.sleep(0.02)
+                process.send_signal(signal.SIGTERM)
+                for check in checks:
+                    check.result(30)
+            stdout, stderr = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, stdout.strip(), stderr) == (0, "[]", "")
+
+
+def test_a_port_in_use_is_refused_before_the_package_is_loaded(package, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", str(package), f"--port={port}"]) == 2
+    message = capsys.readouterr().err
+    assert f"error: expected to listen on 127.0.0.1, port {port}; found Address already in use" in message
+    assert "Choose another --port" in message
+
+
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 70000), ("127.0.0.1", -1), ("no.such.host.invalid", 0)])
+def test_addresses_that_do_not_exist_are_refused(host, port):
+    with pytest.raises(UserError, match="port"):
+        listen(host, port)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--operating-point=best"], "an operating point among: certain, fast; found 'best'"),
+        (["--queue=10"], "a queue of at least 64 texts, the largest request; found 10"),
+        (["--batch=0"], "a positive number as --batch; found 0"),
+        (["--threads=0"], "1 thread or more; found 0"),
+        (["--providers=CUDAExecutionProvider"], "expected execution providers among"),
+    ],
+)
+def test_mistakes_on_the_command_line_are_one_line(package, arguments, message, capsys):
+    assert main(["serve", str(package), "--port=0", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_damaged_package_is_named(tmp_path, package, capsys):
+    assert main(["serve", str(tmp_path), "--port=0"]) == 2
+    assert "expected an adaptive ONNX package in" in capsys.readouterr().err
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in package.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    content = bytearray((copy / "exit_2.onnx").read_bytes())
+    content[-1] ^= 1
+    (copy / "exit_2.onnx").write_bytes(content)
+    assert main(["serve", str(copy), "--port=0"]) == 2
+    assert "exit_2.onnx; found another content" in capsys.readouterr().err
+
+
+def test_without_the_extra_the_command_names_it(package, monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.startswith("acl_lightning.serving.http")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert main(["serve", str(package)]) == 2
+    assert (
+        "expected the package uvicorn; found none. Install it: pip install 'acl-lightning[serve]'"
+        in capsys.readouterr().err
+    )
+
+
+def test_the_help_shows_the_defaults_of_the_limits(capsys):
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert set(LIMITS) == set(Limits.__dataclass_fields__)
+    for name, (kind, description) in LIMITS.items():
+        default = getattr(Limits(), name)
+        assert type(default) is kind
+        assert f"(default: {default:g})" in description or f"(default: {default})" in description
+        assert f"--{name.replace('_', '-')}" in text
+
+
+def test_the_service_listens_on_this_machine_only_by_default(package, monkeypatch):
+    used = []
+
+    def remember(host, port):
+        used.append((host, port))
+        raise UserError("a", "b", "c")
+
+    monkeypatch.setattr("acl_lightning.serving.http.listen", remember)
+    assert main(["serve", str(package)]) == 2
+    assert used == [("127.0.0.1", 8000)]
+
+
+def test_messages_are_json(address):
+    with httpx.Client(base_url=address, trust_env=False) as client:
+        response = client.post("/predict", content=b"{", headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    assert list(json.loads(response.content)) == ["detail"]
