@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -19,11 +20,24 @@ def newest_run(parent: Path) -> Path:
     return max(parent.glob("runs/*"), key=lambda path: path.stat().st_mtime)
 
 
+@pytest.fixture(scope="module")
+def finished() -> dict[str, Path]:
+    """Path of the run that `fitted` copies, once it is finished."""
+    return {}
+
+
 @pytest.fixture
-def fitted(command, tmp_path):
-    """A finished run."""
+def fitted(finished, command, tmp_path, tmp_path_factory):
+    """A finished run: a copy of the same run for every test, with its own path in its files."""
+    if not finished:
+        original = tmp_path_factory.mktemp("finished") / "run"
+        arguments = (ACL, f"--run_dir={original}", "--last_checkpoint.every_n_steps=1")
+        assert command("fit", *arguments, draw=True) == (0, "")
+        finished["run"] = original
     run = tmp_path / "run"
-    assert command("fit", ACL, f"--run_dir={run}", "--last_checkpoint.every_n_steps=1") == (0, "")
+    shutil.copytree(finished["run"], run)
+    for name in ("config.yaml", "result.json"):
+        (run / name).write_text((run / name).read_text().replace(str(finished["run"]), str(run)))
     return run
 
 
@@ -34,6 +48,7 @@ def test_a_run_leaves_everything_and_can_be_run_again(fitted, command, tmp_path,
         *("speed_quality.png", "speed_quality.svg", "exit_histogram.png", "reliability.png", "exit_logits.npz"),
         "training.png",
     }
+    assert all(path.stat().st_size > 5000 for path in [*fitted.glob("*.png"), *fitted.glob("*.svg")])
     assert {path.name for path in (fitted / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     result = json.loads((fitted / "result.json").read_text())
     assert result["status"] == "finished"
