@@ -4,7 +4,6 @@ import csv
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -597,18 +596,3 @@ def test_a_refused_command_leaves_no_directory(command, tmp_path):
     assert command("fit", ACL, "--model.encoder.exits=[2,9]", f"--run_dir={tmp_path / 'run'}")[0] == 2
     assert list((tmp_path / "runs").iterdir()) == []
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("code", [143, 1, 0])
-def test_make_marks_only_finished_runs(code, tmp_path):
-    (tmp_path / "python").write_text(f"#!/bin/sh\nmkdir -p runs/first_light/row-cls-seed0\nexit {code}\n")
-    (tmp_path / "python").chmod(0o755)
-    target = "runs/first_light/row-cls-seed0/done"
-    stamp = tmp_path / "stamp"
-    stamp.touch()
-    makefile = (CONF.parent / "Makefile").read_text()
-    (tmp_path / "Makefile").write_text(makefile)
-    command = ["make", "-C", str(tmp_path), f"BIN={tmp_path}", f"STAMP={stamp}", "-o", str(stamp), f"GLUE={tmp_path}"]
-    made = subprocess.run([*command, target], capture_output=True, text=True, check=False)
-    assert (made.returncode == 0) == (code == 0), made.stderr
-    assert (tmp_path / target).exists() == (code == 0)
