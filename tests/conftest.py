@@ -1,5 +1,6 @@
 """Shared fixtures. The tests run offline, and on real GLUE data if ACL_LIGHTNING_GLUE names their directory."""
 
+import contextlib
 import importlib
 import os
 import shutil
@@ -110,7 +111,12 @@ def registries(monkeypatch) -> None:
 
 @pytest.fixture
 def command(tmp_path, monkeypatch, capsys, tiny_backbone):
-    """Run the command line in-process on tiny generated data: `command("fit", "--x=1") -> (exit code, stderr)`."""
+    """Run the command line in-process on tiny generated data: `command("fit", "--x=1") -> (exit code, stderr)`.
+
+    Figures are not drawn, unless the keyword argument `draw` is true.
+    """
+    from finished_runs import undrawn_figures
+
     from acl_lightning.cli import main
 
     monkeypatch.setattr(sys, "argv", ["acl_lightning"])
@@ -126,13 +132,14 @@ def command(tmp_path, monkeypatch, capsys, tiny_backbone):
         "--trainer.log_every_n_steps=1",
     )
 
-    def run(subcommand: str, *arguments: str, defaults: bool = True) -> tuple[int, str]:
+    def run(subcommand: str, *arguments: str, defaults: bool = True, draw: bool = False) -> tuple[int, str]:
         configs = [a for a in arguments if a.startswith("--config")]
         others = [a for a in arguments if not a.startswith("--config")]
-        try:
-            code = main([subcommand, *configs, *(tiny if defaults else ()), *others])
-        except SystemExit as stop:
-            code = int(stop.code or 0)
+        with contextlib.nullcontext() if draw else undrawn_figures():
+            try:
+                code = main([subcommand, *configs, *(tiny if defaults else ()), *others])
+            except SystemExit as stop:
+                code = int(stop.code or 0)
         return code, capsys.readouterr().err
 
     return run

@@ -104,6 +104,7 @@ def test_every_page_is_in_the_site():
         assert path.relative_to(ROOT / "docs").as_posix() in navigation
 
 
+@pytest.mark.slow
 def test_the_site_is_built_without_warnings(tmp_path):
     pytest.importorskip("mkdocs")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]

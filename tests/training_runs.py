@@ -116,8 +116,11 @@ def _child(target: Callable[..., Any], arguments: tuple[Any, ...], rank: int, nu
 
 
 def command_line(arguments: list[str]) -> None:
-    """Run a command like `python -m acl_lightning`, and exit with its code."""
+    """Run a command like `python -m acl_lightning`, without drawing figures, and exit with its code."""
+    from finished_runs import undrawn_figures
+
     from acl_lightning.cli import main
 
     sys.argv = ["acl_lightning"]
-    sys.exit(main(arguments))
+    with undrawn_figures():
+        sys.exit(main(arguments))

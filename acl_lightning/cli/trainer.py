@@ -109,12 +109,17 @@ class CommandLine(LightningCLI):
                 "prog": "acl_lightning",
                 "description": f"Aligned contrastive fine-tuning of multi-exit encoders. {TRUST_HELP}",
                 "parser_mode": "omegaconf+",
-                **{name: _parser_settings(name, description) for name, description in TRAINER_COMMANDS.items()},
+                **{name: _parser_settings(name, TRAINER_COMMANDS[name]) for name in self.subcommands()},
             },
             parser_class=Parser,
             auto_configure_optimizers=False,
             args=None if args is None else list(args),
         )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """Return the command that the arguments name, or all: each has a parser with hundreds of settings."""
+        commands = LightningCLI.subcommands()
+        return {name: skipped for name, skipped in commands.items() if [name] == self.arguments[:1]} or commands
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the run directory, the configurable callbacks, and the links between sections."""

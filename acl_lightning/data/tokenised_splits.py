@@ -11,7 +11,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 
-from acl_lightning.data.encoding import NUM_TOKENS, EncodedRows, tokenize
+from acl_lightning.data.encoding import NUM_TOKENS, EncodedRows, hash_tokenizer, tokenize
 from acl_lightning.data.noise import TrainingNoise
 from acl_lightning.data.protocol import Division, SelectionProtocol, SelectionSource
 from acl_lightning.data.sources import Source
@@ -58,6 +58,10 @@ class TokenisedSplits:
     def tokenizer(self) -> Any:
         """The tokenizer."""
         raise NotImplementedError
+
+    @cached_property
+    def _tokenizer_hash(self) -> str:
+        return hash_tokenizer(self.tokenizer)
 
     @property
     def selection(self) -> SelectionSource:
@@ -155,7 +159,8 @@ class TokenisedSplits:
         return columns if index is None else {name: values[list(index)] for name, values in columns.items()}
 
     def _tokenised(self, split: str, raw: Dataset, columns: dict[str, Tensor]) -> EncodedRows:
-        tokens = tokenize(raw, self.tokenizer, self.info.text_columns, self.max_length, self.cache_dir)
+        settings = (self.info.text_columns, self.max_length, self.cache_dir, self._tokenizer_hash)
+        tokens = tokenize(raw, self.tokenizer, *settings)
         self.truncation[split] = Truncation.measure(tokens.data.column(NUM_TOKENS).to_numpy(), self.max_length)
         if self._rank()[0] == 0:
             self.truncation[split].warn(split, self.tokenizer.model_max_length)

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 import torch
 from fake_module import EXITS, QUIET_TRAINER, SAMPLES, FakeModule, Rows, loader, trainer_for
+from finished_runs import undrawn_figures
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 
 from acl_lightning.callbacks.exit_sweep import ExitSweep
@@ -33,6 +34,13 @@ from acl_lightning.exits import (
 from acl_lightning.exits.criteria.consecutive import fpabee, pcee
 
 pytestmark = QUIET_TRAINER
+
+
+@pytest.fixture(autouse=True)
+def undrawn():
+    """Draw no figures, except those of `swept`, whose validation comes before this fixture."""
+    with undrawn_figures():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def run(command, tmp_path, tiny_backbone):
     rows = [(row, f"message {row} about {TOPICS[row % 3]}", TOPICS[row % 3]) for row in range(60)]
     write(tmp_path / "messages.csv", ("nr", "body", "topic"), rows)
     backbone = f"--model.encoder.backbone={tiny_backbone}"
-    code, error = command("fit", *ARGUMENTS, backbone, "--run_dir=run", defaults=False)
+    code, error = command("fit", *ARGUMENTS, backbone, "--run_dir=run", defaults=False, draw=True)
     assert (code, error) == (0, "")
     (tmp_path / "messages.csv").unlink()
     return tmp_path / "run"

@@ -65,7 +65,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "own pools, queue": {"objective": WeightedObjective(ACLEmbed(0.1, queue=MemoryQueue(20)))},
 }
 
-#: One epoch on two and on four processes, with a pool of all of them.
+#: One epoch on two processes, with a pool of both, and those of `ON_FOUR` on four as well.
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "ACL-Embed": {"objective": WeightedObjective(ACLEmbed(0.1)), "gradient_rule": ACLGrad()},
     "ACL-CL": {"objective": WeightedObjective(ACLCrossLayer(0.1)), "gradient_rule": ACLGrad()},
@@ -83,6 +83,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "representation": contrastive() | {"gradient_scope": Representation()},
     "every third step": contrastive() | {"check_every_n_steps": 3},
 }
+ON_FOUR = ("ACL-Embed", "ACF", "queue", "project", "top layer")
 
 
 def train(backbone: str, directory: Path, world: int, *, epochs: int, **settings: Any) -> dict[str, Any]:
@@ -100,6 +101,7 @@ def train_all(backbone: str, directory: Path, world: int) -> None:
     found = {
         name: train(backbone, directory, world, epochs=1, global_pool=True, **settings)
         for name, settings in OBJECTIVES.items()
+        if world == 2 or name in ON_FOUR
     }
     if world == 2:
         found |= {name: train(backbone, directory, world, epochs=2, **settings) for name, settings in SCENARIOS.items()}
@@ -155,7 +157,7 @@ def test_two_processes_equal_one_with_the_whole_batch(scenario, ranks, backbone,
 def test_every_objective_rule_and_scope_is_that_of_one_process(scenario, ranks, four, backbone, tmp_path):
     alone = train(backbone, tmp_path, 1, epochs=1, **OBJECTIVES[scenario])
     assert len(alone["reports"]) == 6
-    for found in (*ranks, *four):
+    for found in (*ranks, *(four if scenario in ON_FOUR else ())):
         assert_alike(found[scenario], alone)
 
 
