@@ -1,7 +1,7 @@
 """Load test of the HTTP service on this machine: a package against the same service with the full-depth graph.
 
-`python -m tests.benchmarks.http --run RUN` needs ACL_LIGHTNING_GLUE. It exports the int8 package of a run on SST-2 and a package of its full-depth
-int8 graph alone, and serves each in a process with one thread of the model. In rounds, 32 clients send the sentences of
+`python -m tests.benchmarks.http --run RUN` needs ACL_LIGHTNING_GLUE. It exports the int8 package of a run on SST-2 and a
+package of its full-depth int8 graph alone, and serves each in a process with one thread of the model. In rounds, 32 clients send the sentences of
 the validation split to one service and then to the other, one text per request, each the next when the last is
 answered. Afterwards many more clients than the queue has places send requests at once: each must get one answer, either
 200 with the label of its own text, or 429.
@@ -144,9 +144,8 @@ def compare(packages: Sequence[Path], texts: Sequence[str], options: argparse.Na
         print(f"  {name:<12} {rate:7.1f} requests/s   p50 {p50:6.1f}   p95 {p95:6.1f}   p99 {p99:6.1f} ms", flush=True)
     ratio = median(a / b for a, b in zip(*rates, strict=True))
     verdict = "" if ratio >= 1.5 and tails[0] <= tails[1] else "   MISSED"
-    print(
-        f"  requests/s over full depth {ratio:.2f}   at least 1.50; p99 {tails[0] / tails[1]:.2f}   at most 1.00{verdict}"
-    )
+    tail = tails[0] / tails[1]
+    print(f"  requests/s over full depth {ratio:.2f}   at least 1.50; p99 {tail:.2f}   at most 1.00{verdict}")
 
 
 def check_overload(package: Path, texts: Sequence[str], point: str) -> None:
