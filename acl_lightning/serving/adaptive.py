@@ -217,7 +217,7 @@ def _answers(table: DecisionTable, criterion: ServedCriterion, num_classes: int)
     logits_ENC = table.logits_ENC
     if logits_ENC is None:
         return np.zeros((0, num_classes), dtype=np.float32)
-    logits_NC = np.empty_like(logits_ENC[0])
+    logits_NC: Floats = np.empty_like(logits_ENC[0])
     for exit_ in np.unique(table.exit_N):
         rows = np.flatnonzero(table.exit_N == exit_)
         logits_NC[rows] = criterion.answer(logits_ENC[: exit_ + 1, rows])

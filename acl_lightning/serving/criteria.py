@@ -49,7 +49,8 @@ class ServedCriterion(ABC):
 
     def answer(self, logits_EBC: Floats) -> Floats:
         """Return the logits (B, C) by which samples that leave at the last of the E exits are answered."""
-        return logits_EBC[-1]
+        last_BC: Floats = logits_EBC[-1]
+        return last_BC
 
 
 class DistributionCriterion(ServedCriterion):
@@ -265,7 +266,7 @@ class Ensembled(ServedCriterion):
     def answer(self, logits_EBC: Floats) -> Floats:
         """Return the weighted mean (B, C); NaN where an exit with a weight is not finite."""
         weights_E = self.weights_EE[len(logits_EBC) - 1]
-        mean_BC = np.zeros_like(logits_EBC[-1])
+        mean_BC: Floats = np.zeros_like(logits_EBC[-1])
         for weight, logits_BC in zip(weights_E, logits_EBC, strict=True):
             if weight > 0:
                 finite_B1 = _finite(logits_BC)[:, None]
