@@ -49,9 +49,9 @@ def test_the_second_call_reads_the_cache(tokenizer, tmp_path, monkeypatch):
     first = tokenize(rows_of(sentence=texts), tokenizer, ("sentence",), 32, tmp_path)
     files = list(tmp_path.iterdir())
     monkeypatch.setattr("acl_lightning.data.encoding._encode", _never)
-    start = time.perf_counter()
+    start = time.process_time()
     again = tokenize(rows_of(sentence=texts), tokenizer, ("sentence",), 32, tmp_path)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert sorted(tmp_path.iterdir()) == sorted(files)
     assert again[:] == first[:]
 
