@@ -1,10 +1,10 @@
 """Load test of the HTTP service on this machine: a package against the same service with the full-depth graph.
 
-`python -m tests.benchmarks.http --run RUN` needs ACL_LIGHTNING_GLUE. It exports the int8 package of a run on SST-2 and a
-package of its full-depth int8 graph alone, and serves each in a process with one thread of the model. In rounds, 32 clients send the sentences of
-the validation split to one service and then to the other, one text per request, each the next when the last is
-answered. Afterwards many more clients than the queue has places send requests at once: each must get one answer, either
-200 with the label of its own text, or 429.
+`python -m tests.benchmarks.http --run RUN` needs ACL_LIGHTNING_GLUE. It exports the int8 package of a run on SST-2, and
+a package of its full-depth int8 graph alone, and serves each in a process with one thread of the model. In rounds, 32
+clients send the sentences of the validation split to one service and then to the other, one text per request, each the
+next when the last is answered. Afterwards many more clients than the queue has places send requests at once: each must
+get one answer, either 200 with the label of its own text, or 429.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def compare(packages: Sequence[Path], texts: Sequence[str], options: argparse.Na
     ratio = median(a / b for a, b in zip(*rates, strict=True))
     verdict = "" if ratio >= 1.5 and tails[0] <= tails[1] else "   MISSED"
     tail = tails[0] / tails[1]
-    print(f"  requests/s over full depth {ratio:.2f}   at least 1.50; p99 {tail:.2f}   at most 1.00{verdict}")
+    print(f"  over full depth: requests/s {ratio:.2f}   at least 1.50; p99 {tail:.2f}   at most 1.00{verdict}")
 
 
 def check_overload(package: Path, texts: Sequence[str], point: str) -> None:

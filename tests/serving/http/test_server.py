@@ -9,27 +9,31 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+from pathlib import Path
 
 import httpx2 as httpx
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from small_package import expected
 
 from acl_lightning.cli import main
-from acl_lightning.cli.deploy.serve import LIMITS
+from acl_lightning.cli.deploy.serve import LIMITS, _parsed
 from acl_lightning.errors import UserError
 from acl_lightning.serving.http import Limits, create_app, listen, run_server, server
 
-#: Runs the command line without what it must not need. Prints the forbidden modules that were imported.
-WITHOUT_TORCH = """
+ROOT = Path(__file__).parents[3]
+
+#: Runs the command line where the modules of the first argument cannot be imported.
+WITHOUT = """
 import sys
-forbidden = ("torch", "transformers", "lightning", "datasets", "onnx")
-for name in forbidden:
+for name in sys.argv[1].split():
     sys.modules[name] = None
 from acl_lightning.cli import main
-code = main(sys.argv[1:])
-print(sorted(name for name in forbidden if sys.modules[name] is not None))
-sys.exit(code)
+sys.exit(main(sys.argv[2:]))
 """
 
 
@@ -53,6 +57,23 @@ def address(session, monkeypatch) -> str:
     servers[0].should_exit = True
     thread.join(20)
     assert not thread.is_alive()
+
+
+def not_installed_with(requirements: list[str]) -> set[str]:
+    """Modules that some distributions, and what these require without extras, do not contain."""
+    waiting, names = list(requirements), set()
+    while waiting:
+        requirement = Requirement(waiting.pop())
+        name = canonicalize_name(requirement.name)
+        if name not in names and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
+            names.add(name)
+            waiting += metadata.requires(name) or []
+    distributions = metadata.packages_distributions()
+    return {
+        module
+        for module, owners in distributions.items()
+        if not names & set(map(canonicalize_name, owners)) and not module.startswith(("acl_lightning", "_", "."))
+    }
 
 
 def connected(address: str) -> socket.socket:
@@ -117,8 +138,12 @@ def test_connections_beyond_the_limit_are_answered_by_503(address):
     check_answers(address, ["v9"])
 
 
-def test_sigterm_answers_what_was_accepted_without_torch(package):
-    command = [sys.executable, "-c", WITHOUT_TORCH, "serve", str(package), "--port=0", "--wait-ms=60000", "--batch=64"]
+def test_sigterm_answers_what_was_accepted_with_the_packages_of_the_image_alone(package):
+    lines = (ROOT / "docker/requirements.txt").read_text().splitlines()
+    missing = not_installed_with([line for line in lines if not line.startswith("#")])
+    assert missing >= {"torch", "transformers", "lightning", "datasets", "onnx", "jsonargparse"}
+    command = [sys.executable, "-c", WITHOUT, " ".join(sorted(missing))]
+    command += ["serve", str(package), "--port=0", "--wait-ms=60000", "--batch=64"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -136,10 +161,10 @@ def test_sigterm_answers_what_was_accepted_without_torch(package):
                 process.send_signal(signal.SIGTERM)
                 for check in checks:
                     check.result(30)
-            stdout, stderr = process.communicate(timeout=30)
+            _, stderr = process.communicate(timeout=30)
         finally:
             process.kill()
-    assert (process.returncode, stdout.strip(), stderr) == (0, "[]", "")
+    assert (process.returncode, stderr) == (0, "")
 
 
 def test_a_port_in_use_is_refused_before_the_package_is_loaded(package, capsys):
@@ -226,3 +251,19 @@ def test_messages_are_json(address):
         response = client.post("/predict", content=b"{", headers={"Content-Type": "application/json"})
     assert response.status_code == 400
     assert list(json.loads(response.content)) == ["detail"]
+
+
+def test_the_image_installs_by_the_script_and_runs_the_command():
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert "RUN /source/docker/install.sh" in dockerfile
+    (entry,) = re.findall(r"^ENTRYPOINT (.*)$", dockerfile, re.MULTILINE)
+    words = json.loads(entry)
+    assert words[:4] == ["python", "-m", "acl_lightning", "serve"]
+    script = (ROOT / "docker/install.sh").read_text()
+    assert "--no-deps" in script
+    assert os.access(ROOT / "docker/install.sh", os.X_OK)
+    options = _parsed(words[4:])
+    assert (options.host, str(options.directory)) == ("0.0.0.0", "/package")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "docker/requirements.txt").read_text().splitlines()
+    assert set(project["optional-dependencies"]["serve"]) <= set(lines)
