@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "exits/evaluation": BASE | {"exits/criteria", "metrics", "legacy"},
     "exits/inference": BASE | {"exits/criteria", "exits/evaluation", "encoders"},
     "exits": {"exits/criteria", "exits/evaluation"},
-    "data": BASE,
+    "data": BASE | {"table_files"},
     "training": {
         "encoders",
         "objectives",
