@@ -5,9 +5,9 @@ Nothing here imports torch.
 
 from acl_lightning.scoring.drift import DriftTest, confidence_drift, exit_drift, stability_index
 from acl_lightning.scoring.report import DriftReport, drift_report
-from acl_lightning.scoring.score import SampleColumns, score
 from acl_lightning.scoring.score_file import ScoreFile
 from acl_lightning.scoring.source import SourceFormat, open_source
+from acl_lightning.scoring.table_scoring import SampleColumns, score
 from acl_lightning.scoring.tally import Tally
 
 __all__ = [

@@ -27,7 +27,7 @@ def check_encoding(encoding: str, option: str = "data.") -> None:
         readable = False
     if not readable:
         raise UserError(
-            f"{option}encoding that extends ASCII, such as utf-8, latin-1 or cp1252",
+            f"--{option.removeprefix('--')}encoding that extends ASCII, such as utf-8, latin-1 or cp1252",
             repr(encoding),
             f"Convert the file to UTF-8 (iconv -f ENCODING -t UTF-8) and set {option}encoding to utf-8.",
         )

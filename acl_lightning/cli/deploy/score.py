@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     from acl_lightning.scoring import ScoreFile, Tally, open_source, score
     from acl_lightning.scoring.progress import ScoringProgress
     from acl_lightning.scoring.row_formats import row_format
-    from acl_lightning.scoring.score import answer_columns, output_names
+    from acl_lightning.scoring.table_scoring import answer_columns, output_names
     from acl_lightning.serving.manifest import read_manifest
 
     # Mistakes are reported before anything is written or a model is loaded.
