@@ -27,7 +27,7 @@ from acl_lightning.serving import Answers
 from acl_lightning.serving.manifest import Manifest
 
 RATE = 0.01
-SIMULATIONS = 1500
+SIMULATIONS = 1000
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 5, 6, 11, 24])
@@ -246,7 +246,9 @@ def test_a_report_of_the_command(scored_package, tmp_path, capsys):
     for seed, words, drift in ((5, 25, False), (6, 1, True)):
         texts = random_texts(300, seed, words)
         path, output, report = (tmp_path / f"{seed}{suffix}" for suffix in (".csv", ".jsonl", ".json"))
-        path.write_text("sentence,topic\n" + "".join(f"{text},{('good', '', 1)[len(text) % 3]}\n" for text in texts))
+        path.write_text(
+            "sentence,topic\n" + "".join(f"{text},{('good', '', 1)[number % 3]}\n" for number, text in enumerate(texts))
+        )
         options = ["--label", "topic", "--report", str(report)]
         assert score_command([str(scored_package), "--input", str(path), "--output", str(output), *options]) == 0
         content, printed = json.loads(report.read_text()), capsys.readouterr().out
