@@ -182,7 +182,6 @@ MAY_IMPORT = {
         "outputs",
         "figures",
         "scoring",
-        "serving",
         "table_files",
         "tables",
         "files",
