@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,9 @@ def write_package(
     }
     (directory / "manifest.json").write_text(json.dumps(content | entries))
     return directory
+
+
+def random_texts(rows: int, seed: int = 0, words: int = 25) -> list[str]:
+    """Texts of 1 to `words` words, in an order in which their lengths are mixed."""
+    draw = random.Random(seed)
+    return [" ".join(f"w{draw.randrange(4, 50)}" for _ in range(draw.randrange(1, words + 1))) for _ in range(rows)]

@@ -83,6 +83,7 @@ COMMANDS: dict[str, Command] = {
     "points": Command("acl_lightning.cli.points", "select further operating points of a run, without the model"),
     "latency": Command("acl_lightning.cli.latency", "time the operating points of a run against the plain model"),
     "export": Command("acl_lightning.cli.export", "write a run as a transformers model and as ONNX"),
+    "score": Command("acl_lightning.cli.deploy.score", "label the rows of a file with an adaptive ONNX package"),
     "demo": Command("acl_lightning.cli.demo", "open a local page that classifies text and shows the exit layer"),
     "serve": Command("acl_lightning.cli.deploy.serve", "answer texts over HTTP with an ONNX package, without torch"),
     "collect": Command("acl_lightning.cli.collect", "tables and curves of several runs, from their results"),

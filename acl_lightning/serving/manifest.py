@@ -108,6 +108,7 @@ class Manifest:
         if name is None:
             description = {"name": "static", "settings": {}}
             content: Mapping[str, Any] = {"criterion": description, "threshold": len(self.exit_layers)}
+            content = {**(self.content.get("full_depth") or {}), **content}
             content = {**content, "temperatures": self.content.get("temperatures")}
         else:
             points = self.content.get("operating_points") or {}

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import nn
 
 from acl_lightning.callbacks.prediction.csv_output import write_csv
 from acl_lightning.errors import UserError
+from acl_lightning.part_files import lock, open_part, refused
+
+#: Option that names the file.
+SETTING = "--exit.output"
 
 
 class PredictionFile:
@@ -42,16 +45,7 @@ class PredictionFile:
         self.path = path
         self.part = path.with_name(f".{path.name}-{identity}.part")
         self.num_rows = self.num_undefined = 0
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.part.open("ab+")
-        except OSError as error:
-            raise _refused(path, error) from error
-        if not _lock(self._file):
-            self._file.close()
-            raise UserError(
-                f"no other process that writes {path}", "a running process", "Set --exit.output to another file."
-            )
+        self._file = open_part(path, self.part, SETTING)
 
     def resume(self, multiple: int, at_most: int | None = None) -> int:
         """Keep the complete rows of the part file, and cut off what follows them.
@@ -101,7 +95,7 @@ class PredictionFile:
                 self.num_undefined += row["label"] is None
             self._file.flush()
         except OSError as error:
-            raise _refused(self.path, error) from error
+            raise refused(self.path, error, SETTING) from error
 
     def finish(self) -> None:
         """Rename the complete file, and remove part files of predictions with other settings.
@@ -120,10 +114,10 @@ class PredictionFile:
             self._file.close()
             for part in self.path.parent.glob(f".{self.path.name}-*.part"):
                 with part.open("rb") as other:
-                    if _lock(other):
+                    if lock(other):
                         part.unlink()
         except OSError as error:
-            raise _refused(self.path, error) from error
+            raise refused(self.path, error, SETTING) from error
 
     def close(self) -> None:
         """Close the part file, which a later prediction continues. Closing it twice has no effect."""
@@ -148,20 +142,3 @@ def _row(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return row if isinstance(row, dict) else None
-
-
-def _lock(file: BinaryIO) -> bool:
-    """Lock a file until it is closed. Return False if another process holds the lock."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _refused(path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"to write {path}",
-        f"{error.strerror or error}",
-        "Free space and repeat the command, which continues where it stopped; or set --exit.output to another file.",
-    )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Features
 
-from acl_lightning.data.tables.base import CHUNK_ROWS, Cell, Chunk
-from acl_lightning.errors import UserError
+from acl_lightning.table_files.base import CHUNK_ROWS, Cell, Chunk
+from acl_lightning.table_files.parquet import ParquetRows
 
 
-class ParquetTable:
+class ParquetTable(ParquetRows):
     """A Parquet file; class indices that the library `datasets` wrote are replaced by class names.
 
     Args:
@@ -23,34 +22,14 @@ class ParquetTable:
         UserError: It is not a Parquet file, or damaged.
     """
 
-    unit = "row"
-
     def __init__(self, path: Path) -> None:
-        self.name = str(path)
-        try:
-            self._file = pq.ParquetFile(path)
-        except (pa.ArrowException, OSError) as error:
-            raise self._damaged(error) from error
-        schema = self._file.schema_arrow
-        self.columns = tuple(schema.names)
-        self._classes = _class_labels(Features.from_arrow_schema(schema) if _is_a_dataset(schema) else {})
+        super().__init__(path)
+        self._classes = _class_labels(Features.from_arrow_schema(self.schema) if _is_a_dataset(self.schema) else {})
 
     def chunks(self, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
         """Yield the rows in chunks; see `Table.chunks`."""
-        number = 1
-        try:
-            for batch in self._file.iter_batches(batch_size=size):
-                if batch.num_rows:
-                    columns = _with_class_names(batch.to_pydict(), self._classes)
-                    yield Chunk(columns, range(number, number + batch.num_rows))
-                    number += batch.num_rows
-        except (pa.ArrowException, OSError) as error:
-            raise self._damaged(error) from error
-
-    def _damaged(self, error: Exception) -> UserError:
-        return UserError(
-            f"a Parquet file at {self.name}", " ".join(str(error).split()), "Write the file again, or give another."
-        )
+        for chunk in super().chunks(size):
+            yield Chunk(_with_class_names(chunk.columns, self._classes), chunk.numbers)
 
 
 class DatasetTable:
@@ -86,10 +65,12 @@ def _class_labels(features: Mapping[str, object]) -> dict[str, ClassLabel]:
     return {column: feature for column, feature in features.items() if isinstance(feature, ClassLabel)}
 
 
-def _with_class_names(columns: dict[str, list[Cell]], classes: Mapping[str, ClassLabel]) -> dict[str, list[Cell]]:
+def _with_class_names(
+    columns: Mapping[str, Sequence[Cell]], classes: Mapping[str, ClassLabel]
+) -> dict[str, Sequence[Cell]]:
     """Replace the class indices of each column in `classes` by class names; None for a missing index, also -1."""
-    for column, feature in classes.items():
-        columns[column] = [
-            feature.int2str(index) if isinstance(index, int) and index >= 0 else None for index in columns[column]
-        ]
-    return columns
+    named = {
+        column: [feature.int2str(index) if isinstance(index, int) and index >= 0 else None for index in columns[column]]
+        for column, feature in classes.items()
+    }
+    return {**columns, **named}

@@ -6,9 +6,9 @@ import json
 import math
 import re
 
-from acl_lightning.data.tables.base import Cell
 from acl_lightning.data.tables.layout import multi_label
 from acl_lightning.errors import UserError
+from acl_lightning.table_files.base import Cell
 
 #: A decimal number without digit separators, in ASCII.
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from acl_lightning.data.tables.base import CHUNK_ROWS, Cell, Chunk, Table
 from acl_lightning.data.tables.cells import is_missing, label_of, number_of, text_of
 from acl_lightning.data.tables.layout import TableLayout
 from acl_lightning.errors import UserError
 from acl_lightning.files import replaced_atomically, write_text_atomically
+from acl_lightning.table_files.base import CHUNK_ROWS, Cell, Chunk, Table
 
 #: Column with the line, or row, of each row in its file.
 NUMBER = "number"

@@ -12,11 +12,11 @@ import datasets
 from datasets import Dataset, DatasetDict
 
 from acl_lightning.data.tables.arrow import DatasetTable, ParquetTable
-from acl_lightning.data.tables.base import Table
-from acl_lightning.data.tables.delimited import DelimitedTable
-from acl_lightning.data.tables.json_lines import JSONLinesTable
-from acl_lightning.data.tables.lines import STANDARD_INPUT, check_encoding, decoded_lines
 from acl_lightning.errors import UserError
+from acl_lightning.table_files.base import Table
+from acl_lightning.table_files.delimited import DelimitedTable
+from acl_lightning.table_files.json_lines import JSONLinesTable
+from acl_lightning.table_files.lines import STANDARD_INPUT, check_encoding, decoded_lines
 
 #: Suffix of a file -> its format.
 FORMATS = {

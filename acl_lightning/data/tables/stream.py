@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, SequentialSampler
 
 from acl_lightning.data.batches.token_budget import WINDOW, TokenBudgetSampler
-from acl_lightning.data.tables.base import Cell, Table
 from acl_lightning.data.tables.cells import is_missing, text_of
 from acl_lightning.data.tables.layout import check_columns
 from acl_lightning.data.tables.opening import TablePlace
 from acl_lightning.errors import UserError
+from acl_lightning.table_files.base import Cell, Table
 
 #: Rows with their number in the table, from 0.
 Block = list[tuple[int, dict[str, Cell]]]

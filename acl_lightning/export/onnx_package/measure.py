@@ -55,6 +55,7 @@ class Measurement:
         record: The run's record with the logits of the package.
         report: Sweep over these logits.
         points: Operating points by name, as a manifest stores them.
+        full_depth: Full depth, as a manifest stores an operating point.
         agreement: Comparison with the logits of torch, in plain JSON types.
         drop_points: Quality of torch minus quality of the package at full depth, on all rows, in hundredths.
     """
@@ -62,6 +63,7 @@ class Measurement:
     record: ExitRecord
     report: SweepReport
     points: Mapping[str, Any]
+    full_depth: Mapping[str, Any]
     agreement: Mapping[str, Any]
     drop_points: float
 
@@ -96,7 +98,8 @@ def measure(session: AdaptiveSession, data: TextDataModule, stored: ExitRecord, 
     drop = 100 * (torch_quality - package_quality)
     agreement = _agreement(stored, record, result)
     agreement |= {"quality": {"torch": torch_quality, "package": package_quality, "drop_points": drop}}
-    return Measurement(record, report, points, agreement, drop)
+    full_depth = describe_point(record, Static(), len(record.costs.layers_E), report)
+    return Measurement(record, report, points, full_depth, agreement, drop)
 
 
 def package_record(session: AdaptiveSession, data: TextDataModule, stored: ExitRecord) -> ExitRecord:

@@ -100,7 +100,9 @@ def export_package(
         highlighted = report.highlighted if report.highlighted in measured.points else None
         content |= {
             "temperatures": measured.report.temperatures_E,
+            "metric": measured.report.metric,
             "operating_points": measured.points,
+            "full_depth": measured.full_depth,
             "recommended_point": highlighted,
             "unreachable": measured.report.unreachable,
             "agreement": measured.agreement,

@@ -140,7 +140,7 @@ def test_missing_files_and_directories(tmp_path):
 
 
 def test_a_field_cannot_grow_without_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr("acl_lightning.data.tables.delimited.MAX_FIELD", 200_000)
+    monkeypatch.setattr("acl_lightning.table_files.delimited.MAX_FIELD", 200_000)
     (tmp_path / "t.csv").write_text('a,b\n"1,2\n' + "3,4\n" * 60_000)
     with pytest.raises(UserError, match=r"line \d+ of the row that begins in line 2; found a field that is too long"):
         read(tmp_path / "t.csv")

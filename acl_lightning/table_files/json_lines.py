@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from itertools import chain, islice
 
-from acl_lightning.data.tables.base import CHUNK_ROWS, Cell, Chunk
 from acl_lightning.errors import UserError
+from acl_lightning.table_files.base import CHUNK_ROWS, Cell, Chunk
 
 #: Number of rows whose keys are the columns of the table.
 ROWS_FOR_COLUMNS = 1000

@@ -7,8 +7,8 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from acl_lightning.data.tables.base import CHUNK_ROWS, Chunk, chunked
 from acl_lightning.errors import UserError
+from acl_lightning.table_files.base import CHUNK_ROWS, Chunk, chunked
 
 #: Largest number of characters of a field. A quotation mark that is never closed makes the rest of a file one field.
 MAX_FIELD = 10_000_000
@@ -38,6 +38,7 @@ class DelimitedTable:
         delimiter: Character between fields.
         quoting: Whether fields may be quoted.
         header: Names of the columns if the file has no header line; None if its first line is the header.
+        option: Text before the name of a setting in messages.
 
     Raises:
         UserError: The header is missing, or two columns have the same name.
@@ -53,8 +54,9 @@ class DelimitedTable:
         delimiter: str,
         quoting: bool,
         header: Sequence[str] | None = None,
+        option: str = "data.",
     ) -> None:
-        self.name, self.quoting, self.delimiter = name, quoting, delimiter
+        self.name, self.quoting, self.delimiter, self.option = name, quoting, delimiter, option
         self._rows = self._quoted(lines) if quoting else self._plain(lines)
         if header is None:
             _, header = next(self._rows, (0, []))
@@ -87,7 +89,7 @@ class DelimitedTable:
         if quoted > QUOTED_SHARE * rows:
             warnings.warn(
                 f"{quoted} of {rows} rows of {self.name} have a field in quotation marks, which are read as part of "
-                "the text. Set data.quoting to true if they are not.",
+                f"the text. Set {self.option}quoting to true if they are not.",
                 stacklevel=2,
             )
 
@@ -95,9 +97,9 @@ class DelimitedTable:
         if self.quoting:
             return (
                 "Put fields that contain the delimiter, a quotation mark or a line break in quotation marks, or set "
-                "data.quoting to false if quotation marks are ordinary characters."
+                f"{self.option}quoting to false if quotation marks are ordinary characters."
             )
-        return "Remove the tab or line break inside the field, or set data.quoting to true if fields are quoted."
+        return f"Remove the tab or line break in the field, or set {self.option}quoting to true if fields are quoted."
 
     def _plain(self, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
         for number, line in lines:

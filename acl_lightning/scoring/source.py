@@ -1,0 +1,135 @@
+"""Input of `score`: its format, and the columns with texts and labels."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from acl_lightning.errors import UserError
+from acl_lightning.table_files.base import Table
+from acl_lightning.table_files.delimited import DelimitedTable
+from acl_lightning.table_files.json_lines import JSONLinesTable
+from acl_lightning.table_files.lines import STANDARD_INPUT, check_encoding, decoded_lines
+from acl_lightning.table_files.text_lines import TextLinesTable
+
+#: Suffix of an input -> its format.
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".txt": "text",
+}
+
+#: Names of the formats.
+KINDS = tuple(dict.fromkeys(FORMATS.values()))
+
+#: Text before the name of a setting in messages.
+OPTION = "--"
+
+
+@dataclass(frozen=True)
+class SourceFormat:
+    """Format of an input.
+
+    Attributes:
+        kind: `csv`, `tsv`, `jsonl`, `parquet` or `text` (a text per line); None: by the suffix of the file.
+        delimiter: Character between the fields of CSV and TSV; None: the comma for CSV and the tab for TSV.
+        quoting: Whether fields may be in quotation marks; None: for CSV, not for TSV.
+        encoding: Encoding of text files.
+        keeps_damaged: Whether bytes that are not text in this encoding are kept, as lone surrogates, which
+            `AdaptiveSession` refuses sample by sample. Otherwise the first of them is an error.
+
+    Raises:
+        UserError: The delimiter is not a single character, or the encoding is unknown.
+    """
+
+    kind: str | None = None
+    delimiter: str | None = None
+    quoting: bool | None = None
+    encoding: str = "utf-8"
+    keeps_damaged: bool = False
+
+    def __post_init__(self) -> None:
+        check_encoding(self.encoding, OPTION)
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+            raise UserError("a single character as --delimiter", repr(self.delimiter), "Set --delimiter ';'.")
+
+
+def open_source(location: str, source_format: SourceFormat) -> Table:
+    """Open an input and read the names of its columns.
+
+    Args:
+        location: Path, or `-` for standard input.
+        source_format: Its format.
+
+    Raises:
+        UserError: There is no such file, its format is unknown, or its beginning is malformed.
+    """
+    path = None if location == STANDARD_INPUT else Path(location).expanduser()
+    kind = _kind(path, source_format.kind)
+    if kind == "parquet":
+        from acl_lightning.table_files.parquet import ParquetRows  # noqa: PLC0415 - imports pyarrow
+
+        assert path is not None
+        return ParquetRows(path)
+    name = "standard input" if path is None else str(path)
+    errors = "surrogateescape" if source_format.keeps_damaged else "strict"
+    lines = decoded_lines(path, name, source_format.encoding, option=OPTION, errors=errors)
+    if kind == "jsonl":
+        return JSONLinesTable(name, lines)
+    if kind == "text":
+        return TextLinesTable(name, lines)
+    return DelimitedTable(
+        name,
+        lines,
+        delimiter=source_format.delimiter or ("," if kind == "csv" else "\t"),
+        quoting=kind == "csv" if source_format.quoting is None else source_format.quoting,
+        option=OPTION,
+    )
+
+
+def _kind(path: Path | None, kind: str | None) -> str:
+    """Return the format of an input."""
+    if path is None:
+        if kind is None or kind == "parquet":
+            found = kind or "none"
+            raise UserError(
+                "--input-format csv, tsv, jsonl or text for standard input", found, "Add --input-format jsonl."
+            )
+        return kind
+    if not path.is_file():
+        found = "a directory" if path.is_dir() else "no such file"
+        raise UserError(f"a file {path}", found, "Set --input to a file, or to - for standard input.")
+    kind = kind or FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise UserError(
+            f"an input with one of the suffixes {', '.join(FORMATS)}",
+            f"{path.name}",
+            f"Set --input-format to one of {', '.join(KINDS)}.",
+        )
+    return kind
+
+
+def check_columns(columns: Sequence[str], table: Table, option: str) -> None:
+    """Raise `UserError` if a table lacks a column; the message lists its columns and names the nearest.
+
+    Args:
+        columns: Names of the columns that are read.
+        table: The table.
+        option: Option that names them.
+    """
+    for column in columns:
+        if column in table.columns:
+            continue
+        lower = {name.lower(): name for name in reversed(table.columns)}
+        close = difflib.get_close_matches(column.lower(), lower, n=1, cutoff=0.5)
+        separators = [mark for mark in ";\t|" if len(table.columns) == 1 and mark in table.columns[0]]
+        remedy = f"Did you mean {option} {lower[close[0]]}?" if close else f"Set {option} to one of them."
+        if separators:
+            remedy = f"Set --delimiter {separators[0]!r}."
+        raise UserError(f"a column {column!r} in {table.name}", f"the columns {', '.join(table.columns)}", remedy)
