@@ -2,7 +2,8 @@
 
 Importing this package registers the exported model with transformers, so that
 `AutoModelForSequenceClassification.from_pretrained` and `pipeline("text-classification", ...)` load a directory that
-`export_run` wrote, or `AutoModelForImageClassification.from_pretrained` for a run on images. Without the import transformers does not recognize the model type `acl_multi_exit`.
+`export_run` wrote; for a run on images `AutoModelForImageClassification` and `pipeline("image-classification", ...)`.
+Without the import transformers does not recognize the model type `acl_multi_exit`.
 
 `export_run` writes the directory, `load_export` reads and checks it, `export_onnx` writes one exit as a graph for
 onnxruntime. The command `python -m acl_lightning export` calls them.

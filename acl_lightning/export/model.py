@@ -97,8 +97,8 @@ class MultiExitForSequenceClassification(MultiExitModel):
         config: Configuration of the model.
 
     Raises:
-        UserError: There is no operating point of that name. The message lists the names that exist. Or the export is one
-            of a model of images.
+        UserError: There is no operating point of that name, and the message lists the names that exist; or the export
+            is one of a model of images.
     """
 
     main_input_name = "input_ids"

@@ -99,8 +99,8 @@ def time_run(
         device: Name of a device, such as `cpu` or `cuda`.
 
     Raises:
-        UserError: There is no such run, checkpoint, operating point, mode or device, `texts` cannot be read, or it is a run
-            on images.
+        UserError: There is no such run, checkpoint, operating point, mode or device, `texts` cannot be read, or it is a
+            run on images.
     """
     result = read_result(run)
     report = sweep_report(result)

@@ -11,10 +11,17 @@ import torch
 import yaml
 from image_files import write_image, write_pets
 from PIL import Image
-from transformers import AutoImageProcessor, AutoModelForImageClassification, AutoModelForSequenceClassification
-from transformers import ViTConfig, ViTModel
+from transformers import (
+    AutoImageProcessor,
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+    ViTConfig,
+    ViTModel,
+)
 
 from acl_lightning.cli import main
+from acl_lightning.data.images.folders import ImageFormat
+from acl_lightning.data.images.transforms import normalized
 from acl_lightning.errors import UserError
 from acl_lightning.runs import load_run
 
@@ -58,8 +65,9 @@ def test_a_run_on_digits_is_swept_and_predicts(digits_run, command, tmp_path):
     rows = lines(tmp_path / "out/predictions.jsonl")
     assert [(row["index"], row["exit_layer"]) for row in rows] == [(number, 2) for number in range(359)]
     module, data = load_run(digits_run)
+    pixels_BCHW = data.rows("validation").__getitems__(list(range(5)))["pixel_values"]
     with torch.no_grad():
-        logits_EBC = module.encoder(pixel_values=data.rows("validation").__getitems__(list(range(5)))["pixel_values"]).logits_EBC
+        logits_EBC = module.encoder(pixel_values=pixels_BCHW).logits_EBC
     assert [row["label"] for row in rows[:5]] == [str(index) for index in logits_EBC[1].argmax(dim=-1).tolist()]
 
 
@@ -76,9 +84,6 @@ def test_an_export_classifies_image_files_as_the_run_does(digits_run, digits_exp
     image = Image.fromarray(pixels_8x8)
     batch = AutoImageProcessor.from_pretrained(digits_export)(image, return_tensors="pt")
     rows = data.rows("validation")
-    from acl_lightning.data.images.folders import ImageFormat
-    from acl_lightning.data.images.transforms import normalized
-
     expected = normalized(ImageFormat(8, 1).tensor(image), data.mean, data.std)
     torch.testing.assert_close(batch["pixel_values"][0], expected)
     digits = {"pixel_values": rows.__getitems__([0, 1, 2])["pixel_values"]}
@@ -98,7 +103,7 @@ def test_an_export_classifies_image_files_as_the_run_does(digits_run, digits_exp
 def test_an_export_of_a_model_of_images_is_loaded_as_none_of_texts(digits_export):
     with pytest.raises(UserError, match="expected AutoModelForImageClassification for an export of a model of images"):
         AutoModelForSequenceClassification.from_pretrained(digits_export)
-    with pytest.raises(UserError, match="found one of a model of images. Load it with AutoModelForImage"):
+    with pytest.raises(UserError, match=r"found one of a model of images\. Load it with AutoModelForImage"):
         main(["demo", str(digits_export)])
 
 
