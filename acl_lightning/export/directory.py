@@ -46,16 +46,14 @@ def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str], *, only
     module, data = load_run(run)
     if only_texts or not hasattr(data, "image_size"):
         check_texts(data, run)
-        max_length = data.max_length
-    else:
-        max_length = None
+    max_length = None if hasattr(data, "image_size") else data.max_length
     config = exported_config(
         module.encoder, module.label_names, data.info.text_columns, data.task_name, result, max_length
     )
     card = model_card(out.name, config, result)
-    if config.reads_images:
+    if hasattr(data, "image_size"):
         model: MultiExitModel = MultiExitForImageClassification(config)
-        preprocessor = exported_image_processor(data.image_size, data.mean, data.std)
+        preprocessor = exported_image_processor(data.image_size, *data.normalization)
     else:
         model = MultiExitForSequenceClassification(config)
         preprocessor = exported_tokenizer(data.tokenizer, config)

@@ -136,7 +136,7 @@ def _inputs(config: MultiExitConfig) -> str:
 
 def _usage(config: MultiExitConfig, points: Mapping[str, Any]) -> str:
     """Return the lines of Python that load the model and classify an example."""
-    argument = f", operating_point={json.dumps(next(reversed(points)))}" if points else ""
+    argument = f", operating_point={json.dumps(list(points)[-1])}" if points else ""
     if config.reads_images:
         return _IMAGE_USAGE.format(argument=argument, mode="L" if config.backbone_config.num_channels == 1 else "RGB")
     example = ", ".join(json.dumps(f"A {column}.") for column in config.text_columns)
