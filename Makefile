@@ -84,7 +84,7 @@ SELECTED = $(if $(TASKS),--set data.task=$(TASKS)) $(if $(SEEDS),--set seed_ever
 STUDY = $(if $(DATA),ACL_LIGHTNING_GLUE=$(abspath $(DATA))) $(BIN)/python -m acl_lightning study
 SWEEP = experiments/$(subst -,_,$@)/sweep.yaml
 STUDIES := single-exit-table multi-exit-table speed-quality-curves ablation conflict-pilot few-shot-table noise-table \
-	embedding-figure
+	embedding-figure vision-table
 
 .PHONY: $(STUDIES)
 $(STUDIES): $(STAMP)
@@ -100,13 +100,14 @@ conflict-pilot: ## angles of the gradients of CE, SCL and ACL-Embed
 few-shot-table: ## N = 20, 100 and 1000 training rows: CE, CE+SCL, ACF, ACL, ACL-CL, self-distillation
 noise-table: ## wrong training labels: CE, CE+SCL, ACF, ACL, ACL-CL
 embedding-figure: ## class separation of the embeddings for N = 20, 100 and all rows
+vision-table: ## a small ViT from scratch on handwritten digits: CE, CE+SCL, ACF, ACL
 
 .PHONY: cost-table
 cost-table: $(STAMP) ## step time and memory of each objective and gradient rule
 	$(if $(DATA),ACL_LIGHTNING_GLUE=$(abspath $(DATA))) $(BIN)/python -m tests.benchmarks.cost --out experiments/cost_table/results
 
 # Full training sets take days on a CPU: without a GPU only the studies of few rows run.
-SMALL_STUDIES := cost-table conflict-pilot few-shot-table ablation noise-table embedding-figure
+SMALL_STUDIES := cost-table conflict-pilot few-shot-table ablation noise-table embedding-figure vision-table
 .PHONY: reproduce
 reproduce: $(STAMP) ## all studies that fit this machine, in order
 	@studies="$$($(BIN)/python -c 'import torch; print("cost-table $(STUDIES)" if torch.cuda.is_available() else "$(SMALL_STUDIES)")')"; \

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         check_exit_layer(options.exit_layer, layers)
     if options.onnx:
         onnxruntime()
-    model = export_run(options.run, options.out)
+    model = export_run(options.run, options.out, only_texts=options.onnx)
     points = ", ".join(model.config.operating_points or ()) or "none"
     print(f"{options.out} written; operating points: {points}")  # noqa: T201
     if options.onnx:

@@ -12,6 +12,7 @@ from acl_lightning.encoders import MultiExitEncoder
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Criterion, stored_temperatures
 from acl_lightning.export import load_export, resolve_point, served_points
+from acl_lightning.export.directory import check_texts
 from acl_lightning.export.served_points import sweep_report
 from acl_lightning.runs import RunResult, load_run, read_result
 from acl_lightning.runs.checkpoints import find_checkpoint
@@ -59,7 +60,7 @@ def load_served(directory: str | os.PathLike[str], checkpoint: str | os.PathLike
         checkpoint: Checkpoint of a run: `best`, `last` or a file. None: the checkpoint that its result was measured on.
 
     Raises:
-        UserError: `directory` is neither, or a file in it is missing or damaged.
+        UserError: `directory` is neither, a file in it is missing or damaged, or the model is one of images.
     """
     directory = Path(directory).expanduser()
     if (directory / CONFIG).is_file():
@@ -89,6 +90,7 @@ def load_served(directory: str | os.PathLike[str], checkpoint: str | os.PathLike
 
 def _served_run(directory: Path, checkpoint: str | os.PathLike[str] | None) -> ServedModel:
     module, data = load_run(directory, checkpoint)
+    check_texts(data, directory)
     result = _measured_result(directory, checkpoint)
     report = None if result is None else sweep_report(result)
     return ServedModel(

@@ -2,7 +2,8 @@
 
 Importing this package registers the exported model with transformers, so that
 `AutoModelForSequenceClassification.from_pretrained` and `pipeline("text-classification", ...)` load a directory that
-`export_run` wrote. Without the import transformers does not recognize the model type `acl_multi_exit`.
+`export_run` wrote; for a run on images `AutoModelForImageClassification` and `pipeline("image-classification", ...)`.
+Without the import transformers does not recognize the model type `acl_multi_exit`.
 
 `export_run` writes the directory, `load_export` reads and checks it, `export_onnx` writes one exit as a graph for
 onnxruntime. The command `python -m acl_lightning export` calls them.
@@ -10,6 +11,7 @@ onnxruntime. The command `python -m acl_lightning export` calls them.
 
 from acl_lightning.export.config import MultiExitConfig, exported_config
 from acl_lightning.export.directory import export_run
+from acl_lightning.export.image_model import MultiExitForImageClassification
 from acl_lightning.export.loading import load_export
 from acl_lightning.export.model import EarlyExitOutput, MultiExitForSequenceClassification
 from acl_lightning.export.model_card import model_card
@@ -21,6 +23,7 @@ __all__ = [
     "EarlyExitOutput",
     "ExitGraph",
     "MultiExitConfig",
+    "MultiExitForImageClassification",
     "MultiExitForSequenceClassification",
     "export_onnx",
     "export_run",

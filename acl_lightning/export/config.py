@@ -33,7 +33,7 @@ class MultiExitConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers h
         max_length: Number of tokens that texts are truncated to, as in training. None: the backbone's number of
             positions.
         task_name: Name of the task or data that the model was trained on.
-        text_columns: Names of the texts of an input: one name, or two for pairs.
+        text_columns: Names of the texts of an input: one name, or two for pairs; none for a model of images.
     """
 
     model_type = "acl_multi_exit"
@@ -60,6 +60,11 @@ class MultiExitConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers h
             self.backbone_config = AutoConfig.for_model(**self.backbone_config)
         super().__post_init__(**kwargs)
 
+    @property
+    def reads_images(self) -> bool:
+        """Whether the inputs are images instead of texts."""
+        return not self.text_columns
+
 
 def exported_config(
     encoder: MultiExitEncoder,
@@ -72,9 +77,9 @@ def exported_config(
     """Return the configuration from which `MultiExitForSequenceClassification` builds this encoder.
 
     Args:
-        encoder: Encoder of the BERT family.
+        encoder: Encoder of texts or images.
         label_names: Names of the classes; empty for a regression, whose output is named `score`.
-        text_columns: Names of the texts of an input: one name, or two for pairs.
+        text_columns: Names of the texts of an input: one name, or two for pairs; none for images.
         task_name: Name of the task or data that the model was trained on.
         result: Result of the run, for its operating points and temperatures.
         max_length: Number of tokens that training truncated texts to. None: the backbone's number of positions.

@@ -1,4 +1,4 @@
-"""Writer of export directories: model, tokenizer and model card of a run."""
+"""Writer of export directories: model, tokenizer or image processor, and model card of a run."""
 
 from __future__ import annotations
 
@@ -14,42 +14,51 @@ from typing import Any
 from acl_lightning.encoders import merged
 from acl_lightning.errors import UserError
 from acl_lightning.export.config import MultiExitConfig, exported_config
-from acl_lightning.export.model import MultiExitForSequenceClassification
+from acl_lightning.export.image_model import MultiExitForImageClassification, exported_image_processor
+from acl_lightning.export.model import MultiExitForSequenceClassification, MultiExitModel
 from acl_lightning.export.model_card import model_card
 from acl_lightning.files import write_text_atomically
 from acl_lightning.runs import load_run, read_result
 
 
-def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> MultiExitForSequenceClassification:
+def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str], *, only_texts: bool = False) -> MultiExitModel:
     """Export a finished run as a directory that transformers loads.
 
-    The directory holds `config.json`, `model.safetensors`, the tokenizer's files and a model card `README.md`. The
-    weights are those of the checkpoint that the run's `result.json` was measured on, with adapters merged into them.
-    The directory gets its name when it is complete.
+    The directory holds `config.json`, `model.safetensors`, the files of the tokenizer or, for a model of images, of the
+    image processor, and a model card `README.md`. The weights are those of the checkpoint that the run's `result.json`
+    was measured on, with adapters merged into them. The directory gets its name when it is complete.
 
     Args:
         run: Directory of the run.
         out: Directory to write; it must not exist yet.
+        only_texts: Whether to refuse a run on images.
 
     Returns:
         The exported model, without an operating point (full depth).
 
     Raises:
         UserError: `out` exists or cannot be written; `run` has no finished result or no checkpoint, its `result.json`
-            is damaged, or it is a run on images.
+            is damaged, or its data module has neither a tokenizer nor settings of images.
     """
     run, out = Path(run).expanduser(), Path(out).expanduser()
     check_free(out)
     result = read_result(run)
     module, data = load_run(run)
-    check_texts(data, run)
+    if only_texts or not hasattr(data, "image_size"):
+        check_texts(data, run)
+    max_length = None if hasattr(data, "image_size") else data.max_length
     config = exported_config(
-        module.encoder, module.label_names, data.info.text_columns, data.task_name, result, data.max_length
+        module.encoder, module.label_names, data.info.text_columns, data.task_name, result, max_length
     )
     card = model_card(out.name, config, result)
-    model = MultiExitForSequenceClassification(config)
+    if hasattr(data, "image_size"):
+        model: MultiExitModel = MultiExitForImageClassification(config)
+        preprocessor = exported_image_processor(data.image_size, *data.normalization)
+    else:
+        model = MultiExitForSequenceClassification(config)
+        preprocessor = exported_tokenizer(data.tokenizer, config)
     model.encoder.load_state_dict(merged(module.encoder).state_dict())
-    write_directory(out, model.eval(), exported_tokenizer(data.tokenizer, config), card)
+    write_directory(out, model.eval(), preprocessor, card)
     return model
 
 
@@ -80,13 +89,13 @@ def check_free(out: Path) -> None:
         raise UserError("an export directory that does not exist yet", f"{out}", "Delete it or choose another --out.")
 
 
-def write_directory(out: Path, model: MultiExitForSequenceClassification, tokenizer: Any, card: str) -> None:
+def write_directory(out: Path, model: MultiExitModel, preprocessor: Any, card: str) -> None:
     """Write an export under a temporary name and rename it to `out` when it is complete.
 
     Args:
         out: Directory to write.
         model: Exported model.
-        tokenizer: Tokenizer of transformers.
+        preprocessor: Tokenizer or image processor of transformers.
         card: Content of `README.md`.
 
     Raises:
@@ -94,7 +103,7 @@ def write_directory(out: Path, model: MultiExitForSequenceClassification, tokeni
     """
     with complete_directory(out) as unfinished:
         model.save_pretrained(unfinished)
-        tokenizer.save_pretrained(unfinished)
+        preprocessor.save_pretrained(unfinished)
         write_text_atomically(unfinished / "README.md", card)
 
 

@@ -19,13 +19,13 @@ from acl_lightning.export.served_points import resolve_point
 
 
 def load_export(directory: Path) -> tuple[MultiExitForSequenceClassification, Any]:
-    """Load the model, in evaluation mode, and the tokenizer of an export.
+    """Load the model, in evaluation mode, and the tokenizer of an export of a model of texts.
 
     Args:
         directory: Directory that `export_run` wrote.
 
     Raises:
-        UserError: The directory is not an export, or a file in it is damaged.
+        UserError: The directory is not an export, or one of a model of images; or a file in it is damaged.
     """
     with _readable(directory, "config.json"):
         content, _ = MultiExitConfig.get_config_dict(directory)
@@ -38,6 +38,12 @@ def load_export(directory: Path) -> tuple[MultiExitForSequenceClassification, An
         )
     with _readable(directory, "config.json"):
         config = MultiExitConfig.from_pretrained(directory)
+        if config.reads_images:
+            raise UserError(
+                f"an export of a model of texts in {directory}",
+                "one of a model of images",
+                "Load it with AutoModelForImageClassification of transformers.",
+            )
         _check(config)
     with _readable(directory, "model.safetensors"), _quiet():
         model, report = MultiExitForSequenceClassification.from_pretrained(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -31,7 +32,60 @@ class EarlyExitOutput(ModelOutput):  # type: ignore[misc]
     exit_layer: Tensor | None = None
 
 
-class MultiExitForSequenceClassification(PreTrainedModel):  # type: ignore[misc]
+class MultiExitModel(PreTrainedModel):  # type: ignore[misc]
+    """Base class of exported models: the encoder, and adaptive inference at an operating point.
+
+    Args:
+        config: Configuration of the model.
+
+    Raises:
+        UserError: There is no operating point of that name, or the export is one for the other kind of inputs.
+    """
+
+    config_class = MultiExitConfig
+    base_model_prefix = "encoder"
+    _supports_sdpa = True
+
+    def __init__(self, config: MultiExitConfig) -> None:
+        super().__init__(config)
+        if config.reads_images != (self.main_input_name == "pixel_values"):
+            kind, name = ("images", "Image") if config.reads_images else ("texts", "Sequence")
+            raise UserError(
+                f"AutoModelFor{name}Classification for an export of a model of {kind}",
+                type(self).__name__,
+                f"Load it with AutoModelFor{name}Classification.",
+            )
+        resolve_point(config.operating_points, config.operating_point, config.exit_layers)  # raises for a wrong name
+        self.num_labels = config.num_labels
+        self.encoder = _encoder(config)
+        self.post_init()
+
+    def decide(
+        self, batch: Mapping[str, Tensor], operating_point: str | None, *, return_dict: bool | None
+    ) -> EarlyExitOutput | tuple[Tensor, ...]:
+        """Classify a batch without gradients.
+
+        Args:
+            batch: Inputs of the encoder, see `AdaptiveRuntime`.
+            operating_point: Name of the operating point. None: `config.operating_point`.
+            return_dict: False returns the tuple (logits, exit_layer).
+
+        Raises:
+            UserError: There is no operating point of that name.
+        """
+        config = self.config
+        name = operating_point or config.operating_point
+        criterion, threshold = resolve_point(config.operating_points, name, config.exit_layers)
+        decisions = AdaptiveRuntime(self.encoder, criterion, threshold)(**batch)
+        logits_BC = decisions.logits_BC
+        temperatures_E = temperatures_of(criterion, config.temperatures)
+        if temperatures_E is not None:
+            logits_BC = logits_BC / logits_BC.new_tensor(temperatures_E)[decisions.exit_B][:, None]
+        output = EarlyExitOutput(logits=logits_BC, exit_layer=decisions.exit_layer_B)
+        return output if return_dict is not False else output.to_tuple()
+
+
+class MultiExitForSequenceClassification(MultiExitModel):
     """Multi-exit sequence classifier for inference.
 
     The operating point of `config.operating_points` that is named in the call to `forward`, else by
@@ -43,20 +97,11 @@ class MultiExitForSequenceClassification(PreTrainedModel):  # type: ignore[misc]
         config: Configuration of the model.
 
     Raises:
-        UserError: There is no operating point of that name. The message lists the names that exist.
+        UserError: There is no operating point of that name, and the message lists the names that exist; or the export
+            is one of a model of images.
     """
 
-    config_class = MultiExitConfig
-    base_model_prefix = "encoder"
     main_input_name = "input_ids"
-    _supports_sdpa = True
-
-    def __init__(self, config: MultiExitConfig) -> None:
-        super().__init__(config)
-        resolve_point(config.operating_points, config.operating_point, config.exit_layers)  # raises for a wrong name
-        self.num_labels = config.num_labels
-        self.encoder = _encoder(config)
-        self.post_init()
 
     def forward(
         self,
@@ -80,9 +125,6 @@ class MultiExitForSequenceClassification(PreTrainedModel):  # type: ignore[misc]
             UserError: There is no operating point of that name, or a text has more tokens than the backbone has
                 positions.
         """
-        config = self.config
-        name = operating_point or config.operating_point
-        criterion, threshold = resolve_point(config.operating_points, name, config.exit_layers)
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         if input_ids.shape[1] > self.encoder.backbone.max_tokens:
@@ -91,13 +133,9 @@ class MultiExitForSequenceClassification(PreTrainedModel):  # type: ignore[misc]
                 f"{input_ids.shape[1]}",
                 "Call the tokenizer with truncation=True.",
             )
-        decisions = AdaptiveRuntime(self.encoder, criterion, threshold)(input_ids, attention_mask, token_type_ids)
-        logits_BC = decisions.logits_BC
-        temperatures_E = temperatures_of(criterion, config.temperatures)
-        if temperatures_E is not None:
-            logits_BC = logits_BC / logits_BC.new_tensor(temperatures_E)[decisions.exit_B][:, None]
-        output = EarlyExitOutput(logits=logits_BC, exit_layer=decisions.exit_layer_B)
-        return output if return_dict is not False else output.to_tuple()
+        batch = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
+        inputs = {column: tensor for column, tensor in batch.items() if tensor is not None}
+        return self.decide(inputs, operating_point, return_dict=return_dict)
 
 
 def _encoder(config: MultiExitConfig) -> MultiExitEncoder:

@@ -18,7 +18,7 @@ UNKNOWN = "an unknown number of"
 _HEADER = """\
 ---
 library_name: transformers
-pipeline_tag: text-classification
+pipeline_tag: {pipeline}
 tags: [acl_lightning, early-exit, multi-exit]
 ---
 
@@ -28,11 +28,12 @@ A multi-exit {family} encoder, fine-tuned on **{task}** with acl_lightning {vers
 classifier (an exit) after layers {exits}. Adaptive inference stops computing a sample at the first exit whose certainty
 reaches a threshold.
 
-- Input: {texts}
+- Input: {inputs}
 - Output: {labels}
 - Probabilities: {probabilities}
-- Texts are truncated to {max_length} tokens, as in training.
 """
+
+_TRUNCATION = "- Texts are truncated to {max_length} tokens, as in training.\n"
 
 _LOADING = """\
 ## How to load it
@@ -41,21 +42,32 @@ Install acl_lightning, and import `acl_lightning.export` before you load the mod
 
 ```python
 import acl_lightning.export  # registers the model type acl_multi_exit with transformers
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-model = AutoModelForSequenceClassification.from_pretrained(DIR{argument})
-tokenizer = AutoTokenizer.from_pretrained(DIR)
-output = model(**tokenizer({example}, return_tensors="pt"))
+{usage}
 output.logits, output.exit_layer  # logits, and the layer of the exit that computed them
 ```
 
 Without the import transformers raises an error that contains "model type `acl_multi_exit`" and "does not recognize this
 architecture"; newer versions of transformers or `trust_remote_code` do not help. After the import
-`transformers.pipeline("text-classification", model=DIR)` works too.
+`transformers.pipeline("{pipeline}", model=DIR)` works too.
 
 The argument `operating_point=NAME` of `from_pretrained`, or of a call `model(..., operating_point=NAME)`, selects an
 operating point. Without it all layers are computed.
 """
+
+_TEXT_USAGE = """\
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+model = AutoModelForSequenceClassification.from_pretrained(DIR{argument})
+tokenizer = AutoTokenizer.from_pretrained(DIR)
+output = model(**tokenizer({example}, return_tensors="pt"))"""
+
+_IMAGE_USAGE = """\
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+model = AutoModelForImageClassification.from_pretrained(DIR{argument})
+processor = AutoImageProcessor.from_pretrained(DIR)
+output = model(**processor(Image.open(FILE).convert("{mode}"), return_tensors="pt"))"""
 
 _LIMITS = """\
 ## Limits
@@ -89,11 +101,13 @@ def model_card(name: str, config: MultiExitConfig, result: RunResult) -> str:
         version=result.provenance.versions.get("acl_lightning", "(unknown version)"),
         layers=config.backbone_config.num_hidden_layers,
         exits=", ".join(map(str, config.exit_layers)),
-        texts=" and ".join(f"`{column}`" for column in config.text_columns),
+        inputs=_inputs(config),
+        pipeline=_pipeline(config),
         probabilities=_probabilities(config),
-        max_length=config.max_length or UNKNOWN,
         labels="one value" if regression else ", ".join(f"`{label}`" for label in config.id2label.values()),
     )
+    if not config.reads_images:
+        header += _TRUNCATION.format(max_length=config.max_length or UNKNOWN)
     points = config.operating_points or {}
     limits = _LIMITS.format(
         task=task,
@@ -101,14 +115,32 @@ def model_card(name: str, config: MultiExitConfig, result: RunResult) -> str:
         selection=_selection(report),
         tokens=UNKNOWN if report is None else f"{report.mean_num_tokens:.0f}",
     )
-    loading = _LOADING.format(
-        argument=f", operating_point={json.dumps(next(reversed(points)))}" if points else "",
-        example=", ".join(json.dumps(f"A {column}.") for column in config.text_columns),
-    )
+    loading = _LOADING.format(usage=_usage(config, points), pipeline=_pipeline(config))
     exits = "" if report is None else _exits(report)
     operating_points = _points(points, "quality" if report is None else report.metric) if points else ""
     sections = [header, exits, operating_points, loading, limits, _origin(result)]
     return "\n".join(section for section in sections if section)
+
+
+def _pipeline(config: MultiExitConfig) -> str:
+    return "image-classification" if config.reads_images else "text-classification"
+
+
+def _inputs(config: MultiExitConfig) -> str:
+    """Return what an input consists of."""
+    if not config.reads_images:
+        return " and ".join(f"`{column}`" for column in config.text_columns)
+    size, channels = config.backbone_config.image_size, config.backbone_config.num_channels
+    return f"{'a grey' if channels == 1 else 'an RGB'} image, resized to {size} x {size} pixels"
+
+
+def _usage(config: MultiExitConfig, points: Mapping[str, Any]) -> str:
+    """Return the lines of Python that load the model and classify an example."""
+    argument = f", operating_point={json.dumps(list(points)[-1])}" if points else ""
+    if config.reads_images:
+        return _IMAGE_USAGE.format(argument=argument, mode="L" if config.backbone_config.num_channels == 1 else "RGB")
+    example = ", ".join(json.dumps(f"A {column}.") for column in config.text_columns)
+    return _TEXT_USAGE.format(argument=argument, example=example)
 
 
 def _selection(report: SweepReport | None) -> str:

@@ -15,6 +15,7 @@ from acl_lightning.errors import UserError
 from acl_lightning.exits import Criterion, Static, SweepReport
 from acl_lightning.exits.inference import MODES
 from acl_lightning.export import resolve_point, served_points
+from acl_lightning.export.directory import check_texts
 from acl_lightning.export.served_points import sweep_report
 from acl_lightning.latency.exit_times import ExitTimes, measure_exits
 from acl_lightning.latency.inputs import Inputs, on_device, text_batches, validation_batches
@@ -98,13 +99,15 @@ def time_run(
         device: Name of a device, such as `cpu` or `cuda`.
 
     Raises:
-        UserError: There is no such run, checkpoint, operating point, mode or device, or `texts` cannot be read.
+        UserError: There is no such run, checkpoint, operating point, mode or device, `texts` cannot be read, or it is a
+            run on images.
     """
     result = read_result(run)
     report = sweep_report(result)
     points, quality = _points(report, operating_points)
     target = _device(device)
     module, data = load_run(run, checkpoint)
+    check_texts(data, Path(run))
     if texts is None:
         batches = validation_batches(data, batch_size, rows)
     else:

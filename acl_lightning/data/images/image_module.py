@@ -108,9 +108,11 @@ class ImageDataModule(TaskDataModule):
             )
         if root is not None and dataset is not None:
             raise UserError("data.root or data.dataset", "both", "Set one of them to null.")
-        self._mean, self._std = _per_channel("mean", mean, channels), _per_channel("std", std, channels)
-        if min(self._std) <= 0:
+        mean_C, std_C = _per_channel("mean", mean, channels), _per_channel("std", std, channels)
+        if min(std_C) <= 0:
             raise UserError("data.std above 0", f"{std}", "Set data.std to 0.5 (the default).")
+        #: Mean and standard deviation of each channel, which images are normalised by.
+        self.normalization = mean_C, std_C
         self.image_size, self._format = image_size, ImageFormat(image_size, channels)
         self._splits = self._source(root, dataset, image, label, cache_dir, skip_unreadable=skip_unreadable)
         names = list(label_names or self._splits.class_names())
@@ -195,7 +197,7 @@ class ImageDataModule(TaskDataModule):
             if split == "validation":
                 columns["selection"] = self._protocol.selected(list(table.labels))
         transforms = self.train_transforms if split == "train" else []
-        return ImageRows(table, transforms, self._mean, self._std, columns, self.shuffle_seed)
+        return ImageRows(table, transforms, *self.normalization, columns, self.shuffle_seed)
 
     def _table(self, split: str) -> ImageTable:
         if split == "predict":

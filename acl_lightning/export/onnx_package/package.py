@@ -57,8 +57,8 @@ def export_package(
 
     Raises:
         UserError: `out` exists or cannot be written; the run is not finished, has no sweep or no stored exit logits,
-            its data is not available, or a criterion has no ONNX form; there are too few validation rows to measure
-            `max_drop`; or the quality drops more.
+            its data is not available, it is a run on images, or a criterion has no ONNX form; there are too few
+            validation rows to measure `max_drop`; or the quality drops more.
     """
     run, out = Path(run).expanduser(), Path(out).expanduser()
     check_free(out)

@@ -15,7 +15,6 @@ from acl_lightning.data.images import ImageDataModule, RandomShift
 from acl_lightning.encoders import EncoderConfig
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Confidence
-from acl_lightning.export import export_run
 from acl_lightning.gradients import ACLGrad
 from acl_lightning.objectives import ACFObjective
 from acl_lightning.training.module import ACLModule
@@ -78,12 +77,3 @@ def test_the_shipped_architecture_fits_the_digits():
         assert encoder(pixel_values=batch["pixel_values"]).logits_EBC.shape == (6, 3, 10)
     with pytest.raises(UserError, match=r"to load the backbone .*vit-digits"):
         EncoderConfig(backbone=backbone).build(10)  # there are no weights
-
-
-def test_the_export_of_a_run_on_images_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("acl_lightning.export.directory.read_result", lambda run: None)
-    loaded = None, ImageDataModule(image_size=8, channels=1)
-    monkeypatch.setattr("acl_lightning.export.directory.load_run", lambda run: loaded)
-    with pytest.raises(UserError, match=r"a run on texts; found .*ImageDataModule has no tokenizer"):
-        export_run(tmp_path / "run", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
