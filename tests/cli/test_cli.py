@@ -584,16 +584,17 @@ def test_a_refused_command_leaves_no_directory(command, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("code", [143, 1, 0])
-def test_make_marks_only_finished_runs(code, tmp_path):
-    (tmp_path / "python").write_text(f"#!/bin/sh\nmkdir -p runs/first_light/row-cls-seed0\nexit {code}\n")
+def test_a_study_target_passes_the_selection_on_and_stops_at_a_failure(tmp_path):
+    (tmp_path / "python").write_text('#!/bin/sh\necho "$ACL_LIGHTNING_GLUE $@" >> calls\nexit 143\n')
     (tmp_path / "python").chmod(0o755)
-    target = "runs/first_light/row-cls-seed0/done"
     stamp = tmp_path / "stamp"
     stamp.touch()
-    makefile = (CONF.parent / "Makefile").read_text()
-    (tmp_path / "Makefile").write_text(makefile)
-    command = ["make", "-C", str(tmp_path), f"BIN={tmp_path}", f"STAMP={stamp}", "-o", str(stamp), f"GLUE={tmp_path}"]
-    made = subprocess.run([*command, target], capture_output=True, text=True, check=False)
-    assert (made.returncode == 0) == (code == 0), made.stderr
-    assert (tmp_path / target).exists() == (code == 0)
+    (tmp_path / "Makefile").write_text((CONF.parent / "Makefile").read_text())
+    command = ["make", "-C", str(tmp_path), f"BIN={tmp_path}", f"STAMP={stamp}", "-o", str(stamp), f"DATA={tmp_path}"]
+    selection = ["TASKS=rte,cola", "SEEDS=1,2", "BACKBONE=some-model", "WORKERS=3", "SET=--set a=1"]
+    made = subprocess.run([*command, *selection, "few-shot-table"], capture_output=True, text=True, check=False)
+    assert made.returncode == 2
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        f"{tmp_path} -m acl_lightning study run experiments/few_shot_table/sweep.yaml --workers 3 --set "
+        "data.task=rte,cola --set seed_everything=1,2 --set model.encoder.backbone=some-model --set a=1"
+    ]
