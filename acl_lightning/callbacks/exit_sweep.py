@@ -59,6 +59,7 @@ class ExitSweep(Callback):
         calibrate: bool = False,
         cross_fit: bool = False,
         ensemble: Ensemble | None = None,
+        figures: bool = True,
     ) -> None:
         """Set which criteria are swept and which operating points are recommended.
 
@@ -76,6 +77,8 @@ class ExitSweep(Callback):
                 `data.selection=validation`.
             ensemble: Rule for the weights of an ensemble of exits (`LearntEnsemble`, `UniformEnsemble`): the answer at
                 an exit is the geometric mean of the exits up to it. None: every exit answers alone.
+            figures: Whether to draw figures, which take longer than the sweep. They can be drawn later by
+                `python -m acl_lightning validate`.
 
         Raises:
             UserError: No drop, a negative drop, two criteria or budgets of the same name, a budget with a confidence
@@ -86,6 +89,7 @@ class ExitSweep(Callback):
         self.max_drops = tuple(max_drops)
         self.thresholds = thresholds or {}
         self.calibrate, self.cross_fit, self.ensemble = calibrate, cross_fit, ensemble
+        self.figures = figures
         self.report: SweepReport | None = None
         self._batches: list[Columns] = []
         names = [criterion.name for criterion in criteria or ()]
@@ -179,8 +183,9 @@ class ExitSweep(Callback):
         directory = Path(trainer.default_root_dir)
         header, rows = table_rows(report.points, report.exit_layers)
         write_sweep(directory, header, rows)
-        figures = report_figures(report, f"{task_name}, {report.samples.report_text}")
-        save_figure(figures[SPEED_QUALITY], directory / f"{SPEED_QUALITY}.svg")
+        figures = report_figures(report, f"{task_name}, {report.samples.report_text}") if self.figures else {}
+        if SPEED_QUALITY in figures:
+            save_figure(figures[SPEED_QUALITY], directory / f"{SPEED_QUALITY}.svg")
         for name, figure in figures.items():
             save_figure(figure, directory / f"{name}.png")
         for logger in trainer.loggers:

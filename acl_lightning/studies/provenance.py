@@ -44,7 +44,7 @@ def provenance(command: Sequence[str], runs: Sequence[Run], unfinished: Sequence
             **{package: _count(origin.versions.get(package) for origin in origins) for package in PACKAGES},
         },
         "uncommitted_changes": [run.name for run in runs if (run.provenance.git or {}).get("dirty")],
-        "unfinished": {run.name: f"{run.status}: {run.reason}" for run in unfinished},
+        "unfinished": {run.name: ": ".join(filter(None, (run.status, run.reason))) for run in unfinished},
     }
 
 

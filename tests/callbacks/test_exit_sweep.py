@@ -85,6 +85,12 @@ def test_figures_are_readable_files(swept):
     }
 
 
+def test_a_sweep_without_figures_leaves_its_tables(tmp_path, swept):
+    trainer_for(tmp_path, ExitSweep(figures=False)).validate(FakeModule(), loader(), verbose=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"exit_sweep.csv", "exit_logits.npz"}
+    assert rows_of(tmp_path) == rows_of(swept[0])
+
+
 def test_the_summary_is_what_the_samples_were_built_to_give(swept):
     _, callback, module = swept
     summary = callback.report.to_json()

@@ -1,4 +1,4 @@
-"""What an experiment's README says can be run can be run, and the files it lists are those that are written."""
+"""Commands and targets in the READMEs of experiments exist and are understood."""
 
 import re
 import shlex
@@ -6,14 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from fabricated_runs import fabricate
 
 from acl_lightning.cli import main
 from acl_lightning.cli.commands import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 READMES = sorted((ROOT / "experiments").glob("*/README.md"))
-STUDIES = [readme for readme in READMES if "acl_lightning collect" in readme.read_text(encoding="utf-8")]
 
 
 def commands(readme, start):
@@ -22,7 +20,23 @@ def commands(readme, start):
     return [shlex.split(line)[3:] for line in re.findall(rf"^    ({re.escape(start)} .*)$", text, re.MULTILINE)]
 
 
+WITH_RUNS = [
+    readme
+    for readme in READMES
+    if any(typed[0] not in COMMANDS for typed in commands(readme, "python -m acl_lightning"))
+]
+
+
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
+def test_a_readme_has_a_command_and_its_targets_exist(readme):
+    text = readme.read_text(encoding="utf-8")
+    targets = re.findall(r"(?:^    |`)make ([a-z-]+)", text, re.MULTILINE)
+    assert targets or commands(readme, "python -m acl_lightning")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert all(re.search(rf"^{target}:.*## \S", makefile, re.MULTILINE) for target in targets)
+
+
+@pytest.mark.parametrize("readme", WITH_RUNS, ids=lambda path: path.parent.name)
 def test_runs_are_understood(readme, monkeypatch, tmp_path, capsys):
     (tmp_path / "conf").symlink_to(ROOT / "conf")
     monkeypatch.chdir(tmp_path)
@@ -35,15 +49,3 @@ def test_runs_are_understood(readme, monkeypatch, tmp_path, capsys):
         printed = capsys.readouterr()
         assert (stop.value.code, printed.err) == (0, "")
         assert "exit_row: " in printed.out
-
-
-@pytest.mark.parametrize("readme", STUDIES, ids=lambda path: path.parent.name)
-def test_the_collection_writes_the_files_that_are_listed(readme, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    run = fabricate(tmp_path / "run", data__train_rows=1000)
-    (command,) = commands(readme, "python -m acl_lightning collect")
-    out = Path(command[command.index("--out") + 1])
-    assert main(["collect", str(run), *command[2:]]) == 0
-    listed = re.findall(r"^\| `(\w+\.\w+)` \|", readme.read_text(encoding="utf-8"), re.MULTILINE)
-    assert {path.name.replace("sst2_1000", "TASK_ROWS") for path in out.iterdir()} == set(listed)
-    assert out == Path("experiments") / readme.parent.name / "results"

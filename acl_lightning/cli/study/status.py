@@ -18,15 +18,17 @@ def main(arguments: Sequence[str]) -> int:
     """
     parser = sweep_parser(
         "status",
-        "Show how many trials of a sweep are finished, failed, running or waiting, and why trials failed.",
+        "Show how many trials of a sweep are finished, failed, running or waiting, and why trials failed. Of a random "
+        "or bayes study, the trials that exist count.",
         "experiments/few_shot_table/sweep.yaml",
     )
     options = parser.parse_args(list(arguments))
 
+    from acl_lightning.studies.trials.listing import existing_trials
     from acl_lightning.studies.trials.status import StudyStatus
     from acl_lightning.studies.trials.sweep import Sweep
     from acl_lightning.studies.trials.values import parse_overrides
 
-    sweep = Sweep.read(options.sweep)
-    StudyStatus.of(sweep.name, sweep.trials(options.trials, parse_overrides(options.set), options.runs)).show()
+    sweep = Sweep.read(options.sweep).overridden(parse_overrides(options.set))
+    StudyStatus.of(sweep.name, existing_trials(sweep, options.trials, options.runs)).show()
     return 0

@@ -55,11 +55,12 @@ def compared(options: argparse.Namespace) -> tuple[TrialComparison, Path]:
         UserError: The sweep, `table.yaml` or an option is wrong, or no trial is finished.
     """
     from acl_lightning.studies.comparison import TableSpecification, compare_trials
+    from acl_lightning.studies.trials.listing import existing_trials
     from acl_lightning.studies.trials.sweep import Sweep
     from acl_lightning.studies.trials.values import parse_overrides
 
     folder = options.sweep.parent
     specification = TableSpecification.read(options.table or folder / "table.yaml")
-    sweep = Sweep.read(options.sweep)
-    trials = sweep.trials(options.trials, parse_overrides(options.set), options.runs)
+    sweep = Sweep.read(options.sweep).overridden(parse_overrides(options.set))
+    trials = existing_trials(sweep, options.trials, options.runs)
     return compare_trials(sweep.name, specification, trials), options.out or folder / "results"

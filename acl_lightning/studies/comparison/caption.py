@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from acl_lightning.runs.names import EXIT_LATENCY
 from acl_lightning.studies.comparison.cells import AnyTrial, Cell
-from acl_lightning.studies.comparison.specification import TableSpecification
-from acl_lightning.studies.comparison.tables import MethodTable
+from acl_lightning.studies.comparison.measures import needs_latency
+from acl_lightning.studies.comparison.specification import TableSpecification, heading_of
+from acl_lightning.studies.comparison.tables import Comparison, MethodTable
 from acl_lightning.studies.comparison.trial_results import MissingTrial, TrialResult
 from acl_lightning.studies.comparison.values import StudyValues
 
@@ -78,23 +80,51 @@ def notes(trials: Sequence[AnyTrial], values: StudyValues, tables: Sequence[Meth
     unused = sum(trial.trial.id not in used for trial in trials)
     if unused:
         sentences.append(f"{unused} of {len(trials)} trials belong to no row.")
-    for comparison in (comparison for table in tables for comparison in table.comparisons):
-        pairs, place = comparison.pairs, ", ".join(filter(None, (comparison.row, comparison.condition)))
-        if pairs.unpaired:
-            sentences.append(f"{place}: seed {', '.join(pairs.unpaired)} has no partner and is not in the comparison.")
-        if pairs.refused:
-            sentences.append(
-                f"{place}: seed {', '.join(pairs.refused)} was measured on other samples or labels than the baseline "
-                "and is not in the comparison."
-            )
-        if pairs.difference is not None and pairs.difference.seeds == 1:
-            sentences.append(f"{place}: one pair of seeds; the interval is over samples only, and there is no test.")
+    sentences += _pair_notes([comparison for table in tables for comparison in table.comparisons])
+    sentences += _latency_note(values, tables)
     states = [result.curve.run.provenance.git or {} for result in values.results()]
     if len({state.get("commit") for state in states}) > 1:
         sentences.append("The trials come from more than one commit; see provenance.json.")
     if any(state.get("dirty") for state in states):
         sentences.append("Trials were run with uncommitted changes; see provenance.json.")
     return list(dict.fromkeys(sentences))
+
+
+def _pair_notes(comparisons: Sequence[Comparison]) -> list[str]:
+    """Return what limits the comparisons, with all places of a reason in one sentence."""
+    places: dict[str, list[str]] = {}
+    for comparison in comparisons:
+        pairs, place = comparison.pairs, ", ".join(filter(None, (comparison.row, comparison.condition)))
+        reasons = []
+        if pairs.unpaired:
+            reasons.append(f"{_seeds(pairs.unpaired)} without a partner, not in the comparison")
+        if pairs.refused:
+            reasons.append(
+                f"{_seeds(pairs.refused)} measured on other samples or labels than the baseline, not in the comparison"
+            )
+        if pairs.difference is not None and pairs.difference.seeds == 1:
+            reasons.append("one pair of seeds; the interval is over samples only, and there is no test")
+        for reason in reasons:
+            places.setdefault(reason, []).append(place)
+    return [f"{'; '.join(dict.fromkeys(alike))}: {reason}." for reason, alike in places.items()]
+
+
+def _latency_note(values: StudyValues, tables: Sequence[MethodTable]) -> list[str]:
+    """Return a sentence about trials without measured times, where a table needs them."""
+    if not any(needs_latency(row[0].values.measure) for table in tables for row in table.cells):
+        return []
+    results = values.results()
+    without = [result for result in results if not (result.curve.run.directory / EXIT_LATENCY).is_file()]
+    if not without:
+        return []
+    return [
+        f"Measured speed: {len(without)} of {len(results)} trials have no {EXIT_LATENCY} and are left out. Measure a "
+        f"trial with: python -m acl_lightning latency {without[0].curve.run.directory}."
+    ]
+
+
+def _seeds(seeds: Sequence[str]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
 
 
 def _criteria(specification: TableSpecification, results: Sequence[TrialResult]) -> str:
@@ -118,8 +148,8 @@ def _splits(results: Sequence[TrialResult]) -> str:
     for result in results:
         samples = result.curve.run.report.samples
         sizes.setdefault(result.curve.run.task, []).append(f"{samples.report} and {samples.selection}")
-    numbers = ", ".join(f"{task} {_joined(counts)}" for task, counts in sizes.items())
-    return f"{protocols[0].upper()}{protocols[1:]} (samples: {numbers})"
+    numbers = ", ".join(f"{task}: {_joined(counts)}" for task, counts in sizes.items())
+    return f"{protocols[0].upper()}{protocols[1:]} (samples of the two splits of {numbers})"
 
 
 def _tuning(specification: TableSpecification, cells: Sequence[Cell]) -> str:
@@ -143,8 +173,8 @@ def _tuning(specification: TableSpecification, cells: Sequence[Cell]) -> str:
     else:
         budget = "settings and trials per column: " + ", ".join(f"{row} {s} and {t}" for row, (s, t) in grids.items())
     return (
-        f"Setting of each method and column: the best {tuning.by} on the selection split, mean over seeds, before the "
-        f"report split is read ({budget}{_grid(tuning.parameters, cells)})."
+        f"Setting of each method and column: the best {heading_of(tuning.by)} on the selection split, averaged over "
+        f"seeds, before the report split is read ({budget}{_grid(tuning.parameters, cells)})."
     )
 
 

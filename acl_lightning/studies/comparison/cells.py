@@ -112,7 +112,7 @@ def build_cells(specification: TableSpecification, trials: Sequence[AnyTrial]) -
     if tuning is not None:
         check_names(tuning.parameters, parameters, "tune.parameters in table.yaml among the parameters of the sweep")
         if not known_measure(tuning.by):
-            names = "last_exit, mean_exits, area, exit_K, speedX or flopsX"
+            names = "last_exit, mean_exits, area, exit_K, speedX, flopsX or measuredX"
             raise UserError(f"tune.by in table.yaml: {names}", repr(tuning.by), "Set tune.by to mean_exits.")
     if specification.baseline is not None:
         check_names([specification.baseline], [row.label for row in rows], "the baseline of table.yaml among the rows")

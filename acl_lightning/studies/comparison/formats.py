@@ -86,8 +86,15 @@ def _comparison_cells(comparison: Comparison, scale: float, level: float) -> lis
         f"{scale * difference.difference:+.{digits}f}",
         "" if interval is None else " to ".join(f"{scale * bound:+.{digits}f}" for bound in interval),
         *(_p_text(p) for p in (comparison.pairs.p, comparison.p_holm)),
-        "" if comparison.detectable is None else f"{scale * comparison.detectable:.{digits}f}",
+        _detectable_text(comparison.detectable, scale, digits),
     ]
+
+
+def _detectable_text(detectable: float | None, scale: float, digits: int) -> str:
+    """Return a detectable difference; `> 100` points where no difference of two metrics could be shown."""
+    if detectable is None:
+        return ""
+    return "> 100" if scale == 100 and detectable > 1 else f"{scale * detectable:.{digits}f}"
 
 
 def _p_text(p: float | None) -> str:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acl_lightning.exits import OperatingPoint, area_under_curve
-from acl_lightning.exits.evaluation.budgets import MinSpeedup
+from acl_lightning.exits.evaluation.budgets import Budget, MinMeasuredSpeedup, MinSpeedup
 from acl_lightning.exits.evaluation.curve import SPEED_RANGE
 from acl_lightning.exits.evaluation.intervals.bootstrap import draw_counts
 from acl_lightning.exits.evaluation.intervals.resampled_quality import resampled_quality
+from acl_lightning.runs.names import EXIT_LATENCY
 from acl_lightning.studies.curves.stored_curves import StoredCurve
 
 Array = NDArray[np.float64]
@@ -67,7 +68,11 @@ def measure_curves(
 
     Returns:
         Name -> measure for each trial, without the measures that do not apply to it: a mean over exits or an area for a
-        model with one exit, an exit that it does not have, a speed-up that it does not reach.
+        model with one exit, an exit that it does not have, a speed-up that it does not reach, and a measured speed-up
+        of a run whose times were not measured.
+
+    Raises:
+        UserError: The measured times of a run cannot be read, or belong to a model with other exits.
     """
     index_U = torch.unique(torch.cat([curve.record.index_B for curve in curves]))
     trials = [_TrialMeasures(curve, index_U, names) for curve in curves]
@@ -95,10 +100,10 @@ def selection_value(curve: StoredCurve, name: str) -> float | None:
 def known_measure(name: str) -> bool:
     """Return whether a name is that of a measure of samples.
 
-    `last_exit`, `exit_K` (the exit of layer K), `mean_exits`, `area`, `speedX` and `flopsX` (quality at the operating
-    point with a layer or FLOPs speed-up of at least X that is best on the selection split).
+    `last_exit`, `exit_K` (the exit of layer K), `mean_exits`, `area`, `speedX`, `flopsX` and `measuredX` (quality at
+    the operating point with a layer, FLOPs or measured speed-up of at least X that is best on the selection split).
     """
-    return name in {"last_exit", "mean_exits", "area"} or _exit(name) is not None or _budget(name) is not None
+    return name in {"last_exit", "mean_exits", "area"} or _exit(name) is not None or _speed(name) is not None
 
 
 def _exit(name: str) -> int | None:
@@ -106,11 +111,28 @@ def _exit(name: str) -> int | None:
     return None if match is None else int(match[1])
 
 
-def _budget(name: str) -> MinSpeedup | None:
-    match = re.fullmatch(r"(speed|flops)(\d+(?:\.\d+)?)", name)
-    if match is None or float(match[2]) < 1:
+def _speed(name: str) -> tuple[str, float] | None:
+    """Return the kind of speed (`speed`, `flops` or `measured`) and the smallest speed-up that a name states."""
+    match = re.fullmatch(r"(speed|flops|measured)(\d+(?:\.\d+)?)", name)
+    return None if match is None or float(match[2]) < 1 else (match[1], float(match[2]))
+
+
+def needs_latency(name: str) -> bool:
+    """Return whether a measure needs the times that `latency RUN` measures."""
+    speed = _speed(name)
+    return speed is not None and speed[0] == "measured"
+
+
+def _budget(curve: StoredCurve, kind: str, times: float) -> Budget | None:
+    """Return the budget of a speed-up; None for measured speed where the times of the run were not measured."""
+    if kind != "measured":
+        return MinSpeedup(times, "layer_speedup" if kind == "speed" else "flops_speedup")
+    table = curve.run.directory / EXIT_LATENCY
+    if not table.is_file():
         return None
-    return MinSpeedup(float(match[2]), "layer_speedup" if match[1] == "speed" else "flops_speedup")
+    budget = MinMeasuredSpeedup(times, str(table))
+    budget.check_exits(curve.record.costs.layers_E)
+    return budget
 
 
 class _TrialMeasures:
@@ -143,20 +165,21 @@ class _TrialMeasures:
 
 
 def _predictors(curve: StoredCurve, name: str) -> _Predictors | None:
-    layer, budget = _exit(name), _budget(name)
+    layer, speed = _exit(name), _speed(name)
     if name == "last_exit":
-        return _single(curve.static[-1])
+        return _single(curve.exits[-1])
     if layer is not None:
         layers = curve.record.costs.layers_E
-        return _single(curve.static[layers.index(layer)]) if layer in layers else None
-    if budget is not None:
-        point = budget.choose([*curve.static, *curve.points])
+        return _single(curve.exits[layers.index(layer)]) if layer in layers else None
+    if speed is not None:
+        budget = _budget(curve, *speed)
+        point = None if budget is None else budget.choose([*curve.static, *curve.points])
         return None if point is None else _single(point)
-    if len(curve.static) == 1:
+    if len(curve.exits) == 1:
         return None
     if name == "mean_exits":
-        selection = sum(point.quality_selection for point in curve.static) / len(curve.static)
-        return _Predictors(curve.static, lambda quality_RP, _: quality_RP.mean(dim=1), selection)
+        selection = sum(point.quality_selection for point in curve.exits) / len(curve.exits)
+        return _Predictors(curve.exits, lambda quality_RP, _: quality_RP.mean(dim=1), selection)
     assert name == "area"
     points = [*curve.points, curve.static[-1]]
     on_selection = [

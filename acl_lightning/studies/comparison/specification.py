@@ -17,7 +17,7 @@ from acl_lightning.studies.grouping import readable
 CONFIG = "config"
 
 #: Names of the measures that have no number in their name.
-MEASURES = ("last_exit", "exits", "mean_exits", "area", "speed2", "flops2")
+MEASURES = ("last_exit", "exits", "mean_exits", "area", "speed2", "flops2", "measured2")
 
 #: Keys of a row that are not parameters: several settings of a method, and the criterion of its measures.
 VARIANTS, CRITERION = "variants", "criterion"
@@ -69,7 +69,7 @@ class TableSpecification:
         baseline: Label of the row that the others are compared with; None for no comparisons.
         tune: Selection of settings; None where each method has one setting.
         labels: Parameter -> value as text -> heading of a column.
-        criterion: Exit criterion of `area`, `speedX` and `flopsX`; None: entropy, and patience for a regression.
+        criterion: Exit criterion of `area` and of quality at a speed-up; None: entropy, and patience for a regression.
         average: Whether to add the mean over the columns, for seeds that all columns have.
         title: Title of the tables.
         level: Level alpha of the tests and 1 - coverage of the intervals.
@@ -183,6 +183,20 @@ def config_label(value: object) -> str:
     return ", ".join(readable(stem) for stem in stems)
 
 
+def heading_of(measure: str) -> str:
+    """Return the name of a measure in words.
+
+    >>> heading_of("speed2")
+    'quality at 2x layer speed-up'
+    """
+    for prefix, speed in (("speed", "layer"), ("flops", "FLOPs"), ("measured", "measured")):
+        if measure.startswith(prefix) and measure[len(prefix) :].replace(".", "", 1).isdigit():
+            return f"quality at {measure[len(prefix) :]}x {speed} speed-up"
+    return {"mean_exits": "mean over exits", "exits": "every exit", "area": "area under the curve"}.get(
+        measure, measure.replace("_", " ")
+    )
+
+
 def _items(value: object) -> list[object]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
@@ -214,16 +228,7 @@ def _measures(value: object, place: str) -> dict[str, str]:
     names = _texts(value, place, "measures")
     if not names:
         _refuse(place, "a measure", "none", "Set measures: [last_exit]")
-    return {name: _heading(name) for name in names}
-
-
-def _heading(name: str) -> str:
-    for prefix, speed in (("speed", "layer"), ("flops", "FLOPs")):
-        if name.startswith(prefix) and name[len(prefix) :].replace(".", "", 1).isdigit():
-            return f"quality at {name[len(prefix) :]}x {speed} speed-up"
-    return {"mean_exits": "mean over exits", "exits": "every exit", "area": "area under the curve"}.get(
-        name, name.replace("_", " ")
-    )
+    return {name: heading_of(name) for name in names}
 
 
 def _tuning(value: object, place: str) -> Tuning | None:

@@ -184,13 +184,14 @@ def compare_trials(name: str, specification: TableSpecification, trials: Sequenc
     Args:
         name: Name of the study.
         specification: Content of `table.yaml`.
-        trials: All trials of the sweep, finished or not.
+        trials: All trials of the sweep, finished or not; a trial that a search has drawn twice counts once.
 
     Raises:
         UserError: No trial is finished, or a row, column, measure, criterion or parameter of `table.yaml` is unknown.
     """
     for criterion in {specification.criterion, *(row.criterion for row in specification.rows)} - {None}:
         check_criterion(str(criterion))
+    trials = list({trial.id: trial for trial in trials}.values())
     results, missing = read_trials(trials, specification.criterion)
     read: tuple[AnyTrial, ...] = (*results, *missing)
     order = {trial.id: number for number, trial in enumerate(trials)}

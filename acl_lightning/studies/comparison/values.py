@@ -247,5 +247,5 @@ def _check_measures(measures: Sequence[str], results: Sequence[TrialResult]) -> 
             try:
                 check_names([name], [*MEASURES, *logged], "a measure in table.yaml")
             except UserError as error:
-                known = f"{', '.join(MEASURES)}, exit_K, speedX, flopsX, or a logged value"
+                known = f"{', '.join(MEASURES)}, exit_K, speedX, flopsX, measuredX, or a logged value"
                 raise UserError(f"a measure in table.yaml: {known}", repr(name), error.remedy) from None

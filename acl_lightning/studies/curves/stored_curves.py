@@ -19,6 +19,7 @@ from acl_lightning.exits import (
     OperatingPoint,
     OraclePoint,
     Patience,
+    Static,
     area_under_curve,
     as_curve,
     band,
@@ -53,6 +54,8 @@ class StoredCurve:
             the Pareto-optimal points of the selection split.
         static: Every exit if all samples leave there; the last is full depth.
         oracle: Upper bound of the curve; empty for a regression.
+        exits: Every exit if all samples leave there, with the answers that the criterion gives: `static`, or for an
+            ensemble of exits the ensembles up to each exit.
     """
 
     run: Run
@@ -61,6 +64,7 @@ class StoredCurve:
     points: tuple[OperatingPoint, ...]
     static: tuple[OperatingPoint, ...]
     oracle: tuple[OraclePoint, ...]
+    exits: tuple[OperatingPoint, ...]
 
     @property
     def area(self) -> float:
@@ -146,10 +150,11 @@ def read_curve(run: Run, criterion_name: str) -> StoredCurve:
     record = read_exit_logits(run.directory)
     criterion = fitted_criterion(criterion_name, record)
     measure = partial(quality, run.metric)
+    ensemble = [Ensembled(Static(), criterion.weights_EE)] if isinstance(criterion, Ensembled) else []
     points = sweep(
         record.logits_EBC,
         record.labels_B,
-        [criterion],
+        [criterion, *ensemble],
         quality=measure,
         selection_B=record.selection_B,
         costs=record.costs,
@@ -158,6 +163,7 @@ def read_curve(run: Run, criterion_name: str) -> StoredCurve:
     )
     static = tuple(points[: len(record.costs.layers_E)])
     curve = tuple(as_curve([point for point in points if point.criterion_name == criterion.name]))
+    exits = tuple(point for point in points if point.criterion in ensemble) or static
     report = record.split(selection=False)
     oracle = () if report.is_regression else oracle_curve(
         predictions(report.logits_EBC), report.labels_B, quality=measure, costs=report.costs
@@ -170,6 +176,7 @@ def read_curve(run: Run, criterion_name: str) -> StoredCurve:
         curve,
         static,
         tuple(oracle),
+        exits,
     )
 
 

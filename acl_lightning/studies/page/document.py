@@ -86,6 +86,8 @@ def _provenance(comparison: TrialComparison) -> dict[str, str]:
     texts: dict[str, str] = {}
     for name in ("collected", "commit", "trial_states", "versions", "runs"):
         entry = origin[name]
+        if name == "commit" and isinstance(entry, Mapping):
+            entry = f"{entry.get('commit')}{', with uncommitted changes' if entry.get('dirty') else ''}"
         if isinstance(entry, Mapping):
             texts[name.replace("_", " ")] = "; ".join(
                 f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in entry.items() if value not in (None, {})

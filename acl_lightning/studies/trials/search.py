@@ -7,6 +7,7 @@ import json
 import warnings
 from collections import deque
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
@@ -99,14 +100,31 @@ class SearchQueue:
         return self._trial(parameters, asked.number)
 
     def _stored(self) -> list[Trial]:
-        return [
-            self._trial(json.loads(frozen.user_attrs[_ATTRIBUTE]), frozen.number)
-            for frozen in self._study.get_trials(deepcopy=False)
-            if _ATTRIBUTE in frozen.user_attrs
-        ]
+        return _trials_of(self._study, self._sweep, self._root)
 
     def _trial(self, parameters: Parameters, number: int) -> Trial:
         return self._sweep.trial(parameters, number, self._root)
+
+
+def stored_trials(sweep: Sweep, root: Path) -> tuple[Trial, ...]:
+    """Return the trials of a search that runners have drawn; none where the search has not started. Writes nothing.
+
+    Args:
+        sweep: The sweep.
+        root: Directory of the run directories of all trials.
+
+    Raises:
+        UserError: Optuna is not installed.
+    """
+    directory = study_directory(sweep, root)
+    if not (directory / STORAGE).is_file():
+        return ()
+    optuna = _optuna(sweep)
+    try:
+        study = optuna.load_study(study_name=_study_name(sweep), storage=_storage(directory))
+    except KeyError:  # the file belongs to other definitions of the study
+        return ()
+    return tuple(_trials_of(study, sweep, root))
 
 
 def study_directory(sweep: Sweep, root: Path) -> Path:
@@ -130,24 +148,47 @@ def metric_of(trial: Trial, sweep: Sweep) -> float | None:
     return result.metrics[sweep.metric.name]
 
 
-def _open_study(sweep: Sweep, directory: Path) -> optuna.Study:
-    """Open or create the study of Optuna. Each definition of parameters, command and metric is a study."""
+def _trials_of(study: optuna.Study, sweep: Sweep, root: Path) -> list[Trial]:
+    return [
+        sweep.trial(json.loads(frozen.user_attrs[_ATTRIBUTE]), frozen.number, root)
+        for frozen in study.get_trials(deepcopy=False)
+        if _ATTRIBUTE in frozen.user_attrs
+    ]
+
+
+def _optuna(sweep: Sweep) -> ModuleType:
     try:
         import optuna  # noqa: PLC0415 - an extra
     except ImportError as error:
         remedy = "Install it with: pip install 'acl-lightning[studies]'; or set method to grid."
         raise UserError(f"the package optuna for the method {sweep.method}", "none", remedy) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    directory.mkdir(parents=True, exist_ok=True)
+    return optuna
+
+
+def _storage(directory: Path) -> str:
+    return f"sqlite:///{directory.resolve() / STORAGE}"
+
+
+def _study_name(sweep: Sweep) -> str:
+    """Return the name in the storage. Each definition of parameters, command and metric is a study."""
     definition = json.dumps([sweep.method, str(sweep.metric), dict(sweep.parameters), sweep.command], default=str)
+    return f"{sweep.name}-{hashlib.sha256(definition.encode()).hexdigest()[:8]}"
+
+
+def _open_study(sweep: Sweep, directory: Path) -> optuna.Study:
+    """Open or create the study of Optuna."""
+    optuna = _optuna(sweep)
+    directory.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.create_study(
-            storage=f"sqlite:///{directory.resolve() / STORAGE}",
-            study_name=f"{sweep.name}-{hashlib.sha256(definition.encode()).hexdigest()[:8]}",
+        study: optuna.Study = optuna.create_study(
+            storage=_storage(directory),
+            study_name=_study_name(sweep),
             direction=sweep.metric.goal if sweep.metric else "minimize",
             load_if_exists=True,
         )
+    return study
 
 
 def _sampler(method: str, seed: int) -> optuna.samplers.BaseSampler:

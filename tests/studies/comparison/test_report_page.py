@@ -97,7 +97,7 @@ def test_the_page_has_question_tables_figures_provenance_and_commands(text):
     ]
     assert "<h3>Cost</h3>" in text
     assert "<strong>" in text
-    assert "ACL: seed 2 has no partner" in text
+    assert "ACL: seed 2 without a partner" in text
     assert "study run" in text
     assert "config.yaml --run_dir=null" in text
     assert "Holm correction for 4 comparisons" in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from statistics import fmean, stdev
 
 import numpy as np
@@ -17,6 +18,8 @@ from acl_lightning.errors import UserError
 from acl_lightning.runs.records import read_exit_logits
 from acl_lightning.studies.comparison import TableSpecification, compare_trials
 from acl_lightning.studies.comparison.formats import cell_text, markdown_table
+from acl_lightning.studies.trials import Sweep
+from acl_lightning.studies.trials.search import SearchQueue
 
 CONFIGS = ["objective/ce.yaml", "objective/acl.yaml", "objective/scl.yaml"]
 TABLE = {
@@ -81,7 +84,7 @@ def test_the_command_writes_all_formats(copied, capsys):
     assert "| method |" in text
     assert "SST-2" in text
     assert "the whole validation split; selection split: training rows that are never trained on" in text
-    assert "(samples: sst2 120 and 60, rte 120 and 60)" in text
+    assert "(samples of the two splits of sst2: 120 and 60, rte: 120 and 60)" in text
     assert "Holm correction for 6 comparisons" in text
     assert "ACL" in capsys.readouterr().out
     tex = (out / "table.tex").read_text()
@@ -183,7 +186,7 @@ def test_seeds_of_other_samples_or_labels_are_not_paired(copied):
     comparison = compare(trials, average=False)
     (pairs,) = [item.pairs for item in comparison.tables[0].comparisons if (item.row, item.column) == ("ACL", "rte")]
     assert (pairs.difference, pairs.refused) == (None, ("1", "2"))
-    assert any("ACL, rte: seed 1, 2 was measured on other samples or labels" in note for note in comparison.notes())
+    assert any("ACL, rte: seeds 1, 2 measured on other samples or labels" in note for note in comparison.notes())
 
 
 def test_seeds_without_a_partner_are_shown_and_the_pairs_counted(copied):
@@ -193,7 +196,7 @@ def test_seeds_without_a_partner_are_shown_and_the_pairs_counted(copied):
     first = comparison.tables[0].comparisons[0]
     assert (first.column, first.pairs.unpaired, first.pairs.difference.seeds) == ("SST-2", ("1",), 1)
     notes = comparison.notes()
-    assert "SCL, SST-2: seed 1 has no partner and is not in the comparison." in notes
+    assert "SCL, SST-2: seed 1 without a partner, not in the comparison." in notes
     assert "SCL, SST-2: one pair of seeds; the interval is over samples only, and there is no test." in notes
     assert first.pairs.difference.interval() is not None
     assert (first.p_holm, comparison.tables[0].cells[1][0].differs) == (None, False)
@@ -238,7 +241,7 @@ def test_settings_are_selected_on_the_selection_split(tmp_path, monkeypatch):
     assert [cells[0].values.spread.mean for cells in comparison.tables[0].cells] == [0.0, 0.0]
     assert comparison.settings() == ["CE: tau=0.1", "ACL: config=objective/acl.yaml, tau=0.1"]
     caption = comparison.caption(comparison.tables[0])
-    assert "the best mean_exits on the selection split" in caption
+    assert "the best mean over exits on the selection split" in caption
     assert "CE 2 and 4, ACL 4 and 8; grid tau: 0.1, 0.5" in caption
     unselected = [row for row in comparison.trial_rows() if row["selected"] == "false"]
     assert len(unselected) == 8
@@ -312,10 +315,48 @@ def test_a_row_may_have_its_criterion(small):
     comparison = compare(small, rows=rows_of_small, measures=["area", "mean_exits"], baseline="ACL", average=False)
     areas, means = ([cells[0].values.spread.mean for cells in item.cells] for item in comparison.tables)
     assert areas[2] != areas[0]
-    assert len(set(means)) == 1
+    assert means[0] == means[2] != means[1]  # every exit answers alone, except in the ensemble
     assert "exit criterion entropy, ensemble: ensemble_entropy, patience: patience." in comparison.caption(
         comparison.tables[0]
     )
     ensemble_trial = comparison.values.cells[2].selected.results[0]
     assert len(ensemble_trial.curve.criterion.weights_EE) == 4
     assert areas[1] == pytest.approx(ensemble_trial.curve.area, abs=1e-6)
+    record, weights = ensemble_trial.curve.record, torch.tensor(
+        [[*row, *[0.0] * (4 - len(row))] for row in ensemble_trial.curve.criterion.weights_EE], dtype=torch.float64
+    )  # fmt: skip
+    answers_EB = torch.einsum("ej,jbc->ebc", weights, record.logits_EBC.double()).argmax(dim=-1)
+    assert means[1] == pytest.approx(float((answers_EB == record.labels_B).double().mean()), abs=1e-9)
+
+
+def test_a_search_is_compared_by_the_trials_that_exist(tmp_path):
+    parameters = {"config": CONFIGS[:2], "seed_everything": [1, 2], "data.task": ["sst2"], "rate": [0.1]}
+    write_study(tmp_path / "search", parameters, {"measures": ["last_exit"]})
+    path = tmp_path / "search/sweep.yaml"
+    path.write_text(path.read_text().replace("method: grid", "method: random"))
+    queue = SearchQueue(Sweep.read(path), tmp_path / "trials", 6)
+    trials = [queue.take() for _ in range(6)]
+    distinct = list({trial.id: trial for trial in trials}.values())
+    finish(distinct)
+    assert table(tmp_path / "search", "--runs", str(tmp_path / "none")) == 0
+    written = rows(tmp_path / "search/results/trials.csv")
+    assert {row["trial"] for row in written} == {trial.id for trial in trials}
+
+
+def test_measured_speed_needs_measured_times(small, tmp_path):
+    shutil.copytree(small[0].directory.parent, tmp_path / "trials")
+    trials = [replace(trial, directory=tmp_path / "trials" / trial.id) for trial in small]
+    for trial in trials[1:]:  # the last exit takes 4 ms, the plain model 3 ms
+        lines = [f"{layer},{layer},{layer},3" for layer in (1, 2, 3, 4)]
+        header = "exit_layer,milliseconds,static_milliseconds,plain_milliseconds"
+        (trial.directory / "exit_latency.csv").write_text("\n".join([header, *lines]))
+    comparison = compare(trials, measures=["measured3", "exit_1"], average=False)
+    (fastest, first) = comparison.tables
+    assert (fastest.title, cell_text(fastest.cells[0][0], is_quality=True)) == ("quality at 3x measured speed-up", "-")
+    assert all(
+        cell.values.spread == other.values.spread for cell, other in zip(fastest.cells[1], first.cells[1], strict=True)
+    )
+    assert fastest.cells[0][1].values.spread == first.cells[0][1].values.spread
+    note = next(note for note in comparison.notes() if note.startswith("Measured speed"))
+    assert "1 of 4 trials have no exit_latency.csv" in note
+    assert note.endswith(f"python -m acl_lightning latency {trials[0].directory}.")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from trial_scripts import write_sweep
 
+from acl_lightning.cli import main
 from acl_lightning.errors import UserError
 from acl_lightning.studies.trials import Sweep, TrialState
 from acl_lightning.studies.trials import runner as runner_module
 from acl_lightning.studies.trials.checking import check_metric
+from acl_lightning.studies.trials.listing import existing_trials
 from acl_lightning.studies.trials.runner import Runner, Slots
 from acl_lightning.studies.trials.search import SearchQueue, study_directory
 
@@ -78,6 +81,22 @@ def test_a_search_continues_up_to_its_count_and_repeats_its_samples_elsewhere(tm
     elsewhere = SearchQueue(sweep, Path("other/trials"), 3)
     assert {elsewhere.take().id for _ in range(3)} == set(started)
     assert elsewhere.take() is None
+
+
+@pytest.mark.parametrize("method", ["random", "bayes"])
+def test_the_trials_that_exist_are_listed_and_nothing_is_written(tmp_path, method, capsys):
+    sweep = search(tmp_path, method)
+    assert existing_trials(sweep, ROOT) == ()
+    assert not study_directory(sweep, ROOT).exists()
+    queue = SearchQueue(sweep, ROOT, 3)
+    drawn = [queue.take() for _ in range(3)]
+    write_result(drawn[1], {"score": 0.5})
+    assert existing_trials(sweep, ROOT) == tuple(drawn)
+    assert existing_trials(sweep.overridden({"x": [1, 2]}), ROOT) == ()  # another search
+    assert len(queue._study.trials) == 3
+    assert main(["study", "status", "sweep.yaml", "--trials", str(ROOT)]) == 0
+    shown = capsys.readouterr().out
+    assert [int(number) for number in re.findall(r"│ +(\d+) │", shown)] == [2, 0, 1, 0, 0, 3]
 
 
 def test_an_interrupted_trial_of_a_search_is_run_again(tmp_path):
