@@ -43,7 +43,8 @@ def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str], *, only
     run, out = Path(run).expanduser(), Path(out).expanduser()
     check_free(out)
     result = read_result(run)
-    module, data = load_run(run)
+    module, loaded = load_run(run)
+    data: Any = loaded  # of texts or of images
     if only_texts or not hasattr(data, "image_size"):
         check_texts(data, run)
     max_length = None if hasattr(data, "image_size") else data.max_length

@@ -178,11 +178,11 @@ def _study_name(sweep: Sweep) -> str:
 
 def _open_study(sweep: Sweep, directory: Path) -> optuna.Study:
     """Open or create the study of Optuna."""
-    optuna = _optuna(sweep)
+    package = _optuna(sweep)
     directory.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study: optuna.Study = optuna.create_study(
+        warnings.simplefilter("ignore", package.exceptions.ExperimentalWarning)
+        study: optuna.Study = package.create_study(
             storage=_storage(directory),
             study_name=_study_name(sweep),
             direction=sweep.metric.goal if sweep.metric else "minimize",
