@@ -19,7 +19,7 @@ from acl_lightning.serving.manifest import Manifest, ServedPoint
 #: Version of the JSON form.
 SCHEMA_VERSION = 1
 
-#: Probability that a report without drift says that the inputs differ.
+#: Largest probability that a drift is reported where there is none.
 FALSE_ALARM_RATE = 0.01
 
 
@@ -78,7 +78,7 @@ def drift_report(
     validation = point.validation
     shares_E = np.array(validation["exit_shares"], dtype=np.float64)
     counts = {"exits": ((shares_E * validation["samples"]).round(), tally.exit_counts)}
-    if len(manifest.label_names) and validation.get("confidence_counts"):
+    if manifest.label_names and len(validation.get("confidence_counts") or ()) == BINS:
         counts["confidence"] = (np.array(validation["confidence_counts"], np.float64), tally.confidence_counts)
     tests = {"exits": exit_drift(*_lists(counts["exits"]))}
     if "confidence" in counts:

@@ -166,10 +166,10 @@ class ScoreFile:
             os.fsync(file.fileno())
         temporary.replace(self.journal)
 
-    def _other(self, expected: str, found: str | None) -> UserError:
+    def _other(self, expected: str, actual: str | None) -> UserError:
         return UserError(
             expected,
-            f"{found}",
+            f"{actual}",
             f"Repeat the command with the same input, package and options; or remove {self.part} to begin anew, or set "
             f"{SETTING} to another file.",
         )
@@ -184,8 +184,8 @@ def check_output(path: Path, *, overwrite: bool, setting: str = SETTING) -> None
         setting: Option that names it.
     """
     if path.is_dir() or (path.exists() and not overwrite):
-        found = "a directory" if path.is_dir() else "one that exists"
-        raise UserError(f"a new file {path}", found, f"Set {setting} to another file, or add --overwrite.")
+        actual = "a directory" if path.is_dir() else "one that exists"
+        raise UserError(f"a new file {path}", actual, f"Set {setting} to another file, or add --overwrite.")
 
 
 def _row_bytes(values: Sequence[Cell]) -> bytes:

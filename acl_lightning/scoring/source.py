@@ -97,14 +97,14 @@ def _kind(path: Path | None, kind: str | None) -> str:
     """Return the format of an input."""
     if path is None:
         if kind is None or kind == "parquet":
-            found = kind or "none"
+            actual = kind or "none"
             raise UserError(
-                "--input-format csv, tsv, jsonl or text for standard input", found, "Add --input-format jsonl."
+                "--input-format csv, tsv, jsonl or text for standard input", actual, "Add --input-format jsonl."
             )
         return kind
     if not path.is_file():
-        found = "a directory" if path.is_dir() else "no such file"
-        raise UserError(f"a file {path}", found, "Set --input to a file, or to - for standard input.")
+        actual = "a directory" if path.is_dir() else "no such file"
+        raise UserError(f"a file {path}", actual, "Set --input to a file, or to - for standard input.")
     kind = kind or FORMATS.get(path.suffix.lower())
     if kind is None:
         raise UserError(
