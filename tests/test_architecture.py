@@ -4,6 +4,7 @@ The imports are read from the syntax trees, including imports inside functions.
 """
 
 import ast
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -422,3 +423,9 @@ def test_packages_list_their_exports():
 def is_for_type_checkers(node: ast.stmt) -> bool:
     """Whether a statement is `if TYPE_CHECKING:`, which lists the names that a package imports lazily."""
     return isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+
+
+def test_files_of_tests_have_distinct_names():
+    """The folders of the tests are no packages, so that pytest imports a file by its name alone."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py"))
+    assert {name for name, count in names.items() if count > 1} <= {"conftest.py"}
