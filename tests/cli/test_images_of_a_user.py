@@ -27,6 +27,10 @@ from acl_lightning.runs import load_run
 
 CONF = Path(__file__).parents[2] / "conf"
 QUICK = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.logger=false")
+SCRATCH = (
+    "--model.encoder.backbone=package:acl_lightning/encoders/architectures/vit-digits",
+    "--model.encoder.random_init=true",
+)
 SHORT = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=2")
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers")
@@ -147,7 +151,7 @@ def test_a_folder_is_fitted_and_predicts_without_its_training_images(command, tm
         (("--data.root=none",), "expected a folder of images at none; found none"),
         (("--data.root=pets", "--data.channels=2"), "expected data.channels to be 1 (grey) or 3 (colour); found 2."),
         (("--data.root=pets", "--data.task=rte"), "expected the name of a setting; found data.task."),
-        (("--data.root=pets", "--data.metrics=[pearson]"), "for 2 classes; found pearson. Set data.metrics"),
+        (("--data.root=pets", "--data.metrics=[pearson]", *SCRATCH), "for 2 classes; found pearson. Set data.metrics"),
     ],
 )
 def test_mistakes_are_one_line(command, tmp_path, arguments, message):

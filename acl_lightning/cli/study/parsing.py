@@ -1,6 +1,7 @@
 """Program that parses the settings of trials as `fit` does, in a separate process, since it imports Lightning.
 
-Reads lists of arguments in JSON from stdin, and writes for each the error message, or null, in JSON to stdout.
+Reads lists of arguments in JSON from stdin, and writes for each the error message, or null, in JSON to stdout. The first
+error message is the last, so that a mistake is reported soon.
 """
 
 from __future__ import annotations
@@ -39,8 +40,22 @@ def main() -> None:
     """Run the program."""
     requests = json.load(sys.stdin)
     with contextlib.redirect_stdout(sys.stderr):
-        messages = [error_message(arguments) for arguments in requests]
+        messages = first_error(requests)
     json.dump(messages, sys.stdout)
+
+
+def first_error(requests: Sequence[Sequence[str]]) -> list[str | None]:
+    """Return None for each list of arguments that `fit` accepts, up to the first error message.
+
+    Args:
+        requests: Lists of `fit` and its arguments.
+    """
+    messages: list[str | None] = []
+    for arguments in requests:
+        messages.append(error_message(arguments))
+        if messages[-1] is not None:
+            break
+    return messages
 
 
 def error_message(arguments: Sequence[str]) -> str | None:
