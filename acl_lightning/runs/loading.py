@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from acl_lightning.errors import UserError
 from acl_lightning.runs.checkpoints import find_checkpoint
-from acl_lightning.runs.data_modules import DATA_MODULE, DEFAULT_DATA_MODULE, data_module_class
 from acl_lightning.runs.names import CHECKPOINTS, CONFIG, RESULT
 from acl_lightning.runs.records.config import read_config
 from acl_lightning.runs.records.result import read_result
@@ -44,6 +43,7 @@ def load_run(
     """
     import torch
 
+    from acl_lightning.runs.data_modules import DATA_MODULE, DEFAULT_DATA_MODULE
     from acl_lightning.runs.trust import check_classes
 
     directory = Path(directory).expanduser()
@@ -80,6 +80,7 @@ def _built(settings: dict[str, Any], directory: Path, data_module: str) -> tuple
     """Build module and DataModule with the signatures and links of the command line, without a Trainer."""
     from jsonargparse import ArgumentParser
 
+    from acl_lightning.runs.data_modules import data_module_class
     from acl_lightning.runs.sections import link_sections
     from acl_lightning.runs.trust import known_cache, only_trusted_classes, refusal
     from acl_lightning.training.module import ACLModule
