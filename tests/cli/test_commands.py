@@ -130,7 +130,7 @@ def test_help_of_a_trainer_command_lists_all_settings(name, capsys, monkeypatch)
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["serve"], "found serve."),
+        (["train"], "found train."),
         (["fti", "--config=x"], "found fti. Did you mean fit?"),
         (["latencies"], "Did you mean latency?"),
         ([], "found none."),

@@ -105,7 +105,7 @@ def test_a_package_of_worse_quality_is_refused_with_the_numbers(exported, tmp_pa
 
     def damaged(*arguments):
         measured = measure(*arguments)
-        return writer.Measurement(measured.record, measured.report, measured.points, measured.agreement, 12.5)
+        return replace(measured, drop_points=12.5)
 
     measure = writer.measure
     monkeypatch.setattr(writer, "measure", damaged)
