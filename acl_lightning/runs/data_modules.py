@@ -6,7 +6,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 from acl_lightning.errors import UserError
-from acl_lightning.runs.trust import foreign_class, is_allowed
 
 if TYPE_CHECKING:
     from acl_lightning.data import TaskDataModule
@@ -29,6 +28,7 @@ def data_module_class(name: str, *, only_trusted: bool) -> type[TaskDataModule]:
         UserError: There is no such class, or it is not trusted.
     """
     from acl_lightning.data import TaskDataModule
+    from acl_lightning.runs.trust import foreign_class, is_allowed  # imports jsonargparse, without which `serve` runs
 
     path = name if "." in name else f"acl_lightning.data.{name}"
     if only_trusted and not is_allowed(path):

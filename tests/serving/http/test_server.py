@@ -27,11 +27,18 @@ from acl_lightning.serving.http import Limits, create_app, listen, run_server, s
 
 ROOT = Path(__file__).parents[3]
 
-#: Runs the command line where the modules of the first argument cannot be imported.
+#: Runs the command line where the modules of the first argument are not installed.
 WITHOUT = """
 import sys
-for name in sys.argv[1].split():
-    sys.modules[name] = None
+
+class Absent:
+    names = set(sys.argv[1].split())
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
 from acl_lightning.cli import main
 sys.exit(main(sys.argv[2:]))
 """
