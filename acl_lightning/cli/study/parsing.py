@@ -1,7 +1,7 @@
 """Program that parses the settings of trials as `fit` does, in a separate process, since it imports Lightning.
 
-Reads lists of arguments in JSON from stdin, and writes for each the error message, or null, in JSON to stdout. The first
-error message is the last, so that a mistake is reported soon.
+Reads lists of arguments in JSON from stdin, and writes for each the error message, or null, in JSON to stdout. It stops
+at the first error message, so that a mistake is reported soon.
 """
 
 from __future__ import annotations
