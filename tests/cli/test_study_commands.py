@@ -91,6 +91,14 @@ def parse_here(command, *, input: str, **settings: object) -> subprocess.Complet
     return subprocess.CompletedProcess(command, 0, output.getvalue())
 
 
+def test_the_check_of_settings_stops_at_the_first_mistake(monkeypatch):
+    from acl_lightning.cli.study import parsing
+
+    monkeypatch.setattr(parsing, "error_message", lambda arguments: None if arguments[0] == "good" else "wrong")
+    assert parsing.first_error([["good"], ["good"], ["bad"], ["good"]]) == [None, None, "wrong"]
+    assert parsing.first_error([["good"], ["good"]]) == [None, None]
+
+
 def test_settings_that_fit_refuses_are_named_before_anything_runs(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(checking.subprocess, "run", parse_here)
     parameters = {"config": {"values": ["objective/ce.yaml", "objective/acl.yaml"]}, "data.task": {"value": "rte"}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from acl_lightning.runs.names import EXIT_LATENCY
-from acl_lightning.studies.comparison.cells import AnyTrial, Cell
+from acl_lightning.studies.comparison.cells import AnyTrial, Cell, short_text
 from acl_lightning.studies.comparison.measures import needs_latency
 from acl_lightning.studies.comparison.specification import TableSpecification, heading_of
 from acl_lightning.studies.comparison.tables import Comparison, MethodTable
@@ -182,7 +182,9 @@ def _grid(parameters: Sequence[str], cells: Sequence[Cell]) -> str:
     texts = []
     for name in parameters:
         trials = [trial for cell in cells for setting in cell.settings for trial in setting.trials]
-        values = dict.fromkeys(str(trial.trial.parameters[name]) for trial in trials if name in trial.trial.parameters)
+        values = dict.fromkeys(
+            short_text(trial.trial.parameters[name]) for trial in trials if name in trial.trial.parameters
+        )
         texts.append(f"{name}: {', '.join(values)}")
     return f"; grid {'; '.join(texts)}" if texts else ""
 

@@ -200,7 +200,16 @@ def _select(specification: TableSpecification, settings: Sequence[Setting]) -> S
 
 
 def _settings_text(parameters: Iterable[tuple[str, object]]) -> str:
-    return ", ".join(f"{name}={value if isinstance(value, str) else _text(value)}" for name, value in parameters)
+    return ", ".join(f"{name}={short_text(value)}" for name, value in parameters)
+
+
+def short_text(value: object) -> str:
+    """Return a value of a parameter for a caption; a number with four digits.
+
+    >>> short_text(7.035737028722141e-05)
+    '7.036e-05'
+    """
+    return f"{value:.4g}" if isinstance(value, float) else _text(value)
 
 
 def _text(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,25 @@ def test_values_are_those_of_the_curve(curve, record):
     on_selection = [np.mean(answers_B[:SELECTION] == labels[:SELECTION]) for answers_B in answers_EB]
     assert measured["mean_exits"].selection == pytest.approx(np.mean(on_selection), abs=1e-6)
     assert selection_value(curve, "exit_2") == pytest.approx(on_selection[1], abs=1e-6)
+
+
+def test_exits_of_an_ensemble_answer_by_the_mean_of_the_exits_before(tmp_path, record):
+    noise_EBC = torch.randn(record.logits_EBC.shape, generator=torch.Generator().manual_seed(1))
+    independent = replace(record, logits_EBC=noise_EBC + torch.nn.functional.one_hot(record.labels_B, 2))
+    curve = curve_of(tmp_path / "run", independent, "ensemble_entropy")
+    (measured,) = measure_curves([curve], NAMES, resamples=2)
+    logits_EBC = independent.logits_EBC.double().numpy()
+    correct = [
+        np.mean(
+            (np.tensordot(weights, logits_EBC[: len(weights)], 1).argmax(-1) == record.labels_B.numpy())[SELECTION:]
+        )
+        for weights in curve.criterion.weights_EE
+    ]
+    assert [measured[f"exit_{layer}"].report for layer in LAYERS] == pytest.approx(correct)
+    assert measured["last_exit"].report == pytest.approx(correct[-1])
+    assert measured["mean_exits"].report == pytest.approx(np.mean(correct))
+    alone = (logits_EBC.argmax(-1) == record.labels_B.numpy())[:, SELECTION:].mean(axis=1)
+    assert correct[-1] > alone[-1] + 0.05
 
 
 def test_the_point_at_twice_the_speed_is_selected_on_the_selection_split(curve):
