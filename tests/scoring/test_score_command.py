@@ -323,7 +323,6 @@ def test_a_full_disk_is_one_line_and_the_command_continues(scored_package, tmp_p
     assert [row["sentence"] for row in read_rows(output)] == TEXTS
 
 
-@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(scored_package, tmp_path, monkeypatch):
     rows = [{"id": f"{number:05000d}", "sentence": "w5"} for number in range(400)]
     path = write_rows(tmp_path / "rows.csv", rows)
