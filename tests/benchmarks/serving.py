@@ -136,7 +136,7 @@ def shapes(backbone: str, threads: int, rounds: int, directory: Path) -> None:
         (f"32 x 128, leave at {middle}", 32, 128, f"at_{middle}", (2.2, 2.2), 1),
         (f"32 x 128, leave at {middle - 1}", 32, 128, f"at_{middle - 1}", (3.3, 3.3), 1),
         (f"32 x 128, nobody leaves before {deepest}, every exit read", 32, 128, "read_all", (0.95, 0.95), 1),
-        (f"1 x 20, leave at {middle}", 1, 20, f"at_{middle}", (1.7, 1.6), 20),
+        (f"1 x 20, leave at {middle}", 1, 20, f"at_{middle}", (1.7, 1.6), 50),
     ]
     for number, precision in enumerate(("fp32", "int8")):
         write_package(encoder, directory / precision, precision)
@@ -161,6 +161,7 @@ def shapes(backbone: str, threads: int, rounds: int, directory: Path) -> None:
 
 def trained(run: Path, point: str, threads: int, rounds: int, directory: Path) -> None:
     """Print throughput on validation texts, load time and size of int8 packages of a run."""
+    directory.mkdir()
     measured = export_package(run, directory / "package", "int8", max_drop=2.0, threads=threads)
     module, data = load_run(run)
     batches = validation_batches(data, 32, 10**9)
@@ -172,7 +173,7 @@ def trained(run: Path, point: str, threads: int, rounds: int, directory: Path) -
         name: np.concatenate([np.pad(batch[name], ((0, 0), (0, longest - batch[name].shape[1]))) for batch in arrays])
         for name in arrays[0]
     }
-    model = plain_model(module.encoder)
+    model = plain_model(MINILM, module.encoder.num_labels, torch.device("cpu"))
 
     def hugging_face() -> None:
         with torch.no_grad():
@@ -210,7 +211,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--backbone", choices=["minilm", "bert-base"], default="minilm")
-    parser.add_argument("--run", type=Path, help="finished run; adds the rows on a trained model")
+    parser.add_argument("--run", type=Path, help="finished run of MiniLM; adds the rows on a trained model")
     parser.add_argument("--point", default="drop1")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -218,7 +219,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         shapes(options.backbone, options.threads, options.rounds, Path(directory))
         if options.run is not None:
-            trained(options.run, options.point, options.threads, options.rounds, Path(directory))
+            trained(options.run, options.point, options.threads, options.rounds, Path(directory) / "trained")
 
 
 if __name__ == "__main__":
