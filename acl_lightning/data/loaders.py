@@ -1,4 +1,4 @@
-"""The training loader that resumes in the middle of an epoch, and the start of the loaders' worker processes."""
+"""The training loader that resumes in the middle of an epoch, and the settings and worker processes of loaders."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
+import torch
 from lightning.fabric.utilities.seed import pl_worker_init_function
 from torch.utils.data import DataLoader, Dataset
 
@@ -88,6 +90,23 @@ class ResumableLoader(DataLoader[Batch]):
 def whole_batch(batch: Any) -> Any:
     """Return `batch` unchanged: the collate function for data sets that return whole batches."""
     return batch
+
+
+def loader_settings(num_workers: int, rank: int) -> dict[str, Any]:
+    """Return the arguments of `DataLoader` that all loaders of a data module share.
+
+    Args:
+        num_workers: Number of loader processes; 0 loads in the training process.
+        rank: Rank of the training process.
+    """
+    return {
+        "num_workers": num_workers,
+        "persistent_workers": num_workers > 0,
+        "worker_init_fn": partial(start_worker, rank=rank) if num_workers else None,
+        "pin_memory": torch.cuda.is_available(),
+        # A loader draws a number whenever it is iterated; the global generator is reserved for the model.
+        "generator": torch.Generator(),
+    }
 
 
 def start_worker(worker: int, *, rank: int) -> None:

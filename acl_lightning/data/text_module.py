@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, SequentialSampler
 from acl_lightning.data.batches import Shuffled, TokenBudgetSampler, TrainBatches
 from acl_lightning.data.batches.token_budget import WINDOW
 from acl_lightning.data.encoding import Batch, EncodedRows, load_tokenizer
-from acl_lightning.data.loaders import ResumableLoader, start_worker, whole_batch
+from acl_lightning.data.loaders import ResumableLoader, loader_settings, whole_batch
 from acl_lightning.data.noise import TrainingNoise
 from acl_lightning.data.protocol import SelectionProtocol
 from acl_lightning.data.samplers import RemainingBatches, ShardedBatchSampler, batches_per_epoch
@@ -132,7 +132,7 @@ class TextDataModule(TokenisedSplits, TaskDataModule):
         return ResumableLoader(
             rows,
             ShardedBatchSampler(sampler, self.batch_size, rank=rank, world_size=world_size),
-            **self._loader_settings(),
+            **loader_settings(self.num_workers, rank),
         )
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
@@ -204,17 +204,9 @@ class TextDataModule(TokenisedSplits, TaskDataModule):
                 world_size=world_size,
                 first_window=first_batch,
             )
-        return DataLoader(rows, batch_sampler=sampler, collate_fn=whole_batch, **self._loader_settings())
-
-    def _loader_settings(self) -> dict[str, Any]:
-        return {
-            "num_workers": self.num_workers,
-            "persistent_workers": self.num_workers > 0,
-            "worker_init_fn": partial(start_worker, rank=self._rank()[0]) if self.num_workers else None,
-            "pin_memory": torch.cuda.is_available(),
-            # A loader draws a number whenever it is iterated; the global generator is reserved for the model.
-            "generator": torch.Generator(),
-        }
+        return DataLoader(
+            rows, batch_sampler=sampler, collate_fn=whole_batch, **loader_settings(self.num_workers, rank)
+        )
 
     def _rank(self) -> tuple[int, int]:
         """Return the rank of this process and the number of processes."""

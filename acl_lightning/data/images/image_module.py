@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from acl_lightning.data.images.folders import ImageFormat, folder_table
 from acl_lightning.data.images.image_rows import Batch, EpochRowSampler, ImageRows
 from acl_lightning.data.images.splits import DigitSplits, FolderSplits, HubSplits, ImageSplits
 from acl_lightning.data.images.tables import ImageTable
-from acl_lightning.data.loaders import ResumableLoader, start_worker, whole_batch
+from acl_lightning.data.loaders import ResumableLoader, loader_settings, whole_batch
 from acl_lightning.data.protocol import SelectionProtocol
 from acl_lightning.data.samplers import RemainingBatches, ShardedBatchSampler, batches_per_epoch
 from acl_lightning.data.task_module import TaskDataModule
@@ -220,7 +219,7 @@ class ImageDataModule(TaskDataModule):
         sampler = SequentialSampler(rows) if overfits else EpochRowSampler(len(rows), self.shuffle_seed)
         rank, world_size = self._rank()
         batches = ShardedBatchSampler(sampler, self.batch_size, rank=rank, world_size=world_size)
-        return ResumableLoader(rows, batches, **self._loader_settings())
+        return ResumableLoader(rows, batches, **loader_settings(self.num_workers, rank))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the loader of the validation split in row order."""
@@ -277,16 +276,9 @@ class ImageDataModule(TaskDataModule):
         sampler = RemainingBatches(
             SequentialSampler(rows), self.eval_batch_size, rank=rank, world_size=world_size, first_batch=first_batch
         )
-        return DataLoader(rows, batch_sampler=sampler, collate_fn=whole_batch, **self._loader_settings())
-
-    def _loader_settings(self) -> dict[str, Any]:
-        return {
-            "num_workers": self.num_workers,
-            "persistent_workers": self.num_workers > 0,
-            "worker_init_fn": partial(start_worker, rank=self._rank()[0]) if self.num_workers else None,
-            "pin_memory": torch.cuda.is_available(),
-            "generator": torch.Generator(),  # a loader draws a number; the global generator is reserved for the model
-        }
+        return DataLoader(
+            rows, batch_sampler=sampler, collate_fn=whole_batch, **loader_settings(self.num_workers, rank)
+        )
 
     def _rank(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
