@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from acl_lightning.encoders import EncoderConfig
 from acl_lightning.errors import UserError
 
 #: Key of the identity in a checkpoint.
 IDENTITY = "acl_lightning"
+
+
+def identity(
+    task: str, label_names: Sequence[str], exit_layers: Sequence[int], encoder: EncoderConfig
+) -> dict[str, Any]:
+    """Return the identity of a model as plain values: what must be equal for its weights to mean the same."""
+    return {
+        "task": task,
+        "labels": list(label_names),
+        "exit layers": list(exit_layers),
+        "exit row": encoder.exit_row,
+        "pooler": encoder.pooler,
+        "label embeddings": encoder.label_embeddings,
+        "learnt gate": encoder.learnt_gate,
+        "lora": None if encoder.lora is None else asdict(encoder.lora),
+    }
 
 
 def check_identity(trained: Mapping[str, Any], here: Mapping[str, Any]) -> None:

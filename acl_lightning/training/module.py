@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,6 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from acl_lightning.distributed import gather_labels, gather_outputs
 from acl_lightning.encoders import EncoderConfig, layers_above, model_inputs
-from acl_lightning.errors import UserError
 from acl_lightning.gradients import (
     AutogradRows,
     Collector,
@@ -27,11 +26,12 @@ from acl_lightning.gradients import (
 from acl_lightning.objectives import Objective, SquaredError, WeightedObjective
 from acl_lightning.outputs import ExitOutputs
 from acl_lightning.training.allocator import keep_freed_memory
-from acl_lightning.training.checkpoint_identity import IDENTITY, check_identity, plain_settings
+from acl_lightning.training.checkpoint_identity import IDENTITY, check_identity, identity, plain_settings
 from acl_lightning.training.evaluation_module import Batch, EvaluationModule
+from acl_lightning.training.finite_steps import FiniteSteps
 from acl_lightning.training.optimization import OptimizationConfig, count_steps
 from acl_lightning.training.stages import Joint, TwoStages, advance_to, build_staged_optimizer
-from acl_lightning.training.trainer_attributes import datamodule_of, loss_scaler
+from acl_lightning.training.trainer_attributes import check_validation_interval, datamodule_of, loss_scaler
 from acl_lightning.training.views import check_dropout, repeat_samples
 
 #: Key in a checkpoint of the gradient rule's last decision.
@@ -96,19 +96,10 @@ class ACLModule(EvaluationModule):
         self.objective.check_gate(learnt_gate=self.encoder.gate is not None)
         self.stages = Joint() if first_stage_epochs is None else TwoStages(self.encoder, first_stage_epochs)
         self.stages.check(self.objective, classes=bool(names))
-        self._identity = {
-            "task": self.task_name,
-            "labels": self.label_names,
-            "exit layers": list(self.encoder.exit_layers),
-            "exit row": encoder.exit_row,
-            "pooler": encoder.pooler,
-            "label embeddings": encoder.label_embeddings,
-            "learnt gate": encoder.learnt_gate,
-            "lora": None if encoder.lora is None else asdict(encoder.lora),
-        }
+        self._identity = identity(self.task_name, self.label_names, self.encoder.exit_layers, encoder)
         self.step: GradientStep | None = None
         self._step_state: dict[str, Any] = {}
-        self.broken_in_a_row = 0
+        self._finite_steps = FiniteSteps(optimization.max_skipped_steps)
         self._first_steps = 0
         self._total_steps = 1
 
@@ -166,20 +157,8 @@ class ACLModule(EvaluationModule):
                 term.prepare(data.class_counts().to(self.device))
 
     def on_train_start(self) -> None:
-        """Enter the stage of a resumed run, and refuse validations inside an accumulation group.
-
-        A checkpoint that is saved there would lose the gradients of the group.
-
-        Raises:
-            UserError: `trainer.val_check_interval` is not a multiple of `accumulate`.
-        """
-        interval, accumulate = self.trainer.val_check_batch, self.optimization.accumulate
-        if interval is not None and interval < self.trainer.num_training_batches and interval % accumulate:
-            raise UserError(
-                f"a trainer.val_check_interval that is a multiple of accumulate = {accumulate} batches",
-                f"{interval}",
-                f"Set trainer.val_check_interval to a multiple of {accumulate}, or model.optimization.accumulate to 1.",
-            )
+        """Enter the stage of a resumed run, and refuse validations inside an accumulation group."""
+        check_validation_interval(self.trainer, self.optimization.accumulate)
         if self.stages.enter(self.current_epoch):
             self._renew_step(self._step_state)
 
@@ -249,16 +228,7 @@ class ACLModule(EvaluationModule):
     def _finish_step(self, *, scaled: bool) -> StepReport:
         assert self.step is not None
         report = self.step.finish()
-        # An auxiliary term that is not finite is left out of the step. If it always is, the run must stop.
-        broken = report.skipped or not bool(report.products_K.isfinite().all())
-        self.broken_in_a_row = self.broken_in_a_row + 1 if broken else 0
-        if self.broken_in_a_row >= self.optimization.max_skipped_steps:
-            raise UserError(
-                "a finite gradient of every term",
-                f"a gradient that is not finite in {self.broken_in_a_row} steps in a row",
-                "Lower model.optimization.learning_rate, raise the temperature of contrastive terms, or set "
-                "trainer.precision=32-true.",
-            )
+        self._finite_steps.count(report)
         if not report.skipped or scaled:
             optimizer = self.optimizers()
             assert not isinstance(optimizer, list)
