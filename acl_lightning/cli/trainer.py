@@ -36,6 +36,7 @@ from acl_lightning.callbacks import (
 )
 from acl_lightning.cli.arguments import TRUST_HELP
 from acl_lightning.cli.commands import TRAINER_COMMANDS
+from acl_lightning.cli.loggers import configured_loggers, with_wandb, write_into
 from acl_lightning.cli.parsing.data_module import named_data_module
 from acl_lightning.cli.parsing.parser import Parser
 from acl_lightning.errors import UserError
@@ -185,13 +186,11 @@ class CommandLine(LightningCLI):
         for name in ("best_checkpoint", "last_checkpoint"):
             config[name].dirpath = str(directory / CHECKPOINTS)
         if is_agent_run() and command == "fit":
-            config.trainer.logger = _with_wandb(config.trainer.logger)
+            config.trainer.logger = with_wandb(config.trainer.logger)
             if is_first_process():
                 describe_agent_run(directory, self.arguments)
-        loggers = config.trainer.logger
-        for logger in loggers if isinstance(loggers, list) else [loggers]:
-            if isinstance(logger, Namespace):
-                _write_into(logger, directory)
+        for logger in configured_loggers(config.trainer.logger):
+            write_into(logger, directory)
 
     def after_instantiate_classes(self) -> None:
         """Check the checkpoint's task and architecture before anything is written."""
@@ -234,31 +233,6 @@ def _parser_settings(command: str, description: str) -> dict[str, str]:
         "description": f"{description[0].upper()}{description[1:]}. {TRUST_HELP}",
         "epilog": f"Example: python -m acl_lightning {command} {EXAMPLES[command]}",
     }
-
-
-def _with_wandb(loggers: Any) -> Any:
-    """Return loggers with W&B's, which reports the metric of a sweep, unless it is among them or logging is off."""
-    listed = loggers if isinstance(loggers, list) else [loggers]
-    if loggers in (None, False) or any("WandbLogger" in str(getattr(logger, "class_path", "")) for logger in listed):
-        return loggers
-    listed = [logger for logger in listed if isinstance(logger, Namespace)]
-    settings = Namespace(save_dir="", name=None)  # type: ignore[no-untyped-call]
-    logger = Namespace(class_path="lightning.pytorch.loggers.WandbLogger", init_args=settings)  # type: ignore[no-untyped-call]
-    return [*listed, logger]
-
-
-def _write_into(logger: Namespace, directory: Path) -> None:
-    """Set the directory of a logger to a new folder inside the run directory. CSVLogger empties an existing one."""
-    settings = logger.init_args
-    kind = logger.class_path.rpartition(".")[2]
-    if "save_dir" in settings:
-        settings.save_dir = str(directory)
-    if kind == "WandbLogger":
-        settings.name = settings.name or directory.name
-    elif "version" in settings and "name" in settings:
-        base = {"CSVLogger": "logs", "TensorBoardLogger": "tensorboard"}.get(kind, kind)
-        taken = sum(1 for _ in directory.glob(f"{base}*"))
-        settings.name, settings.version = "", f"{base}-{taken}" if taken else base
 
 
 def run_trainer(args: Sequence[str] | None, session: Session) -> int:
