@@ -102,8 +102,8 @@ def build_cells(specification: TableSpecification, trials: Sequence[AnyTrial]) -
         trials: All trials of the study.
 
     Raises:
-        UserError: A row, a column, the baseline or a parameter to tune occurs in no trial; or trials of a cell differ
-            in a parameter that is neither the seed nor tuned.
+        UserError: No row has a trial; a column, the baseline or a parameter to tune does not exist; or trials of a cell
+            differ in a parameter that is neither the seed nor tuned.
     """
     parameters = list(dict.fromkeys(name for trial in trials for name in trial.trial.parameters))
     check_names(specification.columns, parameters, "columns in table.yaml among the parameters of the sweep")
@@ -116,24 +116,38 @@ def build_cells(specification: TableSpecification, trials: Sequence[AnyTrial]) -
             raise UserError(f"tune.by in table.yaml: {names}", repr(tuning.by), "Set tune.by to mean_exits.")
     if specification.baseline is not None:
         check_names([specification.baseline], [row.label for row in rows], "the baseline of table.yaml among the rows")
-    for row in rows:
-        _check_row(row, trials)
+    _check_rows(rows, trials)
     columns = list(dict.fromkeys(_column(specification, trial) for trial in trials))
     return [_cell(specification, row, column, trials) for row in rows for column in columns]
 
 
-def _check_row(row: TableRow, trials: Sequence[AnyTrial]) -> None:
-    """Refuse a variant that no trial has, with the nearest value of the parameter."""
-    for variant in row.variants:
-        if any(TableRow("", (variant,)).matches(trial.trial.parameters) for trial in trials):
-            continue
-        for name, value in variant.items():
-            values = dict.fromkeys(_text(trial.trial.parameters.get(name)) for trial in trials)
-            check_names([_text(value)], list(values), f"a value of {name} for the row {row.label!r} of table.yaml")
-        raise UserError(
-            f"a trial for the row {row.label!r} of table.yaml", f"none with {_settings_text(variant.items())}",
-            "Add the combination to the sweep, or correct the row.",
-        )  # fmt: skip
+def _check_rows(rows: Sequence[TableRow], trials: Sequence[AnyTrial]) -> None:
+    """Refuse rows of which none has a trial, with the nearest value of the parameter of the first."""
+    if len(absent_variants(rows, trials)) < sum(len(row.variants) for row in rows):
+        return
+    row, variant = rows[0], rows[0].variants[0]
+    for name, value in variant.items():
+        values = dict.fromkeys(_text(trial.trial.parameters.get(name)) for trial in trials)
+        check_names([_text(value)], list(values), f"a value of {name} for the row {row.label!r} of table.yaml")
+    raise UserError(
+        f"a trial for the row {row.label!r} of table.yaml", f"none with {_settings_text(variant.items())}",
+        "Add the combination to the sweep, or correct the row.",
+    )  # fmt: skip
+
+
+def absent_variants(rows: Iterable[TableRow], trials: Sequence[AnyTrial]) -> list[tuple[str, str]]:
+    """Return label and parameters of each variant of a row that no trial has.
+
+    Args:
+        rows: Rows of the table.
+        trials: All trials of the study.
+    """
+    return [
+        (row.label, _settings_text(variant.items()))
+        for row in rows
+        for variant in row.variants
+        if not any(TableRow("", (variant,)).matches(trial.trial.parameters) for trial in trials)
+    ]
 
 
 def _column(specification: TableSpecification, trial: AnyTrial) -> Column:
@@ -204,11 +218,13 @@ def _settings_text(parameters: Iterable[tuple[str, object]]) -> str:
 
 
 def short_text(value: object) -> str:
-    """Return a value of a parameter for a caption; a number with four digits.
+    """Return a value of a parameter for a caption; a number with four digits, and names joined by `+`.
 
-    >>> short_text(7.035737028722141e-05)
-    '7.036e-05'
+    >>> short_text(7.035737028722141e-05), short_text(["objective/ce.yaml", "study/lr_5e-5.yaml"])
+    ('7.036e-05', 'objective/ce.yaml + study/lr_5e-5.yaml')
     """
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return " + ".join(value)
     return f"{value:.4g}" if isinstance(value, float) else _text(value)
 
 
