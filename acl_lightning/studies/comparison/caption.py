@@ -105,14 +105,20 @@ def notes(trials: Sequence[AnyTrial], values: StudyValues, tables: Sequence[Meth
 
 
 def _absent_notes(trials: Sequence[AnyTrial], values: StudyValues) -> list[str]:
-    """Return which rows, and which variants of the other rows, no trial has."""
+    """Return which columns, which rows, and which variants of the other rows have no trial."""
     rows = {cell.row.label: cell.row for cell in values.cells}
     absent: dict[str, list[str]] = {}
     for label, parameters in absent_variants(rows.values(), trials):
         absent.setdefault(label, []).append(parameters)
     whole = [f"{label} ({texts[0]})" for label, texts in absent.items() if len(texts) == len(rows[label].variants)]
     parts = {label: texts for label, texts in absent.items() if len(texts) < len(rows[label].variants)}
+    columns = [
+        column.heading
+        for column in values.columns
+        if not any(cell.settings for cell in values.cells if cell.column == column)
+    ]
     return [
+        *([f"Columns without trials: {', '.join(columns)}."] if columns else []),
         *([f"Rows without trials: {', '.join(whole)}."] if whole else []),
         *(f"Row {label}: no trial with {'; '.join(texts)}." for label, texts in parts.items()),
     ]

@@ -117,7 +117,7 @@ def build_cells(specification: TableSpecification, trials: Sequence[AnyTrial]) -
     if specification.baseline is not None:
         check_names([specification.baseline], [row.label for row in rows], "the baseline of table.yaml among the rows")
     _check_rows(rows, trials)
-    columns = list(dict.fromkeys(_column(specification, trial) for trial in trials))
+    columns = _columns(specification, trials)
     return [_cell(specification, row, column, trials) for row in rows for column in columns]
 
 
@@ -150,17 +150,44 @@ def absent_variants(rows: Iterable[TableRow], trials: Sequence[AnyTrial]) -> lis
     ]
 
 
-def _column(specification: TableSpecification, trial: AnyTrial) -> Column:
-    values = tuple(trial.trial.parameters.get(name) for name in specification.columns)
-    named = zip(specification.columns, values, strict=True)
-    return Column(tuple(map(_text, values)), ", ".join(specification.heading(name, value) for name, value in named))
+def _columns(specification: TableSpecification, trials: Sequence[AnyTrial]) -> list[Column]:
+    """Return the columns that trials have, and all conditions of the table for each of them.
+
+    Parameters with the same value in all columns are left out of the headings of several columns.
+    """
+    by_key = {_key(specification, trial): _column_values(specification, trial) for trial in trials}
+    if specification.conditions:
+        others = dict.fromkeys(tuple(values[:-1]) for values in by_key.values())
+        all_values = [(*other, heading) for other in others for heading in specification.conditions]
+        by_key = {tuple(map(_text, values)): values for values in all_values} | by_key
+    names = specification.columns
+    varying = [len({key[number] for key in by_key}) > 1 or len(by_key) == 1 for number in range(len(names))]
+    return [
+        Column(
+            key,
+            ", ".join(
+                specification.heading(name, value)
+                for name, value, varies in zip(names, values, varying, strict=True)
+                if varies
+            ),
+        )
+        for key, values in by_key.items()
+    ]
+
+
+def _column_values(specification: TableSpecification, trial: AnyTrial) -> tuple[object, ...]:
+    return tuple(trial.trial.parameters.get(name) for name in specification.columns)
+
+
+def _key(specification: TableSpecification, trial: AnyTrial) -> tuple[str, ...]:
+    return tuple(map(_text, _column_values(specification, trial)))
 
 
 def _cell(specification: TableSpecification, row: TableRow, column: Column, trials: Sequence[AnyTrial]) -> Cell:
     members = [
         with_criterion(trial, row.criterion)
         for trial in trials
-        if row.matches(trial.trial.parameters) and _column(specification, trial) == column
+        if row.matches(trial.trial.parameters) and _key(specification, trial) == column.values
     ]
     ignored = {SEED, *specification.columns}
     by_setting: dict[str, list[AnyTrial]] = {}

@@ -16,6 +16,7 @@ from acl_lightning.files import write_text_atomically
 from acl_lightning.runs.provenance import git_state
 from acl_lightning.studies.comparison.caption import caption, notes, protocol
 from acl_lightning.studies.comparison.cells import AnyTrial, Cell, build_cells
+from acl_lightning.studies.comparison.conditions import with_condition
 from acl_lightning.studies.comparison.formats import comparison_rows, latex, table_rows, text_tables
 from acl_lightning.studies.comparison.measures import known_measure, selection_value
 from acl_lightning.studies.comparison.specification import TableSpecification
@@ -185,7 +186,7 @@ def compare_trials(name: str, specification: TableSpecification, trials: Sequenc
     """
     for criterion in {specification.criterion, *(row.criterion for row in specification.rows)} - {None}:
         check_criterion(str(criterion))
-    trials = list({trial.id: trial for trial in trials}.values())
+    trials = [with_condition(trial, specification.conditions) for trial in {item.id: item for item in trials}.values()]
     results, missing = read_trials(trials, specification.criterion)
     read: tuple[AnyTrial, ...] = (*results, *missing)
     order = {trial.id: number for number, trial in enumerate(trials)}

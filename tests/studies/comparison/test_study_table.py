@@ -303,6 +303,28 @@ def test_rows_and_columns_without_trials_are_shown_and_named(small):
         compare(moved, rows={"ACL": {"config": CONFIGS[1], "data.task": "rte"}}, baseline=None)
 
 
+def test_conditions_are_columns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    noise = ["study/label_noise_0.1.yaml", "study/label_noise_0.2.yaml"]
+    methods = ["objective/ce.yaml", "objective/acl.yaml"]
+    configs = [*methods, *([method, noise[0]] for method in methods), [methods[0], noise[1]]]
+    parameters = {"data.task": ["sst2"], "config": configs, "seed_everything": [1, 2]}
+    conditions = {"clean": [], "10 %": noise[0], "20 %": noise[1], "40 %": "study/label_noise_0.4.yaml"}
+    specification = TABLE | {"rows": dict(zip(["CE", "ACL"], methods, strict=True)), "conditions": conditions}
+    trials = write_study(tmp_path / "noisy", parameters, {}).trials(tmp_path / "trials")
+    finish(trials)
+    comparison = compare_trials("noisy", TableSpecification.from_yaml(specification | {"average": False}), trials)
+    last_exit = comparison.tables[0]
+    assert last_exit.columns == ("clean", "10 %", "20 %", "40 %")  # all have the same task
+    counts = [[len(cell.values.by_seed) for cell in cells] for cells in last_exit.cells]
+    assert counts == [[2, 2, 2, 0], [2, 2, 0, 0]]
+    assert cell_text(last_exit.cells[1][2], is_quality=True) == "-"
+    assert [(item.row, item.column) for item in last_exit.comparisons] == [("ACL", "clean"), ("ACL", "10 %")]
+    notes = comparison.notes()
+    assert "Columns without trials: 40 %." in notes
+    assert not any("belong to no row" in note for note in notes)
+
+
 def test_rows_are_the_configurations_by_default(small):
     specification = TableSpecification.from_yaml({"columns": ["data.task"], "resamples": 100})
     assert compare_trials("small", specification, small).tables[0].rows == ("CE", "ACL")
