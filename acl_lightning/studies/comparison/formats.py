@@ -49,7 +49,7 @@ def cell_text(cell: TableCell, *, is_quality: bool) -> str:
 def text_tables(table: MethodTable, baseline: str | None, level: float) -> list[Table]:
     """Return a table as text: the methods, and their differences from the baseline.
 
-    A table of one column has both side by side; otherwise the differences are a table of their own. A comparison of
+    A table of one column has both side by side; otherwise the differences are a separate table. A comparison of
     which a side has no result is left out.
 
     Args:

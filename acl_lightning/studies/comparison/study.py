@@ -193,8 +193,11 @@ def compare_trials(name: str, specification: TableSpecification, trials: Sequenc
     read = tuple(sorted(read, key=lambda trial: order[trial.trial.id]))
     cells = build_cells(specification, read)
     if not any(cell.selected for cell in cells):
-        found = f"{len(results)} that belong to no row"
-        raise UserError("a finished trial in a row of table.yaml", found, "Run the study: `study run SWEEP`.")
+        raise UserError(
+            "a finished trial in a row of table.yaml",
+            f"{len(results)} that belong to no row",
+            "Run the study: `study run SWEEP`.",
+        )
     values = measure_cells(cells, list(specification.measures), specification.resamples)
     return TrialComparison(name, specification, read, values, tuple(method_tables(specification, values)))
 
