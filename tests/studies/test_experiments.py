@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from acl_lightning.studies.comparison.conditions import with_condition
+from acl_lightning.studies.comparison.columns import with_condition
 from acl_lightning.studies.comparison.specification import TableSpecification
 from acl_lightning.studies.trials.sweep import Sweep
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from acl_lightning.runs.names import EXIT_LATENCY
-from acl_lightning.studies.comparison.cells import AnyTrial, Cell, absent_variants, short_text
+from acl_lightning.studies.comparison.cells import Cell, absent_variants
+from acl_lightning.studies.comparison.columns import short_text
 from acl_lightning.studies.comparison.measures import needs_latency
 from acl_lightning.studies.comparison.paired import POWER
 from acl_lightning.studies.comparison.specification import TableSpecification, heading_of
 from acl_lightning.studies.comparison.tables import Comparison, MethodTable
-from acl_lightning.studies.comparison.trial_results import MissingTrial, TrialResult
+from acl_lightning.studies.comparison.trial_results import AnyTrial, MissingTrial, TrialResult
 from acl_lightning.studies.comparison.values import StudyValues
 
 #: Split that the selection split is taken from -> description of the two splits.

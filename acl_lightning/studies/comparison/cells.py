@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from acl_lightning.errors import UserError
+from acl_lightning.studies.comparison.columns import Column, canonical_text, column_key, columns_of, short_text
 from acl_lightning.studies.comparison.measures import known_measure, selection_value
 from acl_lightning.studies.comparison.specification import (
     CONFIG,
@@ -16,24 +16,8 @@ from acl_lightning.studies.comparison.specification import (
     check_names,
     config_label,
 )
-from acl_lightning.studies.comparison.trial_results import SEED, MissingTrial, TrialResult, with_criterion
+from acl_lightning.studies.comparison.trial_results import SEED, AnyTrial, MissingTrial, TrialResult, with_criterion
 from acl_lightning.studies.statistics import spread
-
-#: A trial, with or without a result.
-AnyTrial = TrialResult | MissingTrial
-
-
-@dataclass(frozen=True)
-class Column:
-    """Values of the column parameters.
-
-    Attributes:
-        values: Value of each parameter as text.
-        heading: The values as words.
-    """
-
-    values: tuple[str, ...]
-    heading: str
 
 
 @dataclass(frozen=True)
@@ -87,7 +71,7 @@ def table_rows(specification: TableSpecification, trials: Iterable[AnyTrial]) ->
     """Return the rows of the specification; by default a row per value of `config`."""
     if specification.rows:
         return specification.rows
-    values = {_text(trial.trial.parameters[CONFIG]): trial.trial.parameters[CONFIG] for trial in trials
+    values = {canonical_text(trial.trial.parameters[CONFIG]): trial.trial.parameters[CONFIG] for trial in trials
               if CONFIG in trial.trial.parameters}  # fmt: skip
     if not values:
         raise UserError("rows in table.yaml", "none, and no parameter config", "Set rows: {NAME: {PARAMETER: VALUE}}.")
@@ -117,7 +101,7 @@ def build_cells(specification: TableSpecification, trials: Sequence[AnyTrial]) -
     if specification.baseline is not None:
         check_names([specification.baseline], [row.label for row in rows], "the baseline of table.yaml among the rows")
     _check_rows(rows, trials)
-    columns = _columns(specification, trials)
+    columns = columns_of(specification, trials)
     return [_cell(specification, row, column, trials) for row in rows for column in columns]
 
 
@@ -127,8 +111,8 @@ def _check_rows(rows: Sequence[TableRow], trials: Sequence[AnyTrial]) -> None:
         return
     row, variant = rows[0], rows[0].variants[0]
     for name, value in variant.items():
-        values = dict.fromkeys(_text(trial.trial.parameters.get(name)) for trial in trials)
-        check_names([_text(value)], list(values), f"a value of {name} for the row {row.label!r} of table.yaml")
+        values = dict.fromkeys(canonical_text(trial.trial.parameters.get(name)) for trial in trials)
+        check_names([canonical_text(value)], list(values), f"a value of {name} for the row {row.label!r} of table.yaml")
     raise UserError(
         f"a trial for the row {row.label!r} of table.yaml", f"none with {_settings_text(variant.items())}",
         "Add the combination to the sweep, or correct the row.",
@@ -150,53 +134,20 @@ def absent_variants(rows: Iterable[TableRow], trials: Sequence[AnyTrial]) -> lis
     ]
 
 
-def _columns(specification: TableSpecification, trials: Sequence[AnyTrial]) -> list[Column]:
-    """Return the columns that trials have, and all conditions of the table for each of them.
-
-    Parameters with the same value in all columns are left out of the headings of several columns.
-    """
-    by_key = {_key(specification, trial): _column_values(specification, trial) for trial in trials}
-    if specification.conditions:
-        others = dict.fromkeys(tuple(values[:-1]) for values in by_key.values())
-        all_values = [(*other, heading) for other in others for heading in specification.conditions]
-        by_key = {tuple(map(_text, values)): values for values in all_values} | by_key
-    names = specification.columns
-    varying = [len({key[number] for key in by_key}) > 1 or len(by_key) == 1 for number in range(len(names))]
-    return [
-        Column(
-            key,
-            ", ".join(
-                specification.heading(name, value)
-                for name, value, varies in zip(names, values, varying, strict=True)
-                if varies
-            ),
-        )
-        for key, values in by_key.items()
-    ]
-
-
-def _column_values(specification: TableSpecification, trial: AnyTrial) -> tuple[object, ...]:
-    return tuple(trial.trial.parameters.get(name) for name in specification.columns)
-
-
-def _key(specification: TableSpecification, trial: AnyTrial) -> tuple[str, ...]:
-    return tuple(map(_text, _column_values(specification, trial)))
-
-
 def _cell(specification: TableSpecification, row: TableRow, column: Column, trials: Sequence[AnyTrial]) -> Cell:
     members = [
         with_criterion(trial, row.criterion)
         for trial in trials
-        if row.matches(trial.trial.parameters) and _key(specification, trial) == column.values
+        if row.matches(trial.trial.parameters) and column_key(specification, trial) == column.values
     ]
     ignored = {SEED, *specification.columns}
     by_setting: dict[str, list[AnyTrial]] = {}
     for trial in members:
         key = {name: value for name, value in trial.trial.parameters.items() if name not in ignored}
-        by_setting.setdefault(_text(key), []).append(trial)
+        by_setting.setdefault(canonical_text(key), []).append(trial)
     firsts = [alike[0].trial.parameters for alike in by_setting.values()]
     names = dict.fromkeys(name for first in firsts for name in first if name not in ignored)
-    varying = [name for name in names if len({_text(first.get(name)) for first in firsts}) > 1]
+    varying = [name for name in names if len({canonical_text(first.get(name)) for first in firsts}) > 1]
     _check_varying(specification, row, varying)
     settings = tuple(
         Setting(
@@ -242,23 +193,3 @@ def _select(specification: TableSpecification, settings: Sequence[Setting]) -> S
 
 def _settings_text(parameters: Iterable[tuple[str, object]]) -> str:
     return ", ".join(f"{name}={short_text(value)}" for name, value in parameters)
-
-
-def short_text(value: object) -> str:
-    """Return a value of a parameter for a caption; a number with four digits, and names joined by `+`.
-
-    >>> short_text(7.035737028722141e-05), short_text(["objective/ce.yaml", "study/lr_5e-5.yaml"])
-    ('7.036e-05', 'objective/ce.yaml + study/lr_5e-5.yaml')
-    """
-    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-        return " + ".join(value)
-    return f"{value:.4g}" if isinstance(value, float) else _text(value)
-
-
-def _text(value: object) -> str:
-    """Return a value as canonical JSON; a list of one item equals the item."""
-    if isinstance(value, list | tuple) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, sort_keys=True, default=str)

@@ -15,13 +15,13 @@ from acl_lightning.errors import UserError
 from acl_lightning.files import write_text_atomically
 from acl_lightning.runs.provenance import git_state
 from acl_lightning.studies.comparison.caption import caption, notes, protocol
-from acl_lightning.studies.comparison.cells import AnyTrial, Cell, build_cells
-from acl_lightning.studies.comparison.conditions import with_condition
+from acl_lightning.studies.comparison.cells import Cell, build_cells
+from acl_lightning.studies.comparison.columns import with_condition
 from acl_lightning.studies.comparison.formats import comparison_rows, latex, table_rows, text_tables
 from acl_lightning.studies.comparison.measures import known_measure, selection_value
 from acl_lightning.studies.comparison.specification import TableSpecification
 from acl_lightning.studies.comparison.tables import MethodTable, method_tables
-from acl_lightning.studies.comparison.trial_results import MissingTrial, StudyTrial, TrialResult, read_trials
+from acl_lightning.studies.comparison.trial_results import AnyTrial, MissingTrial, StudyTrial, TrialResult, read_trials
 from acl_lightning.studies.comparison.values import StudyValues, expanded, measure_cells
 from acl_lightning.studies.curves.stored_curves import check_criterion
 from acl_lightning.studies.provenance import provenance
