@@ -98,7 +98,7 @@ speed-quality-curves: ## each of these models under each exit criterion, and pla
 ablation: ## ACL without each of its parts, and with other settings
 conflict-pilot: ## angles of the gradients of CE, SCL and ACL-Embed
 few-shot-table: ## N = 20, 100 and 1000 training rows: CE, CE+SCL, ACF, ACL, ACL-CL, self-distillation
-noise-table: ## wrong training labels: CE, CE+SCL, ACF, ACL, ACL-CL
+noise-table: ## noisy training labels and texts: CE, CE+SCL, ACF, ACL, ACL-CL
 embedding-figure: ## class separation of the embeddings for N = 20, 100 and all rows
 vision-table: ## a small ViT from scratch on handwritten digits: CE, CE+SCL, ACF, ACL
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from acl_lightning.callbacks.logger_media import show_figure, show_table
+from acl_lightning.callbacks.logger_media import show_table
+from acl_lightning.callbacks.run_figures import write_figure
 from acl_lightning.callbacks.validation_record import Columns, distinct
 from acl_lightning.errors import UserError
 from acl_lightning.figures import confusion_figure
-from acl_lightning.files import save_figure, write_text_atomically
+from acl_lightning.files import write_text_atomically
 from acl_lightning.outputs import predictions
 from acl_lightning.runs.names import CLASS_REPORT, CONFUSION, CONFUSION_FIGURE
 from acl_lightning.runs.records.tables import csv_text
@@ -108,11 +110,10 @@ class ClassReport(Callback):
         ]
         write_text_atomically(directory / CLASS_REPORT, csv_text(REPORT_HEADER, report))
         write_text_atomically(directory / CONFUSION, csv_text(CONFUSION_HEADER, pairs))
-        figure = confusion_figure(matrices, names, title=title, max_classes=self.figure_classes)
-        save_figure(figure, directory / CONFUSION_FIGURE)
         for logger in trainer.loggers:
             show_table(logger, "class_report", REPORT_HEADER, report)
-            show_figure(logger, "confusion", figure, directory / CONFUSION_FIGURE, trainer.global_step)
+        draw = partial(confusion_figure, matrices, names, title=title, max_classes=self.figure_classes)
+        write_figure(trainer, "confusion", CONFUSION_FIGURE, draw)
 
 
 def confusion_pairs(predictions_n: Tensor, labels_n: Tensor) -> dict[tuple[int, int], int]:

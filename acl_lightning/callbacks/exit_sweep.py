@@ -77,8 +77,9 @@ class ExitSweep(Callback):
                 `data.selection=validation`.
             ensemble: Rule for the weights of an ensemble of exits (`LearntEnsemble`, `UniformEnsemble`): the answer at
                 an exit is the geometric mean of the exits up to it. None: every exit answers alone.
-            figures: Whether to draw figures, which take longer than the sweep. They can be drawn later by
-                `python -m acl_lightning validate`.
+            figures: Whether the run draws figures: those of the sweep, which take longer than the sweep itself,
+                `training.png`, and those of other callbacks. `python -m acl_lightning validate` draws those of the
+                sweep later.
 
         Raises:
             UserError: No drop, a negative drop, two criteria or budgets of the same name, a budget with a confidence

@@ -12,10 +12,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from acl_lightning.callbacks.logger_media import show_figure
+from acl_lightning.callbacks.run_figures import write_figure
 from acl_lightning.errors import UserError
 from acl_lightning.figures import AnglePanel, gradient_angles_figure
-from acl_lightning.files import save_figure
 from acl_lightning.gradients import (
     AllParameters,
     GradientComparer,
@@ -208,11 +207,9 @@ class GradientProbe(Callback):
         curves = {term: [(record.step, record.angle) for record in records] for term, records in self._overall.items()}
         assert self._objective is not None
         panel = AnglePanel(f"gradient of each term against that of {self._objective.protected.name}", curves)
-        figure = gradient_angles_figure([[panel]], title=task)
-        path = Path(trainer.default_root_dir) / GRADIENT_FIGURE
-        save_figure(figure, path)
-        for logger in trainer.loggers:
-            show_figure(logger, "gradient_angles", figure, path, trainer.global_step)
+        write_figure(
+            trainer, "gradient_angles", GRADIENT_FIGURE, partial(gradient_angles_figure, [[panel]], title=task)
+        )
 
 
 def _logged(term: str, records: list[GradientComparison]) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from acl_lightning.callbacks.embedding_arrays import drawn, embedding_arrays, embedding_map, measure_rows
-from acl_lightning.callbacks.logger_media import show_figure, show_table
+from acl_lightning.callbacks.logger_media import show_table
+from acl_lightning.callbacks.run_figures import write_figure
 from acl_lightning.callbacks.validation_record import Columns, gathered, joined
 from acl_lightning.errors import UserError
-from acl_lightning.files import save_figure
 from acl_lightning.representation import measure_exits
 from acl_lightning.runs.names import EMBEDDING_FIGURE
 from acl_lightning.runs.records import write_representation
@@ -149,15 +150,13 @@ class RepresentationDiagnostics(Callback):
         self._publish(trainer, {**kept, "task": np.array(module.task_name)}, title)
 
     def _publish(self, trainer: Trainer, kept: Mapping[str, Any], title: str) -> None:
-        directory = Path(trainer.default_root_dir)
         header, rows = measure_rows(self.measures, samples=len(kept["labels_n"]))
         drawn_n = drawn(len(kept["labels_n"]), self.map_rows, self.seed).numpy()
-        figure = embedding_map(kept, drawn_n, self.measures, title)
-        write_representation(directory, header, rows, kept)
-        save_figure(figure, directory / EMBEDDING_FIGURE)
+        write_representation(Path(trainer.default_root_dir), header, rows, kept)
         for logger in trainer.loggers:
             show_table(logger, "representation", header, rows)
-            show_figure(logger, "embeddings", figure, directory / EMBEDDING_FIGURE, trainer.global_step)
+        draw = partial(embedding_map, kept, drawn_n, self.measures, title)
+        write_figure(trainer, "embeddings", EMBEDDING_FIGURE, draw)
 
 
 def _rows_of_first_set(trainer: Trainer) -> int:

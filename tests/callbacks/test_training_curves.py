@@ -8,6 +8,7 @@ import pytest
 from fake_module import QUIET_TRAINER, FakeModule, loader, trainer_for
 from lightning.pytorch.loggers import CSVLogger
 
+from acl_lightning.callbacks import ExitSweep
 from acl_lightning.callbacks.run_files.training_curves import TrainingCurves, logged_figure
 from acl_lightning.runs.records import read_metrics_log
 
@@ -38,6 +39,14 @@ def test_a_fit_leaves_the_figure_of_what_it_logged(tmp_path):
     trainer.fit(LoggingModule(), loader(), loader())
     assert (tmp_path / "training.png").read_bytes().startswith(b"\x89PNG")
     assert [step for step, _ in read_metrics_log(tmp_path)["train/loss"]] == [0, 1, 2]
+
+
+def test_a_run_without_figures_has_none(tmp_path):
+    logger = CSVLogger(tmp_path, name="", version="logs")
+    trainer = trainer_for(tmp_path, TrainingCurves(), ExitSweep(figures=False), logger=logger, log_every_n_steps=1)
+    trainer.fit(LoggingModule(), loader(), loader())
+    assert read_metrics_log(tmp_path)
+    assert not list(tmp_path.rglob("*.png"))
 
 
 def test_without_a_logger_nothing_is_written(tmp_path):

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "studies/trials"))
 from trial_scripts import write_sweep
 
 from acl_lightning.cli import main
-from acl_lightning.studies.trials import checking, runner
+from acl_lightning.studies.trials import Sweep, checking, runner
 
 FIT = ["${env}", "python", "-m", "acl_lightning", "fit", "--config", "${args_json_file}"]
 
@@ -67,40 +67,54 @@ MISTAKES = {
     "count": (["run", "sweep.yaml", "--count=3"], "no --count for the method grid"),
     "option": (["run", "sweep.yaml", "--retry=3"], "unrecognized arguments: --retry=3; see --help. Did you mean --ret"),
     "no count": (["run", "random.yaml"], "--count for the method random in random.yaml; found no --count"),
-    "slurm": (["slurm", "random.yaml", "--out=x"], "the method grid in random.yaml; found random."),
+    "random": (["slurm", "random.yaml", "--out=x"], "--count for the method random in random.yaml; found no --count"),
+    "bayes": (["slurm", "bayes.yaml", "--out=x", "--count=2"], "the method grid or random in bayes.yaml; found bayes"),
+    "bayes index": (["run", "bayes.yaml", "--count=2", "--index=0"], "no --index for the method bayes in bayes.yaml"),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_answered_in_a_line(mistake, tmp_path, capsys):
     text = write_sweep(tmp_path).read_text()
-    (tmp_path / "random.yaml").write_text(text.replace("method: grid", "method: random"))
+    for method in ("random", "bayes"):
+        (tmp_path / f"{method}.yaml").write_text(text.replace("method: grid", f"method: {method}"))
     arguments, expected = MISTAKES[mistake]
     assert expected in refused(capsys, *arguments)
     assert not Path("runs").exists()
 
 
-def parse_here(command, *, input: str, **settings: object) -> subprocess.CompletedProcess:
+def parse_here(sweep: object, requests: list[list[str]]) -> list[str | None]:
     """Run the program that parses settings in this process, which has imported Lightning."""
     from acl_lightning.cli.study import parsing
 
-    assert command == [sys.executable, "-m", "acl_lightning.cli.study.parsing"]
     output = io.StringIO()
-    with mock.patch("sys.stdin", io.StringIO(input)), mock.patch("sys.stdout", output):
+    with mock.patch("sys.stdin", io.StringIO(json.dumps(requests))), mock.patch("sys.stdout", output):
         parsing.main()
-    return subprocess.CompletedProcess(command, 0, output.getvalue())
+    return [json.loads(line) for line in output.getvalue().splitlines()]
 
 
 def test_the_check_of_settings_stops_at_the_first_mistake(monkeypatch):
     from acl_lightning.cli.study import parsing
 
     monkeypatch.setattr(parsing, "error_message", lambda arguments: None if arguments[0] == "good" else "wrong")
-    assert parsing.first_error([["good"], ["good"], ["bad"], ["good"]]) == [None, None, "wrong"]
-    assert parsing.first_error([["good"], ["good"]]) == [None, None]
+    assert list(parsing.messages([["good"], ["good"], ["bad"], ["good"]])) == [None, None, "wrong"]
+    assert list(parsing.messages([["good"], ["good"]])) == [None, None]
+
+
+def test_settings_are_parsed_by_a_program_and_its_crash_is_no_acceptance(tmp_path, capsys, monkeypatch):
+    path = write_sweep(tmp_path, parameters={"a": {"values": [1, 2]}}, command=FIT)
+    monkeypatch.setattr(checking, "PARSER", "answers")
+    Path("answers.py").write_text("import json, sys\nfor line in json.load(sys.stdin): print('null')\n")
+    sweep = Sweep.read(path)
+    checking.check_settings(sweep, sweep.trials(Path("runs/trials")))
+    assert "Checking the settings of 2 trials" in capsys.readouterr().out
+    Path("answers.py").write_text("import sys\nprint('null')\nsys.exit('no memory')\n")
+    with pytest.raises(RuntimeError, match="could not be parsed:\nno memory"):
+        checking.check_settings(sweep, sweep.trials(Path("runs/trials")))
 
 
 def test_settings_that_fit_refuses_are_named_before_anything_runs(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(checking.subprocess, "run", parse_here)
+    monkeypatch.setattr(checking, "_messages", parse_here)
     parameters = {"config": {"values": ["objective/ce.yaml", "objective/acl.yaml"]}, "data.task": {"value": "rte"}}
     parameters |= {"model.objective.init_args.temperature": {"value": 0.1}}
     write_sweep(tmp_path, parameters=parameters, command=FIT)
@@ -120,7 +134,6 @@ def test_settings_that_fit_refuses_are_named_before_anything_runs(tmp_path, caps
 
 def test_every_value_is_parsed_once_and_those_of_finished_trials_are_not(tmp_path):
     from acl_lightning import __version__
-    from acl_lightning.studies.trials import Sweep
     from acl_lightning.studies.trials.checking import selection
 
     parameters = {"seed_everything": {"values": [1, 2]}, "a": {"values": [1, 2, 3]}, "b": {"values": ["x", "y"]}}
@@ -159,6 +172,22 @@ def test_a_task_of_a_slurm_array_runs_its_trial_and_is_requeued_at_the_time_limi
     Path("go").touch()
     assert run_task(1).wait(60) == 0
     assert len(list(Path("runs/trials").glob("*/result.json"))) == 2
+
+
+def test_an_array_runs_the_samples_of_a_random_search_without_writing_to_its_storage(tmp_path, capsys):
+    parameters = {"x": {"min": 0.0, "max": 1.0}, "action": {"value": "finish"}}
+    path = write_sweep(tmp_path, method="random", parameters=parameters)
+    for _ in range(2):  # the array may be written again
+        assert main(["study", "slurm", str(path), "--out", "array.sh", "--count", "2"]) == 0
+    assert "#SBATCH --array=0-1\n" in Path("array.sh").read_text()
+    (storage,) = Path("runs/studies").glob("*/optuna.db")
+    before = storage.read_bytes()
+    storage.chmod(0o444)
+    for index in (1, 0):
+        assert main(["study", "run", str(path), "--index", str(index)]) == 0
+    assert storage.read_bytes() == before
+    assert len(list(Path("runs/trials").glob("*/result.json"))) == 2
+    assert "--index from 0 to 1" in refused(capsys, "run", str(path), "--index", "2")
 
 
 def _outputs(word: str) -> list[Path]:

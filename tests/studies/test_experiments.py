@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from acl_lightning.studies.comparison.columns import with_condition
 from acl_lightning.studies.comparison.specification import TableSpecification
 from acl_lightning.studies.trials.sweep import Sweep
 
@@ -22,20 +23,24 @@ def trials(path, tmp_path, monkeypatch):
 
 @STUDIES
 def test_every_trial_belongs_to_one_row_and_every_row_has_trials(path, tmp_path, monkeypatch):
-    rows = TableSpecification.read(path.with_name("table.yaml")).rows
-    seen = set()
+    specification = TableSpecification.read(path.with_name("table.yaml"))
+    rows = specification.rows
+    seen, conditions = set(), set()
     for trial in trials(path, tmp_path, monkeypatch):
-        matching = [row.label for row in rows if row.matches(trial.parameters)]
+        parameters = with_condition(trial, specification.conditions).parameters
+        matching = [row.label for row in rows if row.matches(parameters)]
         assert len(matching) == 1, trial.parameters
         seen.add(matching[0])
+        conditions.add(parameters.get("condition"))
     assert seen == {row.label for row in rows}
+    assert conditions == (set(specification.conditions) or {None})
 
 
 @STUDIES
 def test_columns_are_parameters_of_the_sweep(path):
     specification = TableSpecification.read(path.with_name("table.yaml"))
     parameters = yaml.safe_load(path.read_text(encoding="utf-8"))["parameters"]
-    assert set(specification.columns) <= set(parameters)
+    assert set(specification.columns) - {"condition"} <= set(parameters)
     assert set(specification.labels) <= set(parameters)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 
-from acl_lightning.callbacks.logger_media import show_figure
+from acl_lightning.callbacks.run_figures import write_figure
 from acl_lightning.figures import training_figure
-from acl_lightning.files import save_figure
 from acl_lightning.runs.names import TRAINING_FIGURE
 from acl_lightning.runs.records import Logged, read_metrics_log
 from acl_lightning.training.trainer_attributes import is_fast_dev_run
@@ -19,7 +19,7 @@ class TrainingCurves(Callback):
     """Writes `training.png` at the end of `fit`: training losses, quality on the selection split, learning rates.
 
     The values are read from the files of `CSVLogger` in the run directory, from all parts of a resumed run. Without
-    these files nothing is written. Rank zero writes.
+    these files, or with `exit_sweep.figures=false`, nothing is written. Rank zero writes.
     """
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -28,14 +28,11 @@ class TrainingCurves(Callback):
             return
         for logger in trainer.loggers:
             logger.save()  # a logger of the user may still hold values
-        directory = Path(trainer.default_root_dir)
-        logged = read_metrics_log(directory)
+        logged = read_metrics_log(Path(trainer.default_root_dir))
         if not logged:
             return
-        figure = logged_figure(logged, title=f"{getattr(pl_module, 'task_name', 'task')}: training")
-        save_figure(figure, directory / TRAINING_FIGURE)
-        for logger in trainer.loggers:
-            show_figure(logger, "training", figure, directory / TRAINING_FIGURE, trainer.global_step)
+        title = f"{getattr(pl_module, 'task_name', 'task')}: training"
+        write_figure(trainer, "training", TRAINING_FIGURE, partial(logged_figure, logged, title=title))
 
 
 def logged_figure(logged: Logged, title: str) -> Figure:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from acl_lightning.cli.arguments import Parser, path
+from acl_lightning.errors import UserError
+
+if TYPE_CHECKING:
+    from acl_lightning.studies.trials import Sweep
 
 #: Directory of the run directories of all trials.
 TRIALS = Path("runs/trials")
@@ -55,3 +60,20 @@ def sweep_parser(name: str, description: str, example: str) -> Parser:
         "--runs", type=path, default=RUNS, metavar="DIR", help="directory of runs that W&B agents made, used as trials"
     )
     return parser
+
+
+def check_count(sweep: Sweep, count: int | None) -> None:
+    """Refuse a number of trials for a grid, which has its own, and a search without one.
+
+    Args:
+        sweep: The sweep.
+        count: Value of `--count`.
+
+    Raises:
+        UserError: See above.
+    """
+    if sweep.method == "grid" and count is not None:
+        raise UserError("no --count for the method grid", "--count", "Omit it, or set method to random.")
+    if sweep.method != "grid" and count is None:
+        place = f"--count for the method {sweep.method} in {sweep.path}"
+        raise UserError(place, "no --count", "Set for example --count 20.")

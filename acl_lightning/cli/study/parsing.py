@@ -1,7 +1,7 @@
 """Program that parses the settings of trials as `fit` does, in a separate process, since it imports Lightning.
 
-Reads lists of arguments in JSON from stdin, and writes for each the error message, or null, in JSON to stdout. It stops
-at the first error message, so that a mistake is reported soon.
+Reads lists of arguments in JSON from stdin, and writes a line in JSON for each to stdout: the error message, or null.
+It stops at the first error message, so that a mistake is reported soon.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from acl_lightning.cli.errors import mistake
 from acl_lightning.cli.trainer import CommandLine
@@ -38,24 +38,23 @@ class SettingsOnly(CommandLine):
 
 def main() -> None:
     """Run the program."""
-    requests = json.load(sys.stdin)
+    requests, output = json.load(sys.stdin), sys.stdout
     with contextlib.redirect_stdout(sys.stderr):
-        messages = first_error(requests)
-    json.dump(messages, sys.stdout)
+        for message in messages(requests):
+            print(json.dumps(message), file=output, flush=True)
 
 
-def first_error(requests: Sequence[Sequence[str]]) -> list[str | None]:
-    """Return None for each list of arguments that `fit` accepts, up to the first error message.
+def messages(requests: Sequence[Sequence[str]]) -> Iterator[str | None]:
+    """Yield None for each list of arguments that `fit` accepts, up to the first error message.
 
     Args:
         requests: Lists of `fit` and its arguments.
     """
-    messages: list[str | None] = []
     for arguments in requests:
-        messages.append(error_message(arguments))
-        if messages[-1] is not None:
-            break
-    return messages
+        message = error_message(arguments)
+        yield message
+        if message is not None:
+            return
 
 
 def error_message(arguments: Sequence[str]) -> str | None:

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from acl_lightning.cli.arguments import Parser
-from acl_lightning.cli.study.arguments import at_least, sweep_parser
+from acl_lightning.cli.study.arguments import at_least, check_count, sweep_parser
 from acl_lightning.errors import UserError
 
 if TYPE_CHECKING:
     from acl_lightning.studies.trials.queue import TrialQueue
     from acl_lightning.studies.trials.sweep import Sweep
+    from acl_lightning.studies.trials.trial import Trial
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -62,7 +63,7 @@ def _parser() -> Parser:
     )
     trials = parser.add_argument_group("trials")
     trials.add_argument("--count", type=at_least(1), metavar="N", help="number of trials of a random or bayes study")
-    trials.add_argument("--index", type=at_least(0), metavar="N", help="run this trial of a grid only, counted from 0")
+    trials.add_argument("--index", type=at_least(0), metavar="N", help="run this trial only, counted from 0")
     trials.add_argument(
         "--discard-checkpoints",
         action="store_true",
@@ -91,21 +92,16 @@ def _queue(sweep: Sweep, options: argparse.Namespace) -> TrialQueue:
     from acl_lightning.studies.trials.checking import check_metric, check_settings
     from acl_lightning.studies.trials.queue import GridQueue
 
-    if sweep.method == "grid":
-        if options.count is not None:
-            raise UserError("no --count for the method grid", "--count", "Omit it, or set method to random.")
-        trials = sweep.trials(options.trials, runs=options.runs)
-        check_metric(sweep, trials)
-        if options.index is not None:
-            if options.index >= len(trials):
-                last = len(trials) - 1
-                raise UserError(f"--index from 0 to {last} in {sweep.path}", str(options.index), f"Set --index {last}.")
-            trials = trials[options.index : options.index + 1]
+    if options.index is not None:
+        trials = [_trial_of_index(sweep, options)]
         check_settings(sweep, trials)
         return GridQueue(trials)
-    if options.count is None or options.index is not None:
-        wrong = "no --count" if options.count is None else "--index"
-        raise UserError(f"--count for the method {sweep.method} in {sweep.path}", wrong, "Set for example --count 20.")
+    check_count(sweep, options.count)
+    if sweep.method == "grid":
+        grid = sweep.trials(options.trials, runs=options.runs)
+        check_metric(sweep, grid)
+        check_settings(sweep, grid)
+        return GridQueue(grid)
     from acl_lightning.studies.trials.search import SearchQueue
 
     check_metric(sweep, [])
@@ -113,3 +109,23 @@ def _queue(sweep: Sweep, options: argparse.Namespace) -> TrialQueue:
     if not queue.started:
         check_settings(sweep, queue.samples())
     return queue
+
+
+def _trial_of_index(sweep: Sweep, options: argparse.Namespace) -> Trial:
+    """Return the trial of `--index`: of a grid, or of a random search whose samples `study slurm` has drawn."""
+    from acl_lightning.studies.trials.checking import check_metric
+    from acl_lightning.studies.trials.listing import existing_trials
+
+    if sweep.method == "bayes":
+        place = f"no --index for the method bayes in {sweep.path}, whose samples depend on results"
+        raise UserError(place, f"--index {options.index}", "Omit --index and set --count.")
+    trials: Sequence[Trial] = existing_trials(sweep, options.trials, options.runs)
+    if not trials:
+        remedy = "Draw the samples with: study slurm SWEEP --count N --out FILE."
+        raise UserError(f"samples of {sweep.path} for --index", "none", remedy)
+    check_metric(sweep, trials)
+    if options.index >= len(trials):
+        last = len(trials) - 1
+        raise UserError(f"--index from 0 to {last} in {sweep.path}", str(options.index), f"Set --index {last}.")
+    index: int = options.index
+    return trials[index]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,9 +12,10 @@ from torch import Tensor
 from acl_lightning.errors import UserError
 from acl_lightning.exits.criteria.base import Criterion
 from acl_lightning.exits.criteria.ensembled import Ensembled
+from acl_lightning.exits.criteria.wrapped import Wrapped
 
 
-class Calibrated(Criterion):
+class Calibrated(Wrapped):
     """A criterion that reads `logits / T_e` at exit e instead of the logits (temperature scaling, Guo et al., 2017).
 
     Predictions do not change, since a temperature does not reorder classes. Neither does patience by agreement, nor a
@@ -22,6 +23,7 @@ class Calibrated(Criterion):
     """
 
     name: ClassVar[str] = "calibrated"
+    prefix: ClassVar[str] = name
 
     def __init__(self, criterion: Criterion, temperatures_E: Sequence[float]) -> None:
         """Wrap a criterion.
@@ -37,19 +39,8 @@ class Calibrated(Criterion):
         check_temperatures(temperatures_E)
         if isinstance(criterion, Ensembled):
             raise UserError("a criterion to calibrate", "an ensemble", "Use Ensembled(Calibrated(...), weights_EE).")
-        self.criterion = criterion
+        super().__init__(criterion)
         self.temperatures_E = tuple(map(float, temperatures_E))
-        self.name = f"calibrated_{criterion.name}"  # type: ignore[misc]  # tables tell wrapped criteria apart by it
-
-    @property
-    def reads_cosines(self) -> bool:  # type: ignore[override]  # that of the inner criterion
-        """Whether the inner criterion needs cosines; a temperature does not change them."""
-        return self.criterion.reads_cosines
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Settings of the inner criterion; the temperatures are the same at every operating point."""
-        return self.criterion.settings
 
     def variants(self, num_classes: int) -> Sequence[Criterion]:
         """Return the variants of the inner criterion, all calibrated."""
@@ -70,26 +61,6 @@ class Calibrated(Criterion):
             )
         temperatures_E = torch.tensor(self.temperatures_E[:exits], dtype=torch.float32, device=logits_EBC.device)
         return self.criterion.inputs(logits_EBC.float() / temperatures_E[:, None, None], gates_EB, cosines_EBC)
-
-    def certainty(self, logits_EBC: Tensor) -> Tensor:
-        """Return the certainties (E, B) of the inner criterion; `inputs` has divided the logits."""
-        return self.criterion.certainty(logits_EBC)
-
-    def thresholds(self, num_exits: int) -> list[float]:
-        """Return the grid of the inner criterion."""
-        return self.criterion.thresholds(num_exits)
-
-    def check_threshold(self, threshold: float) -> None:
-        """Check the range of the inner criterion."""
-        self.criterion.check_threshold(threshold)
-
-    def exits_read(self, threshold: float, num_exits: int) -> range:
-        """Return the exits that the inner criterion reads."""
-        return self.criterion.exits_read(threshold, num_exits)
-
-    def check_reachable(self, threshold: float, num_exits: int) -> None:
-        """Check the threshold against the inner criterion."""
-        self.criterion.check_reachable(threshold, num_exits)
 
 
 def temperatures_of(criterion: Criterion, stored_E: Sequence[float] | None) -> tuple[float, ...] | None:

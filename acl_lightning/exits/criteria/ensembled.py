@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits.criteria.base import Criterion
+from acl_lightning.exits.criteria.wrapped import Wrapped
+
+#: Number of samples whose products of weights and logits (E, E, samples, C) are in memory at once.
+CHUNK = 2**14
 
 
-class Ensembled(Criterion):
+class Ensembled(Wrapped):
     """A criterion that reads, and answers by, the weighted geometric mean of the exits up to each exit.
 
     `log p_m = sum_{j <= m} w[m, j] log p_j + const`, computed as logits: `sum_{j <= m} w[m, j] logits_j`. The weights
@@ -34,6 +39,7 @@ class Ensembled(Criterion):
     """
 
     name: ClassVar[str] = "ensemble"
+    prefix: ClassVar[str] = name
 
     def __init__(self, criterion: Criterion, weights_EE: Sequence[Sequence[float]]) -> None:
         """Wrap a criterion.
@@ -46,25 +52,14 @@ class Ensembled(Criterion):
             UserError: A row has another length, a weight is negative, or a sum is not 1.
         """
         check_weights(weights_EE)
-        self.criterion = criterion
+        super().__init__(criterion)
         self.weights_EE = tuple(tuple(map(float, row)) for row in weights_EE)
-        self.name = f"ensemble_{criterion.name}"  # type: ignore[misc]  # tables tell wrapped criteria apart by it
 
     @cached_property
     def _matrix_EE(self) -> Tensor:
         """The weights as a lower triangular matrix, float32."""
         size = len(self.weights_EE)
         return torch.tensor([[*row, *[0.0] * (size - len(row))] for row in self.weights_EE], dtype=torch.float32)
-
-    @property
-    def reads_cosines(self) -> bool:  # type: ignore[override]  # that of the inner criterion
-        """Whether the inner criterion needs cosines; they are those of the exit, for the class of the mean."""
-        return self.criterion.reads_cosines
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Settings of the inner criterion; the weights are the same at every operating point."""
-        return self.criterion.settings
 
     def variants(self, num_classes: int) -> Sequence[Criterion]:
         """Return the variants of the inner criterion, all on the mean."""
@@ -93,33 +88,26 @@ class Ensembled(Criterion):
         if classes < 2:
             raise UserError("classes for an ensemble of exits", "a regression (1 output)", "Leave the ensemble out.")
         weights_EE = self._matrix_EE[:exits, :exits].to(logits_EBC.device)
+        logits_EBC = logits_EBC.float()
+        if logits_EBC.isfinite().all():  # the usual case needs no masks, which take longer than the mean itself
+            return _weighted_sums(weights_EE, logits_EBC)
         finite_EB = logits_EBC.isfinite().all(dim=-1)
-        logits_EBC = logits_EBC.float().masked_fill(~finite_EB.unsqueeze(-1), 0.0)
-        means_EBC = torch.zeros_like(logits_EBC)
-        for weights_E, logits_BC in zip(weights_EE.T, logits_EBC, strict=True):
-            means_EBC = means_EBC + weights_E[:, None, None] * logits_BC
+        means_EBC = _weighted_sums(weights_EE, logits_EBC.masked_fill(~finite_EB.unsqueeze(-1), 0.0))
         spoilt_EB = (weights_EE > 0).float() @ (~finite_EB).float() > 0
         return means_EBC.masked_fill(spoilt_EB.unsqueeze(-1), torch.nan)
-
-    def certainty(self, logits_EBC: Tensor) -> Tensor:
-        """Return the certainties (E, B) of the inner criterion; `inputs` has computed the mean."""
-        return self.criterion.certainty(logits_EBC)
-
-    def thresholds(self, num_exits: int) -> list[float]:
-        """Return the grid of the inner criterion."""
-        return self.criterion.thresholds(num_exits)
-
-    def check_threshold(self, threshold: float) -> None:
-        """Check the range of the inner criterion."""
-        self.criterion.check_threshold(threshold)
 
     def exits_read(self, threshold: float, num_exits: int) -> range:
         """Return all exits up to the last that the inner criterion reads: the mean needs them."""
         return range(self.criterion.exits_read(threshold, num_exits).stop)
 
-    def check_reachable(self, threshold: float, num_exits: int) -> None:
-        """Check the threshold against the inner criterion."""
-        self.criterion.check_reachable(threshold, num_exits)
+
+def _weighted_sums(weights_EE: Tensor, logits_EBC: Tensor) -> Tensor:
+    """Return the weighted sums (E, B, C) over the exits up to each exit, added in the order of the exits."""
+    if logits_EBC.shape[1] > CHUNK:
+        return torch.cat(
+            [_weighted_sums(weights_EE, part_EBC) for part_EBC in torch.split(logits_EBC, CHUNK, dim=1)], dim=1
+        )
+    return functools.reduce(torch.add, (weights_EE[:, :, None, None] * logits_EBC).unbind(dim=1))
 
 
 def check_weights(weights_EE: Sequence[Sequence[float]]) -> None:

@@ -1,8 +1,8 @@
 """Comparison of the trials of a study: measures, paired tests over seeds and samples, and tables.
 
-`specification` reads `table.yaml`, `trial_results` the run directories, `cells` assigns trials to methods and columns
-and selects the setting of each method on the selection split, `measures` and `values` measure them, `paired` tests
-differences, `tables`, `caption` and `formats` write them down, and `study` is the whole.
+`specification` reads `table.yaml`, `trial_results` the run directories, `columns` and `cells` assign trials to methods
+and columns, and select the setting of each method on the selection split, `measures` and `values` measure them,
+`paired` tests differences, `tables`, `caption` and `formats` write them down, and `study` is the whole.
 """
 
 from acl_lightning.studies.comparison.paired import PairedDifference, holm, paired_difference

@@ -1,21 +1,23 @@
-"""Caption and notes of the tables of a study: protocol, selection, number of comparisons, and what is missing."""
+"""Captions, protocol and notes of the tables of a study: splits, selection, tests, and what is missing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from acl_lightning.runs.names import EXIT_LATENCY
-from acl_lightning.studies.comparison.cells import AnyTrial, Cell, short_text
+from acl_lightning.studies.comparison.cells import Cell, absent_variants
+from acl_lightning.studies.comparison.columns import short_text
 from acl_lightning.studies.comparison.measures import needs_latency
+from acl_lightning.studies.comparison.paired import POWER
 from acl_lightning.studies.comparison.specification import TableSpecification, heading_of
 from acl_lightning.studies.comparison.tables import Comparison, MethodTable
-from acl_lightning.studies.comparison.trial_results import MissingTrial, TrialResult
+from acl_lightning.studies.comparison.trial_results import AnyTrial, MissingTrial, TrialResult
 from acl_lightning.studies.comparison.values import StudyValues
 
 #: Split that the selection split is taken from -> description of the two splits.
 PROTOCOLS = {
-    "train": "report split: the whole validation split; selection split: training rows that are never trained on",
-    "validation": "report split and selection split: two disjoint parts of the validation split",
+    "train": "Reported on the whole validation split, selected on training rows that are never trained on",
+    "validation": "Reported on a part of the validation split, selected on the rest of it",
 }
 
 #: Mark of a value that differs significantly from the baseline.
@@ -26,41 +28,53 @@ LISTED = 5
 
 
 def caption(specification: TableSpecification, table: MethodTable, values: StudyValues) -> str:
-    """Return the caption of a table: unit, splits and samples, selection of settings, tests and marks.
+    """Return the caption of a table: unit, splits and samples, and the meaning of the marks that it has.
 
     Args:
         specification: Content of `table.yaml`.
         table: The table.
         values: Measures of all cells.
     """
-    results = values.results()
-    unit = (
-        f"Metric: {_joined(result.curve.run.metric for result in results)} in %"
-        if table.is_quality
-        else "Logged values"
-    )
-    over = "seeds and report samples" if table.is_quality else "seeds"
+    results, cells = values.results(), [cell for row in table.cells for cell in row]
+    unit = f"{_joined(result.curve.run.metric for result in results)} in %" if table.is_quality else "logged values"
+    count = "n, or n/trials where some have no result" if any(cell.values.states for cell in cells) else "n"
     sentences = [
-        f"{table.title[0].upper()}{table.title[1:]}. {unit}; mean ± sample standard deviation over n seeds (n).",
+        f"{table.title[0].upper()}{table.title[1:]}: {unit}, mean ± standard deviation over n seeds ({count}).",
         f"{_splits(results)}.",
-        _tuning(specification, values.cells),
     ]
-    if table.is_quality:
-        sentences.append(
-            "Checkpoints and thresholds are selected on the selection split, "
-            f"exit criterion {_criteria(specification, results)}."
+    if table.tests:
+        test = (
+            f"paired test over {'seeds and samples' if table.is_quality else 'seeds'}, level {specification.level:g}, "
+            f"Holm correction for {table.tests} comparisons"
         )
+        differs = (
+            f"{MARK} differs from" if any(cell.differs for cell in cells) else "No value differs significantly from"
+        )
+        sentences.append(f"{differs} {specification.baseline} ({test}).")
+    if any(cell.is_best for cell in cells):
+        sentences.append("Bold: higher than every other mean of the column at this level (Bonferroni correction).")
+    return " ".join(sentences)
+
+
+def protocol(specification: TableSpecification, values: StudyValues) -> list[str]:
+    """Return what holds for all tables, a sentence each: selection of settings, checkpoints and thresholds, tests.
+
+    Args:
+        specification: Content of `table.yaml`.
+        values: Measures of all cells.
+    """
+    sentences = [
+        _tuning(specification, values.cells),
+        "Checkpoints, temperatures and thresholds are selected on the selection split. "
+        f"Exit criterion: {_criteria(specification, values.results())}.",
+    ]
     if specification.baseline is not None:
         sentences.append(
-            f"{MARK}: differs from {specification.baseline} at level {specification.level:g} (two-sided paired test "
-            f"over {over}, Holm correction for {table.tests} comparisons)."
+            f"Differences are from {specification.baseline}, paired over seeds and report samples; intervals are not "
+            f"corrected for the number of comparisons, p (Holm) is. Detectable: the smallest true difference that the "
+            f"table shows with a probability of {POWER:g}."
         )
-    if table.is_quality:
-        sentences.append(
-            "Bold: highest mean, if it is significantly higher than every other mean of its column at this level "
-            "(Bonferroni correction)."
-        )
-    return " ".join(sentence for sentence in sentences if sentence)
+    return [sentence for sentence in sentences if sentence]
 
 
 def notes(trials: Sequence[AnyTrial], values: StudyValues, tables: Sequence[MethodTable]) -> list[str]:
@@ -76,6 +90,7 @@ def notes(trials: Sequence[AnyTrial], values: StudyValues, tables: Sequence[Meth
         if isinstance(trial, MissingTrial):
             by_state.setdefault(trial.state, []).append(trial)
     sentences = [_missing_note(state, missing) for state, missing in by_state.items()]
+    sentences += _absent_notes(trials, values)
     used = {trial.trial.id for cell in values.cells for setting in cell.settings for trial in setting.trials}
     unused = sum(trial.trial.id not in used for trial in trials)
     if unused:
@@ -90,11 +105,35 @@ def notes(trials: Sequence[AnyTrial], values: StudyValues, tables: Sequence[Meth
     return list(dict.fromkeys(sentences))
 
 
+def _absent_notes(trials: Sequence[AnyTrial], values: StudyValues) -> list[str]:
+    """Return which columns, which rows, and which variants of the other rows have no trial."""
+    rows = {cell.row.label: cell.row for cell in values.cells}
+    absent: dict[str, list[str]] = {}
+    for label, parameters in absent_variants(rows.values(), trials):
+        absent.setdefault(label, []).append(parameters)
+    whole = [f"{label} ({texts[0]})" for label, texts in absent.items() if len(texts) == len(rows[label].variants)]
+    parts = {label: texts for label, texts in absent.items() if len(texts) < len(rows[label].variants)}
+    columns = [
+        column.heading
+        for column in values.columns
+        if not any(cell.settings for cell in values.cells if cell.column == column)
+    ]
+    return [
+        *([f"Columns without trials: {', '.join(columns)}."] if columns else []),
+        *([f"Rows without trials: {', '.join(whole)}."] if whole else []),
+        *(f"Row {label}: no trial with {'; '.join(texts)}." for label, texts in parts.items()),
+    ]
+
+
 def _pair_notes(comparisons: Sequence[Comparison]) -> list[str]:
     """Return what limits the comparisons, with all places of a reason in one sentence."""
     places: dict[str, list[str]] = {}
+    several = len({comparison.condition for comparison in comparisons}) > 1
     for comparison in comparisons:
-        pairs, place = comparison.pairs, ", ".join(filter(None, (comparison.row, comparison.condition)))
+        pairs = comparison.pairs
+        if pairs.difference is None and not pairs.refused:  # the table shows it
+            continue
+        place = f"{comparison.row}, {comparison.condition}" if several else comparison.row
         reasons = []
         if pairs.unpaired:
             reasons.append(f"{_seeds(pairs.unpaired)} without a partner, not in the comparison")
@@ -148,8 +187,8 @@ def _splits(results: Sequence[TrialResult]) -> str:
     for result in results:
         samples = result.curve.run.report.samples
         sizes.setdefault(result.curve.run.task, []).append(f"{samples.report} and {samples.selection}")
-    numbers = ", ".join(f"{task}: {_joined(counts)}" for task, counts in sizes.items())
-    return f"{protocols[0].upper()}{protocols[1:]} (samples of the two splits of {numbers})"
+    numbers = ", ".join(f"{task} {_joined(counts)}" for task, counts in sizes.items())
+    return f"{protocols} (samples: {numbers})"
 
 
 def _tuning(specification: TableSpecification, cells: Sequence[Cell]) -> str:

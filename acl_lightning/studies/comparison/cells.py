@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from acl_lightning.errors import UserError
+from acl_lightning.studies.comparison.columns import Column, canonical_text, column_key, columns_of, short_text
 from acl_lightning.studies.comparison.measures import known_measure, selection_value
 from acl_lightning.studies.comparison.specification import (
     CONFIG,
@@ -16,24 +16,8 @@ from acl_lightning.studies.comparison.specification import (
     check_names,
     config_label,
 )
-from acl_lightning.studies.comparison.trial_results import SEED, MissingTrial, TrialResult, with_criterion
+from acl_lightning.studies.comparison.trial_results import SEED, AnyTrial, MissingTrial, TrialResult, with_criterion
 from acl_lightning.studies.statistics import spread
-
-#: A trial, with or without a result.
-AnyTrial = TrialResult | MissingTrial
-
-
-@dataclass(frozen=True)
-class Column:
-    """Values of the column parameters.
-
-    Attributes:
-        values: Value of each parameter as text.
-        heading: The values as words.
-    """
-
-    values: tuple[str, ...]
-    heading: str
 
 
 @dataclass(frozen=True)
@@ -87,7 +71,7 @@ def table_rows(specification: TableSpecification, trials: Iterable[AnyTrial]) ->
     """Return the rows of the specification; by default a row per value of `config`."""
     if specification.rows:
         return specification.rows
-    values = {_text(trial.trial.parameters[CONFIG]): trial.trial.parameters[CONFIG] for trial in trials
+    values = {canonical_text(trial.trial.parameters[CONFIG]): trial.trial.parameters[CONFIG] for trial in trials
               if CONFIG in trial.trial.parameters}  # fmt: skip
     if not values:
         raise UserError("rows in table.yaml", "none, and no parameter config", "Set rows: {NAME: {PARAMETER: VALUE}}.")
@@ -102,8 +86,8 @@ def build_cells(specification: TableSpecification, trials: Sequence[AnyTrial]) -
         trials: All trials of the study.
 
     Raises:
-        UserError: A row, a column, the baseline or a parameter to tune occurs in no trial; or trials of a cell differ
-            in a parameter that is neither the seed nor tuned.
+        UserError: No row has a trial; a column, the baseline or a parameter to tune does not exist; or trials of a cell
+            differ in a parameter that is neither the seed nor tuned.
     """
     parameters = list(dict.fromkeys(name for trial in trials for name in trial.trial.parameters))
     check_names(specification.columns, parameters, "columns in table.yaml among the parameters of the sweep")
@@ -116,46 +100,54 @@ def build_cells(specification: TableSpecification, trials: Sequence[AnyTrial]) -
             raise UserError(f"tune.by in table.yaml: {names}", repr(tuning.by), "Set tune.by to mean_exits.")
     if specification.baseline is not None:
         check_names([specification.baseline], [row.label for row in rows], "the baseline of table.yaml among the rows")
-    for row in rows:
-        _check_row(row, trials)
-    columns = list(dict.fromkeys(_column(specification, trial) for trial in trials))
+    _check_rows(rows, trials)
+    columns = columns_of(specification, trials)
     return [_cell(specification, row, column, trials) for row in rows for column in columns]
 
 
-def _check_row(row: TableRow, trials: Sequence[AnyTrial]) -> None:
-    """Refuse a variant that no trial has, with the nearest value of the parameter."""
-    for variant in row.variants:
-        if any(TableRow("", (variant,)).matches(trial.trial.parameters) for trial in trials):
-            continue
-        for name, value in variant.items():
-            values = dict.fromkeys(_text(trial.trial.parameters.get(name)) for trial in trials)
-            check_names([_text(value)], list(values), f"a value of {name} for the row {row.label!r} of table.yaml")
-        raise UserError(
-            f"a trial for the row {row.label!r} of table.yaml", f"none with {_settings_text(variant.items())}",
-            "Add the combination to the sweep, or correct the row.",
-        )  # fmt: skip
+def _check_rows(rows: Sequence[TableRow], trials: Sequence[AnyTrial]) -> None:
+    """Refuse rows of which none has a trial, with the nearest value of the parameter of the first."""
+    if len(absent_variants(rows, trials)) < sum(len(row.variants) for row in rows):
+        return
+    row, variant = rows[0], rows[0].variants[0]
+    for name, value in variant.items():
+        values = dict.fromkeys(canonical_text(trial.trial.parameters.get(name)) for trial in trials)
+        check_names([canonical_text(value)], list(values), f"a value of {name} for the row {row.label!r} of table.yaml")
+    raise UserError(
+        f"a trial for the row {row.label!r} of table.yaml", f"none with {_settings_text(variant.items())}",
+        "Add the combination to the sweep, or correct the row.",
+    )  # fmt: skip
 
 
-def _column(specification: TableSpecification, trial: AnyTrial) -> Column:
-    values = tuple(trial.trial.parameters.get(name) for name in specification.columns)
-    named = zip(specification.columns, values, strict=True)
-    return Column(tuple(map(_text, values)), ", ".join(specification.heading(name, value) for name, value in named))
+def absent_variants(rows: Iterable[TableRow], trials: Sequence[AnyTrial]) -> list[tuple[str, str]]:
+    """Return label and parameters of each variant of a row that no trial has.
+
+    Args:
+        rows: Rows of the table.
+        trials: All trials of the study.
+    """
+    return [
+        (row.label, _settings_text(variant.items()))
+        for row in rows
+        for variant in row.variants
+        if not any(TableRow("", (variant,)).matches(trial.trial.parameters) for trial in trials)
+    ]
 
 
 def _cell(specification: TableSpecification, row: TableRow, column: Column, trials: Sequence[AnyTrial]) -> Cell:
     members = [
         with_criterion(trial, row.criterion)
         for trial in trials
-        if row.matches(trial.trial.parameters) and _column(specification, trial) == column
+        if row.matches(trial.trial.parameters) and column_key(specification, trial) == column.values
     ]
     ignored = {SEED, *specification.columns}
     by_setting: dict[str, list[AnyTrial]] = {}
     for trial in members:
         key = {name: value for name, value in trial.trial.parameters.items() if name not in ignored}
-        by_setting.setdefault(_text(key), []).append(trial)
+        by_setting.setdefault(canonical_text(key), []).append(trial)
     firsts = [alike[0].trial.parameters for alike in by_setting.values()]
     names = dict.fromkeys(name for first in firsts for name in first if name not in ignored)
-    varying = [name for name in names if len({_text(first.get(name)) for first in firsts}) > 1]
+    varying = [name for name in names if len({canonical_text(first.get(name)) for first in firsts}) > 1]
     _check_varying(specification, row, varying)
     settings = tuple(
         Setting(
@@ -201,21 +193,3 @@ def _select(specification: TableSpecification, settings: Sequence[Setting]) -> S
 
 def _settings_text(parameters: Iterable[tuple[str, object]]) -> str:
     return ", ".join(f"{name}={short_text(value)}" for name, value in parameters)
-
-
-def short_text(value: object) -> str:
-    """Return a value of a parameter for a caption; a number with four digits.
-
-    >>> short_text(7.035737028722141e-05)
-    '7.036e-05'
-    """
-    return f"{value:.4g}" if isinstance(value, float) else _text(value)
-
-
-def _text(value: object) -> str:
-    """Return a value as canonical JSON; a list of one item equals the item."""
-    if isinstance(value, list | tuple) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, sort_keys=True, default=str)

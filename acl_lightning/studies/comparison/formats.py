@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from acl_lightning.studies.comparison.caption import MARK
-from acl_lightning.studies.comparison.paired import POWER
 from acl_lightning.studies.comparison.tables import Comparison, MethodTable, TableCell
 from acl_lightning.studies.tables import Row, Table
 
@@ -27,7 +27,7 @@ ABSENT = "-"
 
 
 def cell_text(cell: TableCell, *, is_quality: bool) -> str:
-    """Return `81.2 ± 0.4 (5)†`; `81.2 ± 0.4 (3 of 5)` with missing trials; `missing`, `stale` or `failed` without any.
+    """Return `81.2 ± 0.4 (5)†`; `81.2 ± 0.4 (3/5)` with missing trials; `missing`, `stale` or `failed` without any.
 
     Args:
         cell: The cell.
@@ -40,16 +40,47 @@ def cell_text(cell: TableCell, *, is_quality: bool) -> str:
             return ABSENT
         states = ["missing" if state in {"waiting", "running"} else state for state in values.states]
         return ", ".join(dict.fromkeys(states))
-    count = spread.n if spread.n == values.trials else f"{spread.n} of {values.trials}"
+    count = spread.n if spread.n == values.trials else f"{spread.n}/{values.trials}"
     stale = ", stale" if "stale" in values.states else ""
     value = spread.text(100, 1) if is_quality else spread.text()
     return f"{value} ({count}{stale}){MARK if cell.differs else ''}"
 
 
-def markdown_table(table: MethodTable) -> Table:
-    """Return the table with the best values in bold."""
+def text_tables(table: MethodTable, baseline: str | None, level: float) -> list[Table]:
+    """Return a table as text: the methods, and their differences from the baseline.
+
+    A table of one column has both side by side; otherwise the differences are a separate table. A comparison of
+    which a side has no result is left out.
+
+    Args:
+        table: The table.
+        baseline: Label of the baseline; None for no comparisons.
+        level: 1 - coverage of the intervals.
+    """
+    methods = method_table(table)
+    measured = {
+        (row, column)
+        for row, cells in zip(table.rows, table.cells, strict=True)
+        for column, cell in zip(table.columns, cells, strict=True)
+        if cell.values.by_seed
+    }
+    comparisons = [
+        item for item in table.comparisons if {(item.row, item.column), (str(baseline), item.column)} <= measured
+    ]
+    if baseline is None or not comparisons:
+        return [methods]
+    differences = comparison_table(replace(table, comparisons=tuple(comparisons)), baseline, level)
+    if len(table.columns) > 1:
+        return [methods, differences]
+    by_row = {row[0]: row[2:] for row in differences.rows}
+    rows = [[*row, *by_row.get(row[0], [])] for row in methods.rows]
+    return [Table(table.title, [*methods.headings, *differences.headings[2:]], rows, methods.left)]
+
+
+def method_table(table: MethodTable) -> Table:
+    """Return the values of the methods, with the best values in bold (`**VALUE**`)."""
     rows = [
-        [label, *(_emphasised(cell, f"**{cell_text(cell, is_quality=table.is_quality)}**", table) for cell in cells)]
+        [label, *(_value_text(cell, is_quality=table.is_quality) for cell in cells)]
         for label, cells in zip(table.rows, table.cells, strict=True)
     ]
     return Table(table.title, ["method", *table.columns], rows, frozenset({"method"}))
@@ -63,14 +94,11 @@ def comparison_table(table: MethodTable, baseline: str, level: float) -> Table:
         baseline: Label of the baseline.
         level: 1 - coverage of the intervals.
     """
-    scale, unit = (100.0, "points") if table.is_quality else (1.0, "the unit of the value")
+    scale = 100.0 if table.is_quality else 1.0
     coverage = f"{100 * (1 - level):g} % interval"
     headings = ["method", "column", "pairs", "difference", coverage, "p", "p (Holm)", "detectable"]
     rows = [_comparison_cells(comparison, scale, level) for comparison in table.comparisons]
-    title = (
-        f"Difference from {baseline} in {unit}; detectable: the smallest true difference that this table shows with a "
-        f"probability of {POWER:g}, at level {level:g} / {max(1, table.tests)}"
-    )
+    title = f"Differences from {baseline}{' in points' if table.is_quality else ''}: {table.title}"
     return Table(title, headings, rows, frozenset({"method", "column"}))
 
 
@@ -103,11 +131,12 @@ def _p_text(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _emphasised(cell: TableCell, emphasised: str, table: MethodTable) -> str:
-    return emphasised if cell.is_best else cell_text(cell, is_quality=table.is_quality)
+def _value_text(cell: TableCell, *, is_quality: bool) -> str:
+    text = cell_text(cell, is_quality=is_quality)
+    return f"**{text}**" if cell.is_best else text
 
 
-def latex(table: MethodTable, caption: str, label: str) -> str:
+def latex(table: Table, caption: str, label: str) -> str:
     """Return a LaTeX table for the package booktabs.
 
     Args:
@@ -115,12 +144,9 @@ def latex(table: MethodTable, caption: str, label: str) -> str:
         caption: Its caption, as plain text.
         label: Label for references.
     """
-    lines = [
-        " & ".join([_escaped("method"), *map(_escaped, table.columns)]) + r" \\",
-        *(
-            " & ".join([_escaped(row), *(_latex_cell(cell, table) for cell in cells)]) + r" \\"
-            for row, cells in zip(table.rows, table.cells, strict=True)
-        ),
+    heading, *rows = [
+        " & ".join(map(_latex_cell, [*row, *[""] * (len(table.headings) - len(row))])) + r" \\"
+        for row in (table.headings, *table.rows)
     ]
     return "\n".join(
         [
@@ -128,11 +154,11 @@ def latex(table: MethodTable, caption: str, label: str) -> str:
             r"\centering",
             rf"\caption{{{_escaped(caption)}}}",
             rf"\label{{{label}}}",
-            rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+            rf"\begin{{tabular}}{{{''.join('l' if name in table.left else 'r' for name in table.headings)}}}",
             r"\toprule",
-            lines[0],
+            heading,
             r"\midrule",
-            *lines[1:],
+            *rows,
             r"\bottomrule",
             r"\end{tabular}",
             r"\end{table}",
@@ -141,9 +167,8 @@ def latex(table: MethodTable, caption: str, label: str) -> str:
     )
 
 
-def _latex_cell(cell: TableCell, table: MethodTable) -> str:
-    text = _escaped(cell_text(cell, is_quality=table.is_quality))
-    return rf"\textbf{{{text}}}" if cell.is_best else text
+def _latex_cell(text: str) -> str:
+    return rf"\textbf{{{_escaped(text.strip('*'))}}}" if text.startswith("**") else _escaped(text)
 
 
 def _escaped(text: str) -> str:

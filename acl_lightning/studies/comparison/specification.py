@@ -16,6 +16,9 @@ from acl_lightning.studies.grouping import readable
 #: Parameter whose values are the methods: one or several configuration files.
 CONFIG = "config"
 
+#: Name of the condition of a trial among its parameters.
+CONDITION = "condition"
+
 #: Names of the measures that have no number in their name.
 MEASURES = ("last_exit", "exits", "mean_exits", "area", "speed2", "flops2", "measured2")
 
@@ -64,7 +67,9 @@ class TableSpecification:
 
     Attributes:
         rows: Methods in the order of the table; empty for one row per value of `config`.
-        columns: Parameters; each combination of their values is a column. Empty: one column.
+        columns: Parameters; each combination of their values is a column. Empty: one column. With conditions the last
+            is `condition`.
+        conditions: Heading -> configuration files in `config` beside those of a row. Each is a column.
         measures: Name -> heading. `exits` stands for every exit.
         baseline: Label of the row that the others are compared with; None for no comparisons.
         tune: Selection of settings; None where each method has one setting.
@@ -78,6 +83,7 @@ class TableSpecification:
 
     rows: tuple[TableRow, ...] = ()
     columns: tuple[str, ...] = ()
+    conditions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     measures: Mapping[str, str] = field(default_factory=lambda: {"last_exit": "last exit"})
     baseline: str | None = None
     tune: Tuning | None = None
@@ -123,9 +129,15 @@ class TableSpecification:
             for label, value in _mapping(entries.get("rows"), place, "rows").items()
         )
         labels = _mapping(entries.get("labels"), place, "labels")
+        conditions = {
+            heading: _texts(files, place, f"the condition {heading}")
+            for heading, files in _mapping(entries.get("conditions"), place, "conditions").items()
+        }
+        columns = _texts(entries.get("columns"), place, "columns")
         specification = cls(
             rows=rows,
-            columns=_texts(entries.get("columns"), place, "columns"),
+            columns=(*columns, CONDITION) if conditions else columns,
+            conditions=conditions,
             measures=_measures(entries.get("measures"), place),
             baseline=_text(entries.get("baseline"), place, "baseline"),
             tune=_tuning(entries.get("tune"), place),
@@ -155,7 +167,7 @@ class TableSpecification:
 
 def same(first: object, second: object) -> bool:
     """Return whether two values of a parameter are equal; a list of one item equals the item."""
-    return _items(first) == _items(second)
+    return listed(first) == listed(second)
 
 
 def check_names(names: Collection[str], known: Sequence[str], expected: str) -> None:
@@ -179,7 +191,7 @@ def config_label(value: object) -> str:
     >>> config_label(["objective/acl_cl.yaml", "objective/tau01.yaml"])
     'ACL-CL, tau01'
     """
-    stems = [str(file).rpartition("/")[2].partition(".")[0] for file in _items(value)]
+    stems = [str(file).rpartition("/")[2].partition(".")[0] for file in listed(value)]
     return ", ".join(readable(stem) for stem in stems)
 
 
@@ -197,7 +209,8 @@ def heading_of(measure: str) -> str:
     )
 
 
-def _items(value: object) -> list[object]:
+def listed(value: object) -> list[object]:
+    """Return the items of a list, or a list with the value."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
@@ -255,7 +268,7 @@ def _any_mapping(value: object, place: str, name: str) -> Mapping[object, object
 
 
 def _texts(value: object, place: str, name: str) -> tuple[str, ...]:
-    items = () if value is None else _items(value)
+    items = () if value is None else listed(value)
     if not all(isinstance(item, str) for item in items) or len(set(map(str, items))) < len(items):
         _refuse(place, f"different names at {name}", repr(value), f"Set {name}: [NAME, NAME]")
     return tuple(map(str, items))

@@ -11,21 +11,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from acl_lightning.errors import UserError
 from acl_lightning.files import write_text_atomically
 from acl_lightning.runs.provenance import git_state
-from acl_lightning.studies.comparison.caption import caption, notes
-from acl_lightning.studies.comparison.cells import AnyTrial, Cell, build_cells
-from acl_lightning.studies.comparison.formats import (
-    comparison_rows,
-    comparison_table,
-    latex,
-    markdown_table,
-    table_rows,
-)
+from acl_lightning.studies.comparison.caption import caption, notes, protocol
+from acl_lightning.studies.comparison.cells import Cell, build_cells
+from acl_lightning.studies.comparison.columns import with_condition
+from acl_lightning.studies.comparison.formats import comparison_rows, latex, table_rows, text_tables
 from acl_lightning.studies.comparison.measures import known_measure, selection_value
 from acl_lightning.studies.comparison.specification import TableSpecification
 from acl_lightning.studies.comparison.tables import MethodTable, method_tables
-from acl_lightning.studies.comparison.trial_results import MissingTrial, StudyTrial, TrialResult, read_trials
+from acl_lightning.studies.comparison.trial_results import AnyTrial, MissingTrial, StudyTrial, TrialResult, read_trials
 from acl_lightning.studies.comparison.values import StudyValues, expanded, measure_cells
 from acl_lightning.studies.curves.stored_curves import check_criterion
 from acl_lightning.studies.provenance import provenance
@@ -56,30 +52,29 @@ class TrialComparison:
         """Return the caption of a table, see `acl_lightning.studies.comparison.caption`."""
         return caption(self.specification, table, self.values)
 
+    def protocol(self) -> list[str]:
+        """Return what holds for all tables, a sentence each."""
+        return protocol(self.specification, self.values)
+
     def notes(self) -> list[str]:
         """Return what limits the tables, a sentence each."""
         return notes(self.trials, self.values, self.tables)
 
-    def texts(self, table: MethodTable) -> list[Table]:
-        """Return a table as text, and its comparisons with the baseline where there are any."""
-        shown = [markdown_table(table)]
-        if self.specification.baseline is not None and table.comparisons:
-            shown.append(comparison_table(table, self.specification.baseline, self.specification.level))
-        return shown
+    def texts(self, table: MethodTable) -> list[tuple[Table, str]]:
+        """Return a table as text with its caption; that of the differences apart where there are several columns."""
+        method, *differences = text_tables(table, self.specification.baseline, self.specification.level)
+        return [(method, self.caption(table)), *((text, f"{text.title}.") for text in differences)]
 
     def markdown(self) -> str:
-        """Return all tables with captions, comparisons, selected settings and notes as Markdown."""
+        """Return all tables with captions, protocol, selected settings and notes as Markdown."""
         parts = [f"# {self.name}"]
         for table in self.tables:
-            method, *comparisons = self.texts(table)
-            parts += [f"## {table.title}", method.markdown(), self.caption(table)]
-            parts += [text for compared in comparisons for text in (f"{compared.title}:", compared.markdown())]
-        settings = self.settings()
-        if settings:
-            parts += ["## Selected settings", "\n".join(f"- {text}" for text in settings)]
-        sentences = self.notes()
-        if sentences:
-            parts += ["## Notes", "\n".join(f"- {text}" for text in sentences)]
+            parts.append(f"## {table.title}")
+            parts += [part for text, caption in self.texts(table) for part in (text.markdown(), caption)]
+        sections = {"Protocol": self.protocol(), "Selected settings": self.settings(), "Notes": self.notes()}
+        for heading, sentences in sections.items():
+            if sentences:
+                parts += [f"## {heading}", "\n".join(f"- {text}" for text in sentences)]
         return "\n\n".join(parts) + "\n"
 
     def settings(self) -> list[str]:
@@ -129,8 +124,9 @@ class TrialComparison:
         """
         level, baseline = self.specification.level, self.specification.baseline
         tex = [
-            latex(table, self.caption(table), f"tab:{self.name}-{number}")
+            latex(text, text_caption, f"tab:{self.name}-{number}{'-differences' if part else ''}")
             for number, table in enumerate(self.tables, 1)
+            for part, (text, text_caption) in enumerate(self.texts(table))
         ]
         write_text_atomically(out / "trials.csv", csv_text(self.trial_rows()))
         write_text_atomically(out / "comparisons.csv", csv_text(comparison_rows(self.tables, baseline, level)))
@@ -170,11 +166,9 @@ class TrialComparison:
         if not console.is_terminal:
             console.width = WIDTH
         for table in self.tables:
-            method, *comparisons = self.texts(table)
-            console.print(method.rich(), "", Text(self.caption(table)), "")
-            for compared in comparisons:
-                console.print(compared.rich(), "")
-        for sentence in (*self.settings(), *self.notes()):
+            for text, text_caption in self.texts(table):
+                console.print(text.rich(), Text(f"\n{text_caption}\n"), sep="\n")
+        for sentence in (*self.protocol(), *self.settings(), *self.notes()):
             console.print(Text(f"- {sentence}"))
 
 
@@ -187,16 +181,23 @@ def compare_trials(name: str, specification: TableSpecification, trials: Sequenc
         trials: All trials of the sweep, finished or not; a trial that a search has drawn twice counts once.
 
     Raises:
-        UserError: No trial is finished, or a row, column, measure, criterion or parameter of `table.yaml` is unknown.
+        UserError: No trial of a row is finished, or a column, measure, criterion or parameter of `table.yaml` is
+            unknown.
     """
     for criterion in {specification.criterion, *(row.criterion for row in specification.rows)} - {None}:
         check_criterion(str(criterion))
-    trials = list({trial.id: trial for trial in trials}.values())
+    trials = [with_condition(trial, specification.conditions) for trial in {item.id: item for item in trials}.values()]
     results, missing = read_trials(trials, specification.criterion)
     read: tuple[AnyTrial, ...] = (*results, *missing)
     order = {trial.id: number for number, trial in enumerate(trials)}
     read = tuple(sorted(read, key=lambda trial: order[trial.trial.id]))
     cells = build_cells(specification, read)
+    if not any(cell.selected for cell in cells):
+        raise UserError(
+            "a finished trial in a row of table.yaml",
+            f"{len(results)} that belong to no row",
+            "Run the study: `study run SWEEP`.",
+        )
     values = measure_cells(cells, list(specification.measures), specification.resamples)
     return TrialComparison(name, specification, read, values, tuple(method_tables(specification, values)))
 

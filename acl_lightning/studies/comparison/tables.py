@@ -93,7 +93,7 @@ def method_tables(specification: TableSpecification, values: StudyValues) -> lis
         for column in values.columns:
             columns = {
                 name.replace("_", " "): [values.of(row, column, name) for row in values.rows]
-                for name in expanded([EXITS], values.results(column))
+                for name in expanded([EXITS], values.results(column) or values.results())
             }
             if columns:
                 tables.append(_table(specification, columns, ", ".join(filter(None, (column.heading, heading)))))

@@ -90,6 +90,10 @@ class MissingTrial:
         return self.trial.parameters.get(SEED)
 
 
+#: A trial, with or without a result.
+AnyTrial = TrialResult | MissingTrial
+
+
 def read_trials(
     trials: Sequence[StudyTrial], criterion: str | None = None
 ) -> tuple[list[TrialResult], list[MissingTrial]]:
@@ -114,7 +118,7 @@ def read_trials(
     return results, missing
 
 
-def with_criterion(result: TrialResult | MissingTrial, criterion: str | None) -> TrialResult | MissingTrial:
+def with_criterion(result: AnyTrial, criterion: str | None) -> AnyTrial:
     """Return the result of a trial with the curve of another criterion; the same result for None."""
     if criterion is None or isinstance(result, MissingTrial):
         return result
@@ -124,7 +128,7 @@ def with_criterion(result: TrialResult | MissingTrial, criterion: str | None) ->
         return MissingTrial(result.trial, "damaged", f"{error.expected}: {error.found}")
 
 
-def _read(trial: StudyTrial, criterion: str | None) -> TrialResult | MissingTrial:
+def _read(trial: StudyTrial, criterion: str | None) -> AnyTrial:
     state = str(trial.state())
     if state != FINISHED:
         return MissingTrial(trial, state)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from acl_lightning.errors import UserError
-from acl_lightning.studies.comparison.cells import Cell, Column
+from acl_lightning.studies.comparison.cells import Cell
+from acl_lightning.studies.comparison.columns import Column
 from acl_lightning.studies.comparison.measures import Measured, known_measure, measure_curves
 from acl_lightning.studies.comparison.paired import PairedDifference, paired_difference
 from acl_lightning.studies.comparison.specification import MEASURES, check_names

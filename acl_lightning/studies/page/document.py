@@ -39,16 +39,7 @@ def page_html(comparison: TrialComparison, folder: Path, commands: Mapping[str, 
         commands: Purpose -> command line.
     """
     title, question, rest = read_readme(folder)
-    parts = [
-        _Part(
-            table.title,
-            [
-                (text, comparison.caption(table) if number == 0 else text.title)
-                for number, text in enumerate(comparison.texts(table))
-            ],
-        )
-        for table in comparison.tables
-    ]
+    parts = [_Part(table.title, comparison.texts(table)) for table in comparison.tables]
     for section in sections(comparison.values):
         images = [(_image(figure), text) for text, figure in section.figures.items()]
         parts.append(_Part(section.heading, [(table, table.title) for table in section.tables], images, section.notes))
@@ -65,6 +56,7 @@ def page_html(comparison: TrialComparison, folder: Path, commands: Mapping[str, 
         question=Markup(question),
         rest=Markup(rest),
         parts=[(f"part-{number}", part) for number, part in enumerate(parts, 1)],
+        protocol=comparison.protocol(),
         settings=comparison.settings(),
         notes=comparison.notes(),
         provenance=_provenance(comparison),

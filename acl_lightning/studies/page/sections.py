@@ -14,7 +14,7 @@ from acl_lightning.errors import UserError
 from acl_lightning.figures.seed_curves import SeedCurve, seed_curves_figure
 from acl_lightning.runs.names import REPRESENTATION
 from acl_lightning.runs.records import read_representation
-from acl_lightning.studies.comparison.cells import Column
+from acl_lightning.studies.comparison.columns import Column
 from acl_lightning.studies.comparison.trial_results import TrialResult
 from acl_lightning.studies.comparison.values import StudyValues
 from acl_lightning.studies.conflicts import RecordedGroup, angle_figures, angle_rows, angle_table

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
 
 from acl_lightning.errors import UserError
 from acl_lightning.studies.trials.command import arguments_of_fit, expand
@@ -17,6 +22,9 @@ from acl_lightning.studies.trials.trial import Trial, TrialState
 
 #: Parameter whose values need no check.
 SEED = "seed_everything"
+
+#: Program that parses settings, see there.
+PARSER = "acl_lightning.cli.study.parsing"
 
 #: Metrics that `fit` logs: of the exit sweep, of the validation and training, and of callbacks.
 LOGGED = re.compile(r"(exit|val|train|gradient|representation)/.+")
@@ -55,8 +63,8 @@ def check_metric(sweep: Sweep, trials: Sequence[Trial]) -> None:
 def check_settings(sweep: Sweep, trials: Sequence[Trial]) -> None:
     """Refuse parameters that `fit` does not have, and values that it does not accept.
 
-    The arguments of a selection of trials in which every value of every parameter occurs are parsed, in one process.
-    Values of trials that have finished are not parsed again.
+    The arguments of a selection of trials in which every value of every parameter occurs are parsed, in one process;
+    the progress is shown. Values of trials that have finished are not parsed again.
 
     Args:
         sweep: The sweep.
@@ -71,18 +79,38 @@ def check_settings(sweep: Sweep, trials: Sequence[Trial]) -> None:
     if not selected:
         return
     requests = [["fit", *(arguments_of_fit(_expanded(trial)) or [])] for trial in selected]
-    done = subprocess.run(
-        [sys.executable, "-m", "acl_lightning.cli.study.parsing"],
-        input=json.dumps(requests),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"the settings of {sweep.path} could not be parsed:\n{done.stderr}")
-    for trial, message in zip(selected, json.loads(done.stdout), strict=False):  # ends at the first error
+    console = Console(soft_wrap=True)
+    console.print(f"Checking the settings of {len(selected)} trials, in which every value occurs.")
+    messages = track(_messages(sweep, requests), "", len(selected), console=console, transient=True)
+    for trial, message in zip(selected, messages, strict=False):  # ends at the first error
         if message is not None:
             raise _refused(sweep, trial, message)
+
+
+def _messages(sweep: Sweep, requests: Sequence[Sequence[str]]) -> Iterator[str | None]:
+    """Yield the message with which `fit` refuses each list of arguments, or None, as soon as it is known."""
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", PARSER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        with process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(json.dumps(requests))
+                process.stdin.close()
+            try:
+                yield from map(json.loads, process.stdout)
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode:
+            errors.seek(0)
+            raise RuntimeError(f"the settings of {sweep.path} could not be parsed:\n{errors.read()}")
 
 
 def _refused(sweep: Sweep, trial: Trial, message: str) -> UserError:

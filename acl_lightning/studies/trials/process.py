@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,9 @@ KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 #: Exit code of `fit` for a mistake in the configuration, which another attempt does not repair.
 MISTAKE = 2
+
+#: Free bytes below which a failed trial is taken for one that failed because of a full disk.
+NO_SPACE = 2**16
 
 _FULL = os.strerror(errno.ENOSPC)
 
@@ -79,8 +83,8 @@ class TrialProcess:
         return f"exit code {code}: {last or 'no output'}"
 
     def disk_is_full(self) -> bool:
-        """Whether the output reports a full disk."""
-        return _FULL in self._tail()
+        """Whether the output reports a full disk, or the disk is so full that the output could not be written."""
+        return _FULL in self._tail() or shutil.disk_usage(self.trial.directory).free < NO_SPACE
 
     def send(self, number: int) -> None:
         """Send a signal to the process and its children."""
@@ -113,6 +117,13 @@ def stop(processes: Sequence[TrialProcess]) -> None:
         with contextlib.suppress(KeyboardInterrupt):
             while any(process.exit_code() is None for process in running) and time.monotonic() < deadline:
                 time.sleep(0.1)
+
+
+def is_full_disk(error: BaseException | None) -> bool:
+    """Whether an error, or the error that caused it, is that of a full disk."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOSPC
+    return isinstance(error, UserError) and is_full_disk(error.__cause__)
 
 
 def full_disk(path: Path) -> UserError:

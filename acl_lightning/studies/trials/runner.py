@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from acl_lightning.errors import UserError
 from acl_lightning.runs.names import CHECKPOINTS
 from acl_lightning.studies.trials.locks import TrialLock
-from acl_lightning.studies.trials.process import MISTAKE, TrialProcess, full_disk, stop
+from acl_lightning.studies.trials.process import MISTAKE, TrialProcess, full_disk, is_full_disk, stop
 from acl_lightning.studies.trials.progress import Counts, Progress, duration
 from acl_lightning.studies.trials.queue import TrialQueue
 from acl_lightning.studies.trials.trial import FAILURE, Trial, TrialState
@@ -153,8 +152,8 @@ class Runner:
                 self._elsewhere.append(trial)
                 return
             self._start(trial, lock)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
+        except (OSError, UserError) as error:
+            if is_full_disk(error):
                 raise full_disk(trial.directory) from error
             raise
 

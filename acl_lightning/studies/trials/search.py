@@ -89,6 +89,12 @@ class SearchQueue:
         study = optuna.create_study()
         return [self._trial(_suggest(study, study.ask(), self._sweep), index) for index in range(number)]
 
+    def draw(self) -> tuple[Trial, ...]:
+        """Return the first `total` trials, of which those that do not exist are drawn and stored now."""
+        while self._ask() is not None:
+            pass
+        return tuple(self._stored()[: self.total])
+
     def _ask(self) -> Trial | None:
         with self._lock:
             if len(self._stored()) >= self.total:

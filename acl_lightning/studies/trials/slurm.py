@@ -1,4 +1,4 @@
-"""Array script for SLURM: a task per trial of a grid."""
+"""Array script for SLURM: a task per trial of a grid or a random search."""
 
 from __future__ import annotations
 

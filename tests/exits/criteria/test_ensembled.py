@@ -12,6 +12,7 @@ from oracles import geometric_mean_oracle
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Calibrated, Confidence, Ensembled, Entropy, LearntGate, Static, temperatures_of
+from acl_lightning.exits.criteria import ensembled
 
 
 def weights_of(exits, generator):
@@ -41,6 +42,16 @@ def test_the_exit_alone_is_the_identity():
     logits_EBC = torch.randn(3, 5, 4)
     assert torch.equal(Ensembled(Entropy(), [[1], [0, 1], [0, 0, 1]]).answers(logits_EBC), logits_EBC)
     assert Entropy().answers(logits_EBC) is logits_EBC
+
+
+def test_an_answer_has_the_same_bits_in_every_batch_and_chunk(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    logits_EBC, weights_EE = torch.randn(4, 33, 3, generator=generator), weights_of(4, generator)
+    together_EBC = Ensembled(Entropy(), weights_EE).answers(logits_EBC)
+    monkeypatch.setattr(ensembled, "CHUNK", 7)
+    assert torch.equal(Ensembled(Entropy(), weights_EE).answers(logits_EBC), together_EBC)
+    alone = [Ensembled(Entropy(), weights_EE).answers(logits_EBC[:, [number]]) for number in range(33)]
+    assert torch.equal(torch.cat(alone, dim=1), together_EBC)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -93,7 +93,7 @@ def test_the_page_has_question_tables_figures_provenance_and_commands(text):
     headings = re.findall(r"<h2>(.*?)</h2>", text)
     assert headings == [
         *("Last exit", "Every exit", "Speed-quality curves", "Angles between gradients", "Embeddings"),
-        *("Limits", "From the README of the study", "Provenance", "Commands"),
+        *("Protocol", "Limits", "From the README of the study", "Provenance", "Commands"),
     ]
     assert "<h3>Cost</h3>" in text
     assert "<strong>" in text

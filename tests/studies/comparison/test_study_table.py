@@ -17,7 +17,7 @@ from acl_lightning.cli import main
 from acl_lightning.errors import UserError
 from acl_lightning.runs.records import read_exit_logits
 from acl_lightning.studies.comparison import TableSpecification, compare_trials
-from acl_lightning.studies.comparison.formats import cell_text, markdown_table
+from acl_lightning.studies.comparison.formats import cell_text, method_table, text_tables
 from acl_lightning.studies.trials import Sweep
 from acl_lightning.studies.trials.search import SearchQueue
 
@@ -83,12 +83,13 @@ def test_the_command_writes_all_formats(copied, capsys):
     text = (out / "table.md").read_text()
     assert "| method |" in text
     assert "SST-2" in text
-    assert "the whole validation split; selection split: training rows that are never trained on" in text
-    assert "(samples of the two splits of sst2: 120 and 60, rte: 120 and 60)" in text
+    assert "Reported on the whole validation split, selected on training rows that are never trained on" in text
+    assert "(samples: sst2 120 and 60, rte 120 and 60)" in text
     assert "Holm correction for 6 comparisons" in text
     assert "ACL" in capsys.readouterr().out
     tex = (out / "table.tex").read_text()
-    assert tex.count(r"\toprule") == tex.count(r"\bottomrule") == 5
+    assert tex.count(r"\toprule") == tex.count(r"\bottomrule") == 10
+    assert "tab:help-1-differences" in tex
     assert r"accuracy in \%" in tex
     assert "±" not in tex
     assert "†" not in tex
@@ -116,16 +117,16 @@ def check_that_the_table_is_that_of_the_trials(out):
 def test_marks_follow_the_tests(study):
     sweep, root = study
     comparison = compare(sweep.trials(root / "trials"))
-    for method_table in comparison.tables:
-        adjusted = {(item.row, item.column): item.p_holm for item in method_table.comparisons}
-        for label, cells in zip(method_table.rows, method_table.cells, strict=True):
-            for column, cell in zip(method_table.columns, cells, strict=True):
+    for compared in comparison.tables:
+        adjusted = {(item.row, item.column): item.p_holm for item in compared.comparisons}
+        for label, cells in zip(compared.rows, compared.cells, strict=True):
+            for column, cell in zip(compared.columns, cells, strict=True):
                 p = adjusted.get((label, column))
                 assert cell.differs == (p is not None and p < 0.05)
     mean_exits = comparison.tables[1]
     assert [cell.is_best for cell in mean_exits.cells[2]] == [True, True, True]
     assert not any(cell.is_best for cells in mean_exits.cells[:2] for cell in cells)
-    assert markdown_table(mean_exits).rows[2][1].startswith("**")
+    assert method_table(mean_exits).rows[2][1].startswith("**")
     assert not any(cell.is_best for cells in comparison.tables[-1].cells for cell in cells)  # seconds
 
 
@@ -134,10 +135,14 @@ def test_a_best_value_that_could_be_chance_is_not_marked(tmp_path):
     finish(sweep.trials(tmp_path), strength={"ce": 1.0, "acl": 1.0})
     specification = {"rows": {"CE": CONFIGS[0], "ACL": CONFIGS[1]}, "baseline": "CE", "resamples": 200}
     comparison = compare_trials("equal", TableSpecification.from_yaml(specification), sweep.trials(tmp_path))
-    (method_table,) = comparison.tables
-    means = [cells[0].values.spread.mean for cells in method_table.cells]
+    (compared,) = comparison.tables
+    means = [cells[0].values.spread.mean for cells in compared.cells]
     assert means[0] != means[1]
-    assert not any(cell.is_best or cell.differs for cells in method_table.cells for cell in cells)
+    assert not any(cell.is_best or cell.differs for cells in compared.cells for cell in cells)
+    assert "No value differs significantly from CE" in comparison.caption(compared)
+    (text,) = text_tables(compared, "CE", 0.05)  # one column: values and differences side by side
+    assert text.headings[2:5] == ["pairs", "difference", "95 % interval"]
+    assert [len(row) for row in text.rows] == [2, 8]
 
 
 def test_the_average_is_over_seeds_that_all_columns_have(copied):
@@ -146,7 +151,7 @@ def test_the_average_is_over_seeds_that_all_columns_have(copied):
     shutil.rmtree(lost.directory)
     comparison = compare(trials)
     (*_, average) = comparison.tables[0].cells[2]
-    assert "(1 of 2)" in cell_text(average, is_quality=True)
+    assert "(1/2)" in cell_text(average, is_quality=True)
     of_tasks = [cell.values.by_seed["2"].measured.report for cell in comparison.tables[0].cells[2][:2]]
     assert average.values.spread.mean == pytest.approx(fmean(of_tasks))
     assert average.values.trials == 2
@@ -163,11 +168,11 @@ def test_missing_stale_and_damaged_trials_are_named_and_others_used(copied, caps
     assert table(folder) == 0
     text = (folder / "results/table.md").read_text()
     assert "missing, stale" in text  # CE on RTE has neither seed
-    assert "(1 of 2)" in text
+    assert "(1/2)" in text
     assert f"Trials waiting: 1, {waiting.id}." in text
     assert f"Trials stale (result of another version, not used): 1, {stale.id}." in text
     assert f"Trials damaged: 1, {damaged.id} (stored exit logits at" in text
-    assert "no pair" in text
+    assert "CE, rte" not in text  # nothing to compare
     states = {row["trial"]: row["state"] for row in rows(folder / "results/trials.csv")}
     assert [states[trial.id] for trial in (waiting, stale, damaged)] == ["waiting", "stale", "damaged"]
     capsys.readouterr()
@@ -242,9 +247,9 @@ def test_settings_are_selected_on_the_selection_split(tmp_path, monkeypatch):
     assert [setting.parameters for setting in selected] == ["tau=0.1", "config=objective/acl.yaml, tau=0.1"]
     assert [cells[0].values.spread.mean for cells in comparison.tables[0].cells] == [0.0, 0.0]
     assert comparison.settings() == ["CE: tau=0.1", "ACL: config=objective/acl.yaml, tau=0.1"]
-    caption = comparison.caption(comparison.tables[0])
-    assert "the best mean over exits on the selection split" in caption
-    assert "CE 2 and 4, ACL 4 and 8; grid tau: 0.1, 0.5" in caption
+    tuning = comparison.protocol()[0]
+    assert "the best mean over exits on the selection split" in tuning
+    assert "CE 2 and 4, ACL 4 and 8; grid tau: 0.1, 0.5" in tuning
     unselected = [row for row in comparison.trial_rows() if row["selected"] == "false"]
     assert len(unselected) == 8
     assert {row["report"] for row in unselected} == {None}
@@ -279,6 +284,45 @@ def test_names_that_no_trial_has_are_refused(small, changes, parts):
     with pytest.raises(UserError) as error:
         compare(small, **({"rows": rows_of_small} | changes))
     assert all(part in str(error.value) for part in parts), str(error.value)
+
+
+def test_rows_and_columns_without_trials_are_shown_and_named(small):
+    lost = [trial for trial in small if trial.parameters["data.task"] == "rte"]
+    moved = [replace(trial, directory=trial.directory / "none") if trial in lost else trial for trial in small]
+    comparison = compare(moved, average=False)
+    last_exit, *_, exits, _ = comparison.tables
+    assert [cell_text(cell, is_quality=True) for cell in last_exit.cells[1]] == ["-", "-"]  # SCL
+    assert [cell_text(cells[1], is_quality=True) for cells in last_exit.cells] == ["missing", "-", "missing"]
+    assert exits.title == "rte, every exit"
+    assert {cell_text(cell, is_quality=True) for cell in exits.cells[0]} == {"missing"}
+    assert "Rows without trials: SCL (config=objective/scl.yaml)." in comparison.notes()
+    without_baseline = compare(small, baseline="SCL")
+    assert without_baseline.tables[0].comparisons == ()
+    assert "SCL" not in without_baseline.caption(without_baseline.tables[0])
+    with pytest.raises(UserError, match="found 2 that belong to no row"):
+        compare(moved, rows={"ACL": {"config": CONFIGS[1], "data.task": "rte"}}, baseline=None)
+
+
+def test_conditions_are_columns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    noise = ["study/label_noise_0.1.yaml", "study/label_noise_0.2.yaml"]
+    methods = ["objective/ce.yaml", "objective/acl.yaml"]
+    configs = [*methods, *([method, noise[0]] for method in methods), [methods[0], noise[1]]]
+    parameters = {"data.task": ["sst2"], "config": configs, "seed_everything": [1, 2]}
+    conditions = {"clean": [], "10 %": noise[0], "20 %": noise[1], "40 %": "study/label_noise_0.4.yaml"}
+    specification = TABLE | {"rows": dict(zip(["CE", "ACL"], methods, strict=True)), "conditions": conditions}
+    trials = write_study(tmp_path / "noisy", parameters, {}).trials(tmp_path / "trials")
+    finish(trials)
+    comparison = compare_trials("noisy", TableSpecification.from_yaml(specification | {"average": False}), trials)
+    last_exit = comparison.tables[0]
+    assert last_exit.columns == ("clean", "10 %", "20 %", "40 %")  # all have the same task
+    counts = [[len(cell.values.by_seed) for cell in cells] for cells in last_exit.cells]
+    assert counts == [[2, 2, 2, 0], [2, 2, 0, 0]]
+    assert cell_text(last_exit.cells[1][2], is_quality=True) == "-"
+    assert [(item.row, item.column) for item in last_exit.comparisons] == [("ACL", "clean"), ("ACL", "10 %")]
+    notes = comparison.notes()
+    assert "Columns without trials: 40 %." in notes
+    assert not any("belong to no row" in note for note in notes)
 
 
 def test_rows_are_the_configurations_by_default(small):
@@ -318,9 +362,8 @@ def test_a_row_may_have_its_criterion(small):
     areas, means = ([cells[0].values.spread.mean for cells in item.cells] for item in comparison.tables)
     assert areas[2] != areas[0]
     assert means[0] == means[2]  # every exit answers alone
-    assert "exit criterion entropy, ensemble: ensemble_entropy, patience: patience." in comparison.caption(
-        comparison.tables[0]
-    )
+    (criteria, _) = comparison.protocol()
+    assert "Exit criterion: entropy, ensemble: ensemble_entropy, patience: patience." in criteria
     ensemble_trial = comparison.values.cells[2].selected.results[0]
     assert len(ensemble_trial.curve.criterion.weights_EE) == 4
     assert areas[1] == pytest.approx(ensemble_trial.curve.area, abs=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from trial_scripts import small_sweep, write_sweep
@@ -122,6 +124,17 @@ def test_a_full_disk_stops_the_study_and_its_other_trials(tmp_path):
     with pytest.raises(UserError, match=r"free space on the disk of runs/trials/.*Free disk space and repeat"):
         Runner(GridQueue(trials), Slots(2)).run()
     assert states(trials) == ["waiting"] * 3
+
+
+def test_a_disk_that_is_too_full_for_the_files_of_a_trial_or_its_log_stops_the_study(tmp_path, monkeypatch):
+    trials = small_sweep(tmp_path, action=["fail"]).trials(ROOT)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with mock.patch("acl_lightning.files.os.fsync", side_effect=full), pytest.raises(UserError, match="free space on"):
+        Runner(GridQueue(trials)).run()
+    monkeypatch.setattr(process.shutil, "disk_usage", lambda path: mock.Mock(free=0))
+    with pytest.raises(UserError, match="Free disk space and repeat the command"):
+        Runner(GridQueue(trials)).run()
+    assert states(trials) == ["waiting"]
 
 
 def test_trials_share_devices_in_turn_with_one_thread_each_on_cpus(tmp_path):
