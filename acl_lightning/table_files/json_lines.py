@@ -54,10 +54,16 @@ class JSONLinesTable:
             if not line.strip():
                 continue
             place = f"{self.name}, line {number}"
+            if line.lstrip().startswith("["):
+                raise UserError(
+                    f"a JSON object in {place}",
+                    "a list",
+                    "Write an object per line: jq -c '.[]' FILE.json > FILE.jsonl.",
+                )
             try:
                 row = json.loads(line, object_pairs_hook=_without_repetition, parse_constant=_refused_constant)
             except (ValueError, RecursionError) as error:
-                problem = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+                problem = f"invalid JSON ({error.msg})" if isinstance(error, json.JSONDecodeError) else str(error)
                 raise UserError(f"a JSON object in {place}", problem, "Write an object per line.") from error
             if not isinstance(row, dict):
                 raise UserError(f"a JSON object in {place}", f"a {type(row).__name__}", "Write an object per line.")

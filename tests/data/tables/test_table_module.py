@@ -76,7 +76,7 @@ def test_classes_are_those_of_the_training_split_in_an_order_that_does_not_depen
         ("body,topic\n", ".csv", {}, "rows with a text and a label in .*; found none"),
         ("body,topic\na,x\nb,x\n", ".csv", {}, "at least two classes in .*; found 'x' in every row"),
         ("body,topic\na,1\nb,0.5\n", ".csv", {}, "class labels .* line 3; found the number 0.5. Set data.regr"),
-        ([("a", 1.0), ("b", 2.0)], ".jsonl", {}, "class labels .*line 1; found the number 1. Set data.regression"),
+        ([("a", 1.0), ("b", 2.0)], ".jsonl", {}, "class labels .*line 1; found the number 1.0. Set data.regression"),
         ([("a", ["x", "y"])], ".jsonl", {}, r"a single label per row; found several \(\[\"x\", \"y\"\] in column 'to"),
         ([("a", {"x": 1})], ".jsonl", {}, "a label in column 'topic' of .*, line 1; found a dict"),
         ([(7, "x")], ".jsonl", {}, "a text in column 'body' of .*, line 1; found the number 7"),
@@ -84,7 +84,9 @@ def test_classes_are_those_of_the_training_split_in_an_order_that_does_not_depen
         ("body,topic\na,1_0\n", ".csv", {"regression": True}, "a number in column 'topic' .*line 2; found the text"),
         ("body,topic\na,inf\n", ".csv", {"regression": True}, "a number in column 'topic' .*line 2; found the text"),
         (None, ".csv", {"row_id": "topic"}, "a different id in every row of .*; found 'billing' in line 2 and line 5"),
-        (None, ".csv", {"label_names": ["bug", "login"]}, r"20 rows with other labels: 'billing' \(20\); first in li"),
+        (None, ".csv", {"label_names": ["bug", "login"]}, r"labels of data.label_names in .*; found 20 rows with other "
+                                                           r"labels: 'billing' \(20\); first in line 2. Add these la"),
+        (None, ".csv", {"row_id": "nr"}, "found the columns body, topic. Set data.row_id to one of them, or data.col"),
     ],
 )  # fmt: skip
 def test_bad_tables_are_refused_with_file_and_line(table, rows, suffix, settings, message):
@@ -112,6 +114,18 @@ def test_bad_settings_are_refused_at_construction(table, settings, message):
         table(**settings)
 
 
+def test_a_message_about_columns_is_one_short_line_whatever_their_names_are(table):
+    names = ["a text\nwith a line break", "x" * 1000, *(f"column {number}" for number in range(500))]
+    header = ",".join(f'"{name}"' for name in names)
+    with pytest.raises(UserError) as error:
+        table(f"{header}\n{header}\n")
+    message = str(error.value)
+    assert "found the columns a text with a line break, xxxxx" in message
+    assert "column 17 and 482 more. Set data.text to one of them, or data.column_names if the file has no" in message
+    assert "\n" not in message
+    assert len(message) < 700
+
+
 def test_a_training_table_is_required():
     with pytest.raises(UserError, match=r"a training table; found none. Set data.train to a file"):
         TableDataModule()
@@ -120,6 +134,12 @@ def test_a_training_table_is_required():
 def test_classes_that_differ_in_case_or_white_space_only_are_reported(table):
     with pytest.warns(UserWarning, match="the labels 'Bug' and ' bug' of .* differ in case or white space only"):
         assert table([("a", "Bug"), ("b", " bug"), ("c", "Bug")]).label_names == [" bug", "Bug"]
+
+
+@pytest.mark.parametrize("mark", ["nan", "NaN", "None", "null", "N/A", "<NA>"])
+def test_classes_whose_names_mark_missing_values_are_reported(table, mark):
+    with pytest.warns(UserWarning, match=f"the labels '{mark}' of .* are classes like others. If they mark missing la"):
+        assert mark in table([("a", "x"), ("b", mark), ("c", "nano")]).label_names
 
 
 def test_incomplete_rows_are_left_out_on_request_and_counted_whenever_the_table_is_used(table):
