@@ -32,7 +32,7 @@ SILENCED = (
     ".*recommended to use `self.log.*sync_dist=True",  # torchmetrics synchronizes
     "LightningCLI's args parameter is intended",  # --trust is removed from the arguments
     "The dirpath has changed from",  # `validate` of a checkpoint of another run
-    ".*monitor='val/selection'.* could not find the monitored key",  # `fit` says it in a sentence of its own
+    ".*monitor='val/selection'.* could not find the monitored key",  # `fit` warns in other words
 )
 
 

@@ -5,11 +5,15 @@ import json
 import re
 import shutil
 import subprocess
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+
+import acl_lightning
+from acl_lightning.cli.errors import print_own_warnings_plainly
 
 CONF = Path(__file__).parents[2] / "conf"
 ACL = f"--config={CONF / 'objective/acl.yaml'}"
@@ -619,3 +623,13 @@ def test_a_study_target_passes_the_selection_on_and_stops_at_a_failure(tmp_path)
         f"{tmp_path} -m acl_lightning study run experiments/few_shot_table/sweep.yaml --workers 3 --set "
         "data.task=rte,cola --set seed_everything=1,2 --set model.encoder.backbone=some-model --set a=1"
     ]
+
+
+def test_warnings_of_the_package_are_one_line_without_the_place_in_the_code(monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", lambda *_: "of a library")
+    for _ in range(2):
+        print_own_warnings_plainly()
+    own = str(Path(acl_lightning.__file__).parent / "data/table_module.py")
+    assert warnings.formatwarning("few rows", UserWarning, own, 7) == "warning: few rows\n"
+    assert warnings.formatwarning("few rows", UserWarning, "/site-packages/torch/nn.py", 7) == "of a library"
+    assert warnings.formatwarning("few rows", DeprecationWarning, own, 7) == "of a library"

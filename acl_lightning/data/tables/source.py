@@ -131,10 +131,11 @@ class TableSource:
             counts[label] = counts.get(label, 0) + 1
         single = [row for row, label in enumerate(labels) if counts[label] == 1]
         if single and not self.keeps_single_rows:
+            noun = "class" if len(single) == 1 else "classes"
             name, line = self.names()[int(labels[single[0]])], rows[single[0]][NUMBER]
             raise UserError(
                 f"at least 2 rows of every class in {self._name('train')}, to draw the validation split",
-                f"{len(single)} with one row: {name!r} in {self.places['train'].unit} {line}"
+                f"{len(single)} {noun} with one row: {name!r} in {self.places['train'].unit} {line}"
                 + (" and others" if len(single) > 1 else ""),
                 "Set data.validation to a file, or data.keep_single_rows to true to train on these rows without "
                 "validating them.",

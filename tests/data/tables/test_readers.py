@@ -118,6 +118,12 @@ def test_another_encoding_is_a_setting(tmp_path):
             '[\n {"a": 1}\n]',
             "a JSON object in .*t.json, line 1; found a list. Write an object per line: jq -c",
         ),
+        (
+            "t.jsonl",
+            '{"a": "\\ud83d\\ude00"}\n{"b": [{"c": "\\uD83D"}]}\n',
+            r"Unicode texts in .*t.jsonl, line 2; found .ud83d, ha",
+        ),
+        ("t.jsonl", '{"\\udc00": 1}\n', r"Unicode texts in .*t.jsonl, line 1; found .udc00, half of a character"),
         ("t.jsonl", '"a"\n', "a JSON object in .*t.jsonl, line 1; found a str"),
         ("t.jsonl", '{"a": ' + "[" * 100_000, "a JSON object in .*t.jsonl, line 1; found maximum recursion depth"),
         ("t.parquet", "PAR1", "a Parquet file at .*t.parquet; found "),

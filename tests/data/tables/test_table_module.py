@@ -1,6 +1,7 @@
 """TableDataModule: labels, splits, checks, and the same batches from every format."""
 
 import csv
+import io
 import json
 import re
 import warnings
@@ -152,6 +153,14 @@ def test_incomplete_rows_are_left_out_on_request_and_counted_whenever_the_table_
         assert sorted(number for split in splits for number in split["number"]) == [2, 5, 6, 7]
 
 
+def test_skipped_rows_are_reported_once_by_a_command_that_opens_the_table_twice(table):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(2):
+            table("body,topic\na,x\n ,y\nc,y\nd,x\ne,y\n", skip_incomplete=True, validation_share=0.5).rows("train")
+    assert len(caught) == 1
+
+
 # --- splits -----------------------------------------------------------------------------------------------------------
 
 
@@ -183,7 +192,7 @@ def test_training_rows_can_select(table):
 
 def test_a_class_with_a_single_row_is_not_divided(table):
     rows = [*messages(30), ("alone", "rare")]
-    with pytest.raises(UserError, match=r"at least 2 rows of every class .*; found 1 with one row: 'rare' in line 32"):
+    with pytest.raises(UserError, match=r"2 rows of every class .*; found 1 class with one row: 'rare' in line 32"):
         table(rows).rows("train")
     module = table(rows, keep_single_rows=True)
     assert "rare" in {module.label_names[label] for label in module.rows("train").columns["labels"].tolist()}
@@ -294,6 +303,12 @@ def test_prediction_streams_every_column_in_order(table, tmp_path):
     module.first_predict_batch = lambda: 2
     assert [batch["index"].tolist() for batch in module.predict_dataloader()] == [[8, 9]]
     assert "train" not in module._raw  # no training row was read
+
+
+def test_a_json_list_on_standard_input_is_not_taken_for_csv(table, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'[{"body": "a"}]')))
+    with pytest.raises(UserError, match=r"a JSON object in standard input, line 1; found a list\. Write an object per"):
+        next(iter(table(predict="-").predict_dataloader()))
 
 
 def test_several_processes_share_every_global_batch(table, tmp_path, monkeypatch):
