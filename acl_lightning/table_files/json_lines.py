@@ -26,7 +26,7 @@ class JSONLinesTable:
         name: Name for messages.
         lines: Number and text of every line.
         rows_for_columns: Number of rows that are read for the names of the columns.
-        keeps_damaged: Whether texts with lone surrogates, halves of characters, are kept instead of refused.
+        keeps_damaged: Whether texts with lone surrogates are kept instead of refused.
 
     Raises:
         UserError: The file is empty, or one of the first lines is malformed.
