@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,6 +52,10 @@ def write_text_atomically(path: str | os.PathLike[str], text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+#: Warning of matplotlib about a character that its fonts lack.
+_MISSING_GLYPH = r"Glyph (\d+) .*missing from font"
+
+
 class Figure(Protocol):
     """A figure of matplotlib, which this module does not import."""
 
@@ -59,9 +64,27 @@ class Figure(Protocol):
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 150) -> None:
-    """Write a figure to `path` through `replaced_atomically`."""
-    with replaced_atomically(path) as temporary:
+    """Write a figure to `path` through `replaced_atomically`.
+
+    Characters that the fonts of matplotlib lack are drawn as boxes, with a warning that names them.
+    """
+    with replaced_atomically(path) as temporary, warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", message=_MISSING_GLYPH)
         figure.savefig(temporary, dpi=dpi)
+    missing: dict[str, None] = {}
+    for warning in caught:
+        glyph = re.match(_MISSING_GLYPH, str(warning.message))
+        if glyph is None:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        else:
+            missing[chr(int(glyph[1]))] = None
+    if missing:
+        shown = "".join(list(missing)[:10]) + (" and others" if len(missing) > 10 else "")
+        warnings.warn(
+            f"{Path(path).name} shows boxes for characters that no font of matplotlib has: {shown}. Set font.family in "
+            "a matplotlibrc file to an installed font that has them.",
+            stacklevel=2,
+        )
 
 
 def remove_temporary_files(directory: Path) -> None:

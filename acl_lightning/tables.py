@@ -80,7 +80,8 @@ def point_notes(report: SweepReport) -> list[Text]:
 
 
 def _baseline_notes(report: SweepReport, baseline: Baseline) -> list[Text]:
-    name = f"the {baseline_name(baseline)}" if baseline.is_majority else baseline_name(baseline)
+    has_article = baseline.is_majority or baseline.label is None
+    name = f"the {baseline_name(baseline)}" if has_article else baseline_name(baseline)
     if len(baseline.exits_not_better) == len(report.exit_layers):
         quality = f"{quality_text(baseline.quality).strip()} % {report.metric}"
         sentence = (

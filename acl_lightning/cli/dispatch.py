@@ -20,7 +20,7 @@ from acl_lightning.cli.commands import (
     trainer_help,
     unknown,
 )
-from acl_lightning.cli.errors import mistake, refuse
+from acl_lightning.cli.errors import mistake, print_own_warnings_plainly, refuse
 from acl_lightning.runs.processes import is_first_process
 from acl_lightning.runs.session import Session, advice
 
@@ -32,6 +32,7 @@ SILENCED = (
     ".*recommended to use `self.log.*sync_dist=True",  # torchmetrics synchronizes
     "LightningCLI's args parameter is intended",  # --trust is removed from the arguments
     "The dirpath has changed from",  # `validate` of a checkpoint of another run
+    ".*monitor='val/selection'.* could not find the monitored key",  # `fit` warns in other words
 )
 
 
@@ -45,6 +46,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     for message in SILENCED:
         warnings.filterwarnings("ignore", message=message)
+    print_own_warnings_plainly()
     try:
         return _run(args)
     except Exception as error:
@@ -108,4 +110,5 @@ def _trust(arguments: list[str]) -> list[str]:
 def _run_trainer(args: Sequence[str] | None, session: Session) -> int:
     from acl_lightning.cli.trainer import run_trainer  # imports Lightning, torch and transformers
 
+    print_own_warnings_plainly()  # Lightning has replaced the format
     return run_trainer(args, session)

@@ -1,9 +1,10 @@
-"""Error messages of the command line: which exceptions are a mistake of the user, and the line that explains each."""
+"""Messages of the command line: exceptions that are a mistake of the user, the line that explains each, warnings."""
 
 from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from pathlib import Path
 
 from acl_lightning.cli.parsing.messages import in_one_line, user_error_behind
@@ -13,6 +14,9 @@ REFUSALS = {
     "lightning.fabric.utilities.exceptions.MisconfigurationException",
     "omegaconf.errors.OmegaConfBaseException",
 }
+
+#: Directory of this package, whose warnings are for the user.
+PACKAGE = Path(__file__).parent.parent
 
 #: Exceptions of W&B without a key of an account, or without a network.
 WANDB_REFUSALS = {f"wandb.errors.errors.{name}" for name in ("UsageError", "CommError", "AuthenticationError")}
@@ -57,6 +61,26 @@ def refuse(message: str) -> int:
     """Print an error message to stderr. Returns exit code 2."""
     print(f"error: {message}", file=sys.stderr)  # noqa: T201
     return 2
+
+
+def print_own_warnings_plainly() -> None:
+    """Print warnings of this package as `warning: MESSAGE`; others keep their file and line.
+
+    Libraries may replace the format while they are imported; then call it again.
+    """
+    others = warnings.formatwarning
+    if getattr(others, "prints_own_plainly", False):
+        return
+
+    def formatted(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        if issubclass(category, UserWarning) and PACKAGE in Path(filename).parents:
+            return f"warning: {message}\n"
+        return others(message, category, filename, lineno, line)
+
+    formatted.prints_own_plainly = True  # type: ignore[attr-defined]
+    warnings.formatwarning = formatted
 
 
 def _names(error: Exception) -> set[str]:

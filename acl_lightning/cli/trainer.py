@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,12 @@ class CommandLine(LightningCLI):
         best = next(callback for callback in callbacks if isinstance(callback, ModelCheckpoint)).best_model_path
         last = next(callback for callback in callbacks if isinstance(callback, LastCheckpoint)).path(self.trainer)
         checkpoint = best or (str(last) if last.is_file() else None)
+        if not best and self.trainer.is_global_zero:
+            warnings.warn(
+                "the training ended before its first validation: there is no best.ckpt, and the results are about "
+                "last.ckpt",
+                stacklevel=1,
+            )
         self.trainer.validate(self.model, datamodule=self.datamodule, ckpt_path=checkpoint, verbose=False)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,9 +161,12 @@ class EncodedRows(torch.utils.data.Dataset[Batch]):
         tokens: Columns of token ids as returned by `tokenize`, without `NUM_TOKENS`.
         padding: Padding value of each of these columns.
         columns: Further columns with one value per row, which are added to the batch unchanged.
+        label_names: Names of the classes, for messages.
     """
 
-    def __init__(self, tokens: Dataset, padding: dict[str, int], columns: dict[str, Tensor]) -> None:
+    def __init__(
+        self, tokens: Dataset, padding: dict[str, int], columns: dict[str, Tensor], label_names: Sequence[str] = ()
+    ) -> None:
         flat: dict[str, Tensor] = {}
         for name in tokens.column_names:
             lists = tokens.data.column(name).combine_chunks()
@@ -173,7 +176,7 @@ class EncodedRows(torch.utils.data.Dataset[Batch]):
         self._lengths = lengths
         self._starts = lengths.cumsum(0) - lengths
         self._padding = padding
-        self.columns = columns
+        self.columns, self.label_names = columns, tuple(label_names)
         assert all(len(column) == len(self) for column in columns.values())
 
     def __len__(self) -> int:

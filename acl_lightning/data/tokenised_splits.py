@@ -165,7 +165,7 @@ class TokenisedSplits:
         if self._rank()[0] == 0:
             self.truncation[split].warn(split, self.tokenizer.model_max_length)
         padding = {"input_ids": self.tokenizer.pad_token_id, "token_type_ids": self.tokenizer.pad_token_type_id}
-        return EncodedRows(tokens.remove_columns(NUM_TOKENS), padding, columns)
+        return EncodedRows(tokens.remove_columns(NUM_TOKENS), padding, columns, self.info.label_names)
 
     def _rank(self) -> tuple[int, int]:
         """Return the rank of this process and the number of processes."""

@@ -91,14 +91,23 @@ def full_depth_flops(encoder: MultiExitEncoder, num_tokens: int) -> float:
 
 @contextmanager
 def flop_counter(encoder: MultiExitEncoder) -> Iterator[FlopCounterMode]:
-    """Count the FLOPs of all operations in the context, in evaluation mode and without gradients."""
+    """Count the FLOPs of all operations in the context, in evaluation mode and without gradients.
+
+    It works in inference mode too, where the counter fails on a parameter that is the input of a module (the relative
+    positions of DeBERTa) and requires a gradient.
+    """
     training = encoder.training
+    trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
     encoder.eval()
+    for parameter in trained:
+        parameter.requires_grad_(False)
     try:
         # Only the plain attention kernel consists of products that the counter registers on every device.
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             yield counter
     finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
         encoder.train(training)
 
 

@@ -48,7 +48,7 @@ def confusion_figure(
         axes.set_title(f"exit at layer {layer}", loc="left", fontsize=10, color=INK)
     samples = sum(matrices[layers[-1]].values())
     left_out = f"; the {len(classes)} classes with the most errors" if len(classes) < len(label_names) else ""
-    add_title(figure, f"{title}, n = {samples}{left_out}")
+    add_title(figure, f"{title}, n = {samples}{left_out}; shade: share of a label's samples")
     return figure
 
 

@@ -94,7 +94,8 @@ def find_checkpoint(requested: str | None, run_directory: str | None, command: s
         return None if newest is None else str(newest)
     path = _named(requested, run_directory)
     if not path.is_file():
-        remedy = "Checkpoints lie in RUN/checkpoints/."
+        present = sorted(file.name for file in path.parent.glob("*.ckpt"))
+        remedy = f"That directory has {', '.join(present)}." if present else "Checkpoints lie in RUN/checkpoints/."
         if requested in NAMES and command == "fit":
             remedy += " Set --ckpt_path=auto to start anew where none was saved."
         raise UserError(f"a checkpoint at {path}", "no such file", remedy)

@@ -81,7 +81,7 @@ def open_source(location: str, source_format: SourceFormat) -> Table:
     errors = "surrogateescape" if source_format.keeps_damaged else "strict"
     lines = decoded_lines(path, name, source_format.encoding, option=OPTION, errors=errors)
     if kind == "jsonl":
-        return JSONLinesTable(name, lines)
+        return JSONLinesTable(name, lines, keeps_damaged=source_format.keeps_damaged)
     if kind == "text":
         return TextLinesTable(name, lines)
     return DelimitedTable(

@@ -57,6 +57,8 @@ def decoded_lines(
             try:
                 yield number, content.decode(encoding, errors)
             except UnicodeDecodeError as error:
+                if number == 1 and content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                    raise _utf_16(encoding, name) from error
                 raise UserError(
                     f"text in {encoding.upper()} in {name}, line {number}",
                     f"the byte 0x{content[error.start]:02x}",
@@ -65,3 +67,12 @@ def decoded_lines(
     finally:
         if place is not None:
             file.close()
+
+
+def _utf_16(encoding: str, name: str) -> UserError:
+    """Return the error for a text that begins with the byte order mark of UTF-16, the "Unicode" of spreadsheets."""
+    return UserError(
+        f"text in {encoding.upper()} in {name}",
+        "the byte order mark of UTF-16",
+        f"Convert it: iconv -f UTF-16 -t UTF-8 {name} > NEW, or save it as CSV in UTF-8.",
+    )

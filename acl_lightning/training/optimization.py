@@ -58,9 +58,8 @@ class OptimizationConfig:
         for name, (valid, expected) in ranges.items():
             if not valid:
                 default = type(self).__dataclass_fields__[name].default
-                raise UserError(
-                    expected, f"{getattr(self, name)}", f"Set model.optimization.{name} (default: {default})."
-                )
+                advice = f"Set model.optimization.{name} to {'null' if default is None else default} (the default)."
+                raise UserError(expected, f"{getattr(self, name)}", advice)
 
 
 #: Function from the name of a parameter to the number of layers above it; None outside of the backbone.

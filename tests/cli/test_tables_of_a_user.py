@@ -9,6 +9,8 @@ import pytest
 import torch
 import yaml
 
+from acl_lightning.demo import answer, load_served
+from acl_lightning.demo.answer import first_point
 from acl_lightning.runs import load_run
 
 TOPICS = ["billing", "bug", "login"]
@@ -65,6 +67,11 @@ def test_a_run_on_a_table_keeps_its_label_names_and_predicts_without_the_table(r
     assert (result["task"], result["label_names"]) == ("messages", TOPICS)
     module, data = load_run(run)
     assert (module.label_names, data.info.text_columns) == (TOPICS, ("body",))
+
+    served = load_served(run)  # for `demo`
+    assert (served.label_names, served.text_columns, served.task_name) == (tuple(TOPICS), ("body",), "messages")
+    exits = answer(served, ["message 7 about login"], *served.points[first_point(served)]).exits
+    assert [set(one.probabilities) for one in exits] == [set(TOPICS)] * 3
 
     report = table(run / "class_report.csv")
     assert [row["class"] for row in report[:3]] == TOPICS

@@ -117,3 +117,16 @@ def test_positions_of_deberta_are_projected_once_per_layer():
     whole = keys_values(tokens) + rows(tokens, tokens) + table + scores(tokens)
     last = keys_values(tokens) + rows(1, tokens) + table + scores(1)
     assert backbone_flops("deberta-v3", tokens) == 3 * whole + last
+
+
+@pytest.mark.parametrize("family", ["bert", "deberta-v3", "modernbert", "albert"])
+def test_counts_in_inference_mode_are_the_same_and_leave_the_parameters_trainable(family):
+    backbone = ADAPTERS[ALL_FAMILIES[family][0]](tiny(family))
+    heads = [ExitHead(D, C, pooler=False, pretrained_pooler=None, dropout=0.1)]
+    encoder = MultiExitEncoder(backbone, (L,), [EXIT_ROWS["cls"](D)], heads).train()
+    frozen = next(encoder.parameters()).requires_grad_(False)
+    count = exit_flops(encoder, 5)
+    with torch.inference_mode():
+        assert exit_flops(encoder, 5) == count
+    assert [parameter for parameter in encoder.parameters() if not parameter.requires_grad] == [frozen]
+    assert encoder.training

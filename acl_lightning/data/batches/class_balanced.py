@@ -51,7 +51,8 @@ class ClassBalanced(TrainBatches):
                 f"Set its rows_per_class to {batch_size} or less, or data.batch_size to {self.rows_per_class} or more.",
             )
         classes, counts = torch.unique(labels, return_counts=True)
-        rare = [f"class {label} ({count})" for label, count in zip(classes.tolist(), counts.tolist(), strict=True)
+        names = rows.label_names or [f"class {label}" for label in range(int(classes.max()) + 1)]
+        rare = [f"{names[label]} ({count})" for label, count in zip(classes.tolist(), counts.tolist(), strict=True)
                 if count < self.rows_per_class]  # fmt: skip
         if rare:
             shown = ", ".join(rare[:5]) + (f" and {len(rare) - 5} more" if len(rare) > 5 else "")

@@ -53,7 +53,7 @@ def label_of(value: Cell, place: str) -> str:
     if isinstance(value, str | int):
         return str(value)
     if isinstance(value, float):
-        raise float_labels(f"{value:g}", place)
+        raise float_labels(repr(value), place)
     if isinstance(value, list | tuple | set):
         raise multi_label(f"{_shown(value)} in {place}")
     raise UserError(f"a label in {place}", f"{_kind(value)} {_shown(value)}", "Use texts or integers as labels.")
@@ -83,12 +83,12 @@ def number_of(value: Cell, place: str) -> float:
 
 
 def float_labels(value: str, place: str) -> UserError:
-    """Return the error for numbers with a fraction where classes are expected."""
+    """Return the error for numbers that are not integers, such as 0.5 and 1.0, where classes are expected."""
     return UserError(
         f"class labels (texts or integers) in {place}",
         f"the number {value}",
-        "Set data.regression to true for a regression, or write the classes as integers. If texts such as 3.10 are "
-        "names of classes, list them in data.label_names.",
+        "Set data.regression to true for a regression, or write the classes as integers (1, not 1.0). If texts such "
+        "as 3.10 are names of classes, list them in data.label_names.",
     )
 
 

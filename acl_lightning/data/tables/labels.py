@@ -18,6 +18,9 @@ from acl_lightning.errors import UserError
 #: Number of labels that a message lists.
 LISTED = 5
 
+#: Texts by which tables mark missing values, in lower case. They are labels like others.
+MISSING_MARKS = frozenset({"nan", "none", "null", "na", "n/a", "<na>"})
+
 
 def infer_label_names(rows: Dataset, place: TablePlace) -> list[str]:
     """Return the names of the classes in the training split: sorted as integers if all are integers, else as texts.
@@ -42,6 +45,7 @@ def infer_label_names(rows: Dataset, place: TablePlace) -> list[str]:
             f"at least two classes in {name}", f"{names[0]!r} in every row", "Check data.label and the training rows."
         )
     _warn_about_similar(names, name)
+    _warn_about_missing(names, name)
     if len(integers) == len(names):
         return sorted(names, key=lambda label: (int(label), label))
     return sorted(names)
@@ -66,10 +70,14 @@ def with_class_indices(rows: Dataset, label_names: Sequence[str], place: TablePl
         counts = sorted(pc.value_counts(unknown.column(LABEL)).to_pylist(), key=lambda item: -item["counts"])
         listed = ", ".join(f"{item['values']!r} ({item['counts']})" for item in counts[:LISTED])
         more = f" and {len(counts) - LISTED} more" if len(counts) > LISTED else ""
+        own = place.location == training
+        rows_of = "1 row" if len(unknown) == 1 else f"{len(unknown)} rows"
         raise UserError(
-            f"labels of {training} in {place.location}",
-            f"{len(unknown)} rows with other labels: {listed}{more}; first in {place.unit} {unknown.column(NUMBER)[0]}",
-            "Correct or remove these rows, or add rows of these classes to the training split.",
+            f"labels of {'data.label_names' if own else training} in {place.location}",
+            f"{rows_of} with other labels: {listed}{more}; first in {place.unit} {unknown.column(NUMBER)[0]}",
+            "Add these labels to data.label_names, or set it to null for the labels of the training split."
+            if own
+            else "Correct or remove these rows, or add rows of these classes to the training split.",
         )
     index = rows.column_names.index(LABEL)
     table = rows.data.table.set_column(index, LABEL, pc.cast(indices, pa.int64()))
@@ -92,3 +100,14 @@ def _warn_about_similar(names: Sequence[str], table: str) -> None:
                 stacklevel=2,
             )
             return
+
+
+def _warn_about_missing(names: Sequence[str], table: str) -> None:
+    """Warn about classes whose names often mark missing values."""
+    marks = [name for name in names if name.strip().lower() in MISSING_MARKS]
+    if marks:
+        warnings.warn(
+            f"the labels {', '.join(map(repr, sorted(marks)))} of {table} are classes like others. If they mark "
+            "missing labels, empty these cells and set data.skip_incomplete to true.",
+            stacklevel=2,
+        )

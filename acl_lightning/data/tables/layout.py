@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from acl_lightning.errors import UserError
 
+#: Number of columns that a message lists, and of characters of a name.
+LISTED, LISTED_CHARACTERS = 20, 40
+
 #: Names that tokenised rows use themselves.
 RESERVED = frozenset({"label", "difficulty", "input_ids", "token_type_ids", "attention_mask", "num_tokens"})
 
@@ -76,7 +79,7 @@ def check_columns(
             continue
         if setting == "label" and column.startswith(("[", "(")):
             raise multi_label(f"data.label = {column}")
-        remedy = f"Set data.{setting} to one of them."
+        remedy = f"Set data.{setting} to one of them, or data.column_names if the file has no header line."
         separators = [mark for mark in ";\t|" if len(columns) == 1 and mark in columns[0]]
         close = difflib.get_close_matches(column, columns, n=1, cutoff=0.5) or [
             other for other in columns if other.lower() == column.lower()
@@ -89,9 +92,16 @@ def check_columns(
             remedy = f"Did you mean --data.{setting}={close[0]}?"
         raise UserError(
             f"a column {column!r} in {name}" + (f", as in {training}" if training else ""),
-            f"the columns {', '.join(columns)}",
+            f"the columns {_listed(columns)}",
             remedy,
         )
+
+
+def _listed(columns: Sequence[str]) -> str:
+    """Return the names of the first columns in one line."""
+    names = [" ".join(column.split()) for column in columns[:LISTED]]
+    shown = [name if len(name) <= LISTED_CHARACTERS else f"{name[: LISTED_CHARACTERS - 3]}..." for name in names]
+    return ", ".join(shown) + (f" and {len(columns) - LISTED} more" if len(columns) > LISTED else "")
 
 
 def multi_label(place: str) -> UserError:

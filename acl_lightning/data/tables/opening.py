@@ -165,7 +165,7 @@ class TablePlace:
         for number, line in lines:
             if line.strip():
                 everything = chain([(number, line)], lines)
-                if line.lstrip().startswith("{"):
+                if line.lstrip().startswith(("{", "[{")):  # a list of objects is refused by the reader
                     return JSONLinesTable("standard input", everything, rows_for_columns=1)
                 return self.text_format.open("standard input", everything, "csv")
         return self.text_format.open("standard input", iter(()), "csv")

@@ -96,12 +96,13 @@ class TableSource:
             rows = load_or_build(path, lambda: self._write(split, path), None)
             self._tables[split] = Dataset(rows.data, fingerprint=key)
             if note_of(path).exists():
-                warnings.warn(f"{self._name(split)}: {note_of(path).read_text(encoding='utf-8')}", stacklevel=2)
+                # Without `stacklevel`: the warning of a table that is opened twice has one place, and is shown once.
+                warnings.warn(f"{self._name(split)}: {note_of(path).read_text(encoding='utf-8')}")  # noqa: B028
         return self._tables[split]
 
     def _write(self, split: str, path: Path) -> None:
         table = self.places[split].open()
-        settings = [*["text"] * len(self.layout.text), "label", *["id"] * (self.layout.row_id is not None)]
+        settings = [*["text"] * len(self.layout.text), "label", *["row_id"] * (self.layout.row_id is not None)]
         training = None if split == "train" else self._name("train")
         check_columns(self.layout.required, table.columns, table.name, settings, training=training)
         LabelledRows(table, self.layout, regression=self.regression, skips_incomplete=self.skips_incomplete).write(path)
@@ -130,10 +131,11 @@ class TableSource:
             counts[label] = counts.get(label, 0) + 1
         single = [row for row, label in enumerate(labels) if counts[label] == 1]
         if single and not self.keeps_single_rows:
+            noun = "class" if len(single) == 1 else "classes"
             name, line = self.names()[int(labels[single[0]])], rows[single[0]][NUMBER]
             raise UserError(
                 f"at least 2 rows of every class in {self._name('train')}, to draw the validation split",
-                f"{len(single)} with one row: {name!r} in {self.places['train'].unit} {line}"
+                f"{len(single)} {noun} with one row: {name!r} in {self.places['train'].unit} {line}"
                 + (" and others" if len(single) > 1 else ""),
                 "Set data.validation to a file, or data.keep_single_rows to true to train on these rows without "
                 "validating them.",

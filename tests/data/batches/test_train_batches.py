@@ -18,7 +18,7 @@ class Rows(torch.utils.data.Dataset):
     """Rows with labels and lengths; batches are row numbers."""
 
     def __init__(self, labels=(), lengths=()):
-        self.columns = {"labels": torch.tensor(labels)}
+        self.columns, self.label_names = {"labels": torch.tensor(labels)}, ()
         self.lengths = torch.tensor(lengths)
 
     def __len__(self):
@@ -105,6 +105,12 @@ def test_rows_that_do_not_fit_are_refused(labels, m, message):
     with pytest.raises(UserError) as error:
         loader(Rows(labels=labels), ClassBalanced(m), 8)
     assert message in str(error.value)
+
+
+def test_classes_with_too_few_rows_are_named(tiny_backbone):
+    data = tiny_data(tiny_backbone, batches=ClassBalanced(8), batch_size=8, train_rows=12)
+    with pytest.raises(UserError, match=r"found fewer of negative \(7\), positive \(5\). Set its rows_per_class to 5"):
+        data.train_dataloader()
 
 
 @pytest.mark.parametrize(("build", "message"), [

@@ -109,11 +109,23 @@ def test_another_encoding_is_a_setting(tmp_path):
         ("t.csv", "a,b\n1\rx,2\n", "CSV in .*t.csv, line 2; found a carriage return inside a line"),
         ("t.tsv", "a\tb\n1\n", "2 fields in .*t.tsv, line 2, as in the header; found 1. Remove the tab or line break"),
         ("t.jsonl", "", "JSON objects in .*t.jsonl; found an empty file"),
-        ("t.jsonl", '{"a": 1}\n{"a": \n', "a JSON object in .*t.jsonl, line 2; found Expecting value"),
+        ("t.jsonl", '{"a": 1}\n{"a": \n', "a JSON object in .*t.jsonl, line 2; found invalid JSON .Expecting value"),
         ("t.jsonl", '{"a": 1, "a": 2}\n', "a JSON object in .*t.jsonl, line 1; found the key 'a' twice"),
         ("t.jsonl", '{"a": NaN}\n', "a JSON object in .*t.jsonl, line 1; found NaN, which is not JSON"),
-        ("t.jsonl", "[1]\n", "a JSON object in .*t.jsonl, line 1; found a list"),
-        ("t.jsonl", "[" * 100_000, "a JSON object in .*t.jsonl, line 1; found maximum recursion depth"),
+        ("t.jsonl", "[1]\n", "a JSON object in .*t.jsonl, line 1; found a list. Write an object per line: jq -c"),
+        (
+            "t.json",
+            '[\n {"a": 1}\n]',
+            "a JSON object in .*t.json, line 1; found a list. Write an object per line: jq -c",
+        ),
+        (
+            "t.jsonl",
+            '{"a": "\\ud83d\\ude00"}\n{"b": [{"c": "\\uD83D"}]}\n',
+            r"Unicode texts in .*t.jsonl, line 2; found .ud83d, ha",
+        ),
+        ("t.jsonl", '{"\\udc00": 1}\n', r"Unicode texts in .*t.jsonl, line 1; found .udc00, half of a character"),
+        ("t.jsonl", '"a"\n', "a JSON object in .*t.jsonl, line 1; found a str"),
+        ("t.jsonl", '{"a": ' + "[" * 100_000, "a JSON object in .*t.jsonl, line 1; found maximum recursion depth"),
         ("t.parquet", "PAR1", "a Parquet file at .*t.parquet; found "),
         ("t.xlsx", "", "a table with one of the suffixes .csv, .tsv, .*; found .*t.xlsx. Rename the file"),
     ],
@@ -122,6 +134,19 @@ def test_malformed_files_are_refused_with_their_line(tmp_path, name, content, me
     (tmp_path / name).write_text(content)
     with pytest.raises(UserError, match=message):
         read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_is_recognised_by_its_mark(tmp_path, name, encoding):
+    (tmp_path / name).write_bytes("\ufeffa,b\n1,2\n".encode(encoding))
+    with pytest.raises(
+        UserError, match=r"found the byte order mark of UTF-16. Convert it: iconv -f UTF-16 -t UTF-8 .*"
+    ):
+        read(tmp_path / name)
+    (tmp_path / "t.csv").write_bytes(b"a,b\n\xff\xfe,2\n")
+    with pytest.raises(UserError, match=r"t.csv, line 2; found the byte 0xff. Convert the file to UTF-8, or set data."):
+        read(tmp_path / "t.csv")
 
 
 def test_missing_files_and_directories(tmp_path):

@@ -1,6 +1,7 @@
 """TableDataModule: labels, splits, checks, and the same batches from every format."""
 
 import csv
+import io
 import json
 import re
 import warnings
@@ -76,7 +77,7 @@ def test_classes_are_those_of_the_training_split_in_an_order_that_does_not_depen
         ("body,topic\n", ".csv", {}, "rows with a text and a label in .*; found none"),
         ("body,topic\na,x\nb,x\n", ".csv", {}, "at least two classes in .*; found 'x' in every row"),
         ("body,topic\na,1\nb,0.5\n", ".csv", {}, "class labels .* line 3; found the number 0.5. Set data.regr"),
-        ([("a", 1.0), ("b", 2.0)], ".jsonl", {}, "class labels .*line 1; found the number 1. Set data.regression"),
+        ([("a", 1.0), ("b", 2.0)], ".jsonl", {}, "class labels .*line 1; found the number 1.0. Set data.regression"),
         ([("a", ["x", "y"])], ".jsonl", {}, r"a single label per row; found several \(\[\"x\", \"y\"\] in column 'to"),
         ([("a", {"x": 1})], ".jsonl", {}, "a label in column 'topic' of .*, line 1; found a dict"),
         ([(7, "x")], ".jsonl", {}, "a text in column 'body' of .*, line 1; found the number 7"),
@@ -84,7 +85,9 @@ def test_classes_are_those_of_the_training_split_in_an_order_that_does_not_depen
         ("body,topic\na,1_0\n", ".csv", {"regression": True}, "a number in column 'topic' .*line 2; found the text"),
         ("body,topic\na,inf\n", ".csv", {"regression": True}, "a number in column 'topic' .*line 2; found the text"),
         (None, ".csv", {"row_id": "topic"}, "a different id in every row of .*; found 'billing' in line 2 and line 5"),
-        (None, ".csv", {"label_names": ["bug", "login"]}, r"20 rows with other labels: 'billing' \(20\); first in li"),
+        (None, ".csv", {"label_names": ["bug", "login"]}, r"labels of data.label_names in .*; found 20 rows with other "
+                                                           r"labels: 'billing' \(20\); first in line 2. Add these la"),
+        (None, ".csv", {"row_id": "nr"}, "found the columns body, topic. Set data.row_id to one of them, or data.col"),
     ],
 )  # fmt: skip
 def test_bad_tables_are_refused_with_file_and_line(table, rows, suffix, settings, message):
@@ -112,6 +115,18 @@ def test_bad_settings_are_refused_at_construction(table, settings, message):
         table(**settings)
 
 
+def test_a_message_about_columns_is_one_short_line_whatever_their_names_are(table):
+    names = ["a text\nwith a line break", "x" * 1000, *(f"column {number}" for number in range(500))]
+    header = ",".join(f'"{name}"' for name in names)
+    with pytest.raises(UserError) as error:
+        table(f"{header}\n{header}\n")
+    message = str(error.value)
+    assert "found the columns a text with a line break, xxxxx" in message
+    assert "column 17 and 482 more. Set data.text to one of them, or data.column_names if the file has no" in message
+    assert "\n" not in message
+    assert len(message) < 700
+
+
 def test_a_training_table_is_required():
     with pytest.raises(UserError, match=r"a training table; found none. Set data.train to a file"):
         TableDataModule()
@@ -122,6 +137,12 @@ def test_classes_that_differ_in_case_or_white_space_only_are_reported(table):
         assert table([("a", "Bug"), ("b", " bug"), ("c", "Bug")]).label_names == [" bug", "Bug"]
 
 
+@pytest.mark.parametrize("mark", ["nan", "NaN", "None", "null", "N/A", "<NA>"])
+def test_classes_whose_names_mark_missing_values_are_reported(table, mark):
+    with pytest.warns(UserWarning, match=f"the labels '{mark}' of .* are classes like others. If they mark missing la"):
+        assert mark in table([("a", "x"), ("b", mark), ("c", "nano")]).label_names
+
+
 def test_incomplete_rows_are_left_out_on_request_and_counted_whenever_the_table_is_used(table):
     content = "body,topic\na,x\n ,y\nb,\nc,y\nd,x\ne,y\n"
     for _ in range(2):  # read, and from the cache
@@ -130,6 +151,14 @@ def test_incomplete_rows_are_left_out_on_request_and_counted_whenever_the_table_
         splits = [module.source.with_numbers(split)[:] for split in ("train", "validation")]
         assert sorted(text for split in splits for text in split["body"]) == ["a", "c", "d", "e"]
         assert sorted(number for split in splits for number in split["number"]) == [2, 5, 6, 7]
+
+
+def test_skipped_rows_are_reported_once_by_a_command_that_opens_the_table_twice(table):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(2):
+            table("body,topic\na,x\n ,y\nc,y\nd,x\ne,y\n", skip_incomplete=True, validation_share=0.5).rows("train")
+    assert len(caught) == 1
 
 
 # --- splits -----------------------------------------------------------------------------------------------------------
@@ -163,7 +192,7 @@ def test_training_rows_can_select(table):
 
 def test_a_class_with_a_single_row_is_not_divided(table):
     rows = [*messages(30), ("alone", "rare")]
-    with pytest.raises(UserError, match=r"at least 2 rows of every class .*; found 1 with one row: 'rare' in line 32"):
+    with pytest.raises(UserError, match=r"2 rows of every class .*; found 1 class with one row: 'rare' in line 32"):
         table(rows).rows("train")
     module = table(rows, keep_single_rows=True)
     assert "rare" in {module.label_names[label] for label in module.rows("train").columns["labels"].tolist()}
@@ -274,6 +303,12 @@ def test_prediction_streams_every_column_in_order(table, tmp_path):
     module.first_predict_batch = lambda: 2
     assert [batch["index"].tolist() for batch in module.predict_dataloader()] == [[8, 9]]
     assert "train" not in module._raw  # no training row was read
+
+
+def test_a_json_list_on_standard_input_is_not_taken_for_csv(table, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'[{"body": "a"}]')))
+    with pytest.raises(UserError, match=r"a JSON object in standard input, line 1; found a list\. Write an object per"):
+        next(iter(table(predict="-").predict_dataloader()))
 
 
 def test_several_processes_share_every_global_batch(table, tmp_path, monkeypatch):
