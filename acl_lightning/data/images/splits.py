@@ -137,3 +137,34 @@ class DigitSplits(ImageSplits):
     def load(self, names: Sequence[str]) -> dict[str, ImageTable]:
         """Return all digits as the training split."""
         return {"train": digits()}
+
+
+def image_splits(
+    root: str | None,
+    dataset: str | None,
+    image: str,
+    label: str,
+    image_format: ImageFormat,
+    cache_dir: str | None,
+    *,
+    skip_unreadable: bool,
+) -> ImageSplits:
+    """Return the source that the settings of `ImageDataModule` name.
+
+    Args:
+        root: Folder of images.
+        dataset: Id or directory of a data set; None: `root`, or the handwritten digits.
+        image: Name of the image column of `dataset`.
+        label: Name of the label column of `dataset`.
+        image_format: Form in which images are loaded.
+        cache_dir: Directory of downloads.
+        skip_unreadable: Whether images in `root` that do not open are left out.
+
+    Raises:
+        UserError: Neither is set, and the format is not that of the digits.
+    """
+    if dataset is not None:
+        return HubSplits(dataset, image, label, image_format, cache_dir)
+    if root is not None:
+        return FolderSplits(Path(root).expanduser(), image_format, skip_unreadable=skip_unreadable)
+    return DigitSplits(image_format)
