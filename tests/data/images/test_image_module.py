@@ -198,6 +198,44 @@ def test_folders_without_classes_and_unknown_classes_are_refused(folder, tmp_pat
         ImageDataModule(str(folder), predict=str(tmp_path / "empty"), **SMALL).rows("predict")
 
 
+def test_validation_runs_over_training_images_and_the_whole_validation_split(folder):
+    settings = {"selection": "train", "selection_rows": 6, "train_rows": 8, "eval_batch_size": 3, **SMALL}
+    data = ImageDataModule(str(folder), train_transforms=[Noise()], **settings)
+    data.setup("fit")
+    seen = {name: torch.cat([batch[name] for batch in data.val_dataloader()]) for name in ("index", "selection")}
+    selection = seen["selection"]
+    assert seen["index"][~selection].tolist() == list(range(4))
+    selected = (seen["index"][selection] - 4).tolist()
+    trained = [row for batch in data.train_dataloader() for row in batch["index"].tolist()]
+    assert (len(set(selected)), len(set(trained)), set(selected) & set(trained)) == (6, 8, set())
+    assert 0 < int(selection[:4].sum()) < 4, "the beginning has images of both splits"
+    plain = ImageDataModule(str(folder), **SMALL)  # the same training split
+    pixels = torch.cat([batch["pixel_values"] for batch in data.val_dataloader()])[selection]
+    assert torch.equal(pixels, plain.rows("train").__getitems__(selected)["pixel_values"]), "without augmentation"
+    assert [data.texts("train", row) for row in trained] == [plain.texts("train", row) for row in trained]
+    labels = torch.cat([batch["labels"] for batch in data.val_dataloader()])[selection]
+    assert labels.tolist() == plain.rows("train").columns["labels"][selected].tolist()
+    assert "selection" not in next(iter(data.test_dataloader()))
+    record = data.describe()
+    assert (record["selection"], record["train_rows"], record["selection_rows"]) == ("train", 8, 6)
+    assert record["protocol"].endswith("reported on the whole validation split")
+    assert plain.describe()["protocol"].startswith("selected and reported on disjoint parts of the validation split")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"selection": "test"}, "--data.selection among validation, train; found 'test'"),
+        ({"selection": "train", "selection_rows": 16}, "16 training split of pets; found 16 selection rows and"),
+        ({"train_rows": 17}, "--data.train_rows up to 16 for pets; found 17"),
+    ],
+)
+def test_selection_settings_are_checked_as_those_of_texts(folder, settings, message):
+    with pytest.raises(UserError) as error:
+        ImageDataModule(str(folder), **settings, **SMALL).setup("fit")
+    assert message.replace("16 training split", "16 rows of the training split") in str(error.value)
+
+
 def test_settings_that_a_run_stores(folder):
     settings = {"root": str(folder), "label_names": None, "name": None, "dataset": None, "train_transforms": []}
     assert ImageDataModule.completed(settings | SMALL) == {"label_names": ["cat", "dog"]}
