@@ -40,6 +40,7 @@ def plain_image_model(encoder: MultiExitEncoder, device: torch.device) -> nn.Mod
     backbone: Any = encoder.backbone
     config = copy.deepcopy(backbone.model.config)
     config.num_labels, config.num_hidden_layers = encoder.num_labels, encoder.depth
+    config.architectures = []  # of two classifiers (DeiT), the first of transformers
     model: nn.Module = AutoModelForImageClassification.from_config(
         config, attn_implementation="sdpa", dtype=torch.float32
     )
