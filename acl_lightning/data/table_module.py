@@ -47,7 +47,7 @@ class TableDataModule(TextDataModule):
         text: Name of the text column, or a list of two names for pairs of texts.
         label: Name of the label column.
         row_id: Name of a column with a different value in every row, which is checked.
-        dataset: Id of a data set on the hub, or directory of saved splits. None: the splits are files.
+        dataset: Id of a data set on the hub, or directory in its layout or of saved splits. None: the splits are files.
         dataset_config: Name of the configuration of a data set on the hub.
         regression: Whether the label is a number to predict instead of a class.
         label_names: Names of the classes in the order of their indices. None: the sorted labels of the training split.

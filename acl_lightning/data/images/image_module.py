@@ -36,7 +36,7 @@ class ImageDataModule(SplitDataModule[ImageRows]):
 
     Args:
         root: Folder of images. None: `dataset`, or the handwritten digits.
-        dataset: Id of a data set on the hub, or directory of `DatasetDict.save_to_disk`.
+        dataset: Id of a data set on the hub, or directory in its layout or of `DatasetDict.save_to_disk`.
         image: Name of the image column of `dataset`.
         label: Name of the label column of `dataset`, a `ClassLabel`.
         predict: Folder of images that `predict` runs over, in any depth; None: the validation split.
@@ -59,6 +59,7 @@ class ImageDataModule(SplitDataModule[ImageRows]):
         seed: Seed of the validation split, the selection split and the training subset.
         shuffle_seed: Seed of order and augmentation of the training images; None for `seed`.
         train_rows: Number of training images, drawn with the labels' shares kept; None for all.
+        dataset_config: Name of the configuration of `dataset`; None: the default.
         selection: Split that the selection rows are taken from: `validation` or `train`; see `SelectionProtocol`.
         selection_rows: Number of selection images with `selection="train"`; None for a tenth of the training images, at
             least 100 and at most 1000.
@@ -91,6 +92,7 @@ class ImageDataModule(SplitDataModule[ImageRows]):
         seed: int = 0,
         shuffle_seed: int | None = None,
         train_rows: int | None = None,
+        dataset_config: str | None = None,
         selection: SelectionSource = "validation",
         selection_rows: int | None = None,
         cache_dir: str | None = None,
@@ -109,7 +111,9 @@ class ImageDataModule(SplitDataModule[ImageRows]):
         if min(std_C) <= 0:
             raise UserError("data.std above 0", f"{std}", "Set data.std to 0.5 (the default).")
         image_format = ImageFormat(image_size, channels)
-        splits = image_splits(root, dataset, image, label, image_format, cache_dir, skip_unreadable=skip_unreadable)
+        splits = image_splits(
+            root, dataset, dataset_config, image, label, image_format, cache_dir, skip_unreadable=skip_unreadable
+        )
         super().__init__(
             _info(name or default_name(root, dataset), label_names or splits.class_names(), metrics or ["accuracy"]),
             SelectionProtocol(selection, selection_rows, train_rows, seed),

@@ -99,6 +99,29 @@ def test_a_saved_data_set_is_read(tmp_path):
         ImageDataModule(dataset=str(tmp_path / "saved"), label="kind", **SMALL).rows("train")
 
 
+def test_class_folders_in_the_layout_of_the_hub_are_read(tmp_path):
+    for split, rows in (("train", 6), ("test", 3)):
+        (write_pets(tmp_path / "hub" / split, rows) / "notes.txt").unlink()
+    data = ImageDataModule(dataset=str(tmp_path / "hub"), cache_dir=str(tmp_path / "cache"), mean=0, std=1, **SMALL)
+    assert (data.task_name, data.label_names) == ("hub", ["cat", "dog"])
+    assert [len(data.rows(split)) for split in ("train", "validation", "test")] == [10, 2, 6]
+    batch = data.rows("test").__getitems__(list(range(6)))
+    bright = batch["pixel_values"].flatten(1).mean(dim=1) > 0.5
+    assert bright.long().tolist() == batch["labels"].tolist()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"the data set .*empty on the hub, in the cache or in a directory; found "):
+        ImageDataModule(dataset=str(tmp_path / "empty"), **SMALL)
+
+
+def test_a_data_set_without_a_training_split_is_refused(tmp_path):
+    rows = datasets.Dataset.from_dict({"image": ["x"], "label": [0]})
+    datasets.DatasetDict({"learn": rows}).save_to_disk(tmp_path / "splits")
+    rows.save_to_disk(tmp_path / "single")
+    for name, found in (("splits", "learn"), ("single", "a single split")):
+        with pytest.raises(UserError, match=rf"a split named train in .*{name}; found {found}\."):
+            ImageDataModule(dataset=str(tmp_path / name), **SMALL)
+
+
 def test_the_digits_need_no_network():
     data = ImageDataModule(**SMALL)
     data.setup("fit")
@@ -175,7 +198,7 @@ def test_a_truncated_image_is_named_when_it_is_loaded(folder):
         ({"std": 0.0}, r"data.std above 0; found 0"),
         ({"image_size": 28}, r"other than the handwritten digits of 8 x 8 .*1 channels of 28 pixels\. Set data.root"),
         ({"validation_share": 0.7}, r"data.validation_share above 0 and up to 0.5; found 0.7"),
-        ({"dataset": "nobody/nothing"}, r"the data set 'nobody/nothing' from the hub, its cache or a directory"),
+        ({"dataset": "nobody/nothing"}, r"the data set nobody/nothing on the hub, in the cache or in .*data.root"),
         ({"batch_size": 0}, r"--data.batch_size of at least 1; found 0"),
     ],
 )
