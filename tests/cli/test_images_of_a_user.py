@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from transformers import (
 )
 
 from acl_lightning.cli import main
+from acl_lightning.data.images import ImageDataModule
 from acl_lightning.data.images.folders import ImageFormat
 from acl_lightning.data.images.transforms import normalized
 from acl_lightning.encoders import EXIT_ROWS, ExitHead, MultiExitEncoder, full_depth_flops
@@ -164,6 +166,62 @@ def test_the_plain_model_of_images_has_all_layers(family):
     # The plain model computes its last layer whole, so it computes more than the reference of the FLOPs speed-up.
     full = 2 * full_depth_flops(encoder, backbone.max_tokens)
     assert full < counter.get_total_flops() < full * (depth + 1) / depth
+
+
+@pytest.fixture
+def torchvision(monkeypatch):
+    """A module with a transform as torchvision documents it: a module with `p` whose draws are those of torch."""
+
+    class RandomHorizontalFlip(torch.nn.Module):
+        def __init__(self, p: float = 0.5) -> None:
+            super().__init__()
+            self.p = p
+
+        def forward(self, *inputs):
+            (image_CHW,) = inputs
+            return image_CHW.flip(-1) if torch.rand(1) < self.p else image_CHW
+
+    path = "torchvision.transforms.v2._geometry"
+    RandomHorizontalFlip.__module__, RandomHorizontalFlip.__qualname__ = path, "RandomHorizontalFlip"
+    parts = path.split(".")
+    for end in range(1, len(parts) + 1):
+        name = ".".join(parts[:end])
+        module = types.ModuleType(name)
+        module.__path__ = []
+        monkeypatch.setitem(sys.modules, name, module)
+        if end > 1:
+            setattr(sys.modules[".".join(parts[: end - 1])], parts[end - 1], module)
+    for name in ("torchvision.transforms.v2", path):
+        sys.modules[name].RandomHorizontalFlip = RandomHorizontalFlip
+    return RandomHorizontalFlip
+
+
+def test_transforms_of_torchvision_are_used_and_trusted_by_name(command, torchvision, tmp_path):
+    write_pets(tmp_path / "pets")
+    transforms = '[{"class_path": "torchvision.transforms.v2.RandomHorizontalFlip", "init_args": {"p": 1.0}}]'
+    own = ("--data.root=pets", "--data.image_size=8", "--data.channels=1", f"--data.train_transforms={transforms}")
+    arguments = ("--config=fit/images.yaml", *own, *SCRATCH, *QUICK, *SHORT, "--run_dir=run")
+    code, error = command("fit", *arguments, defaults=False)
+    assert code == 0, error
+    assert json.loads((tmp_path / "run/result.json").read_text())["data"]["transforms"] == ["RandomHorizontalFlip"]
+    with pytest.raises(UserError, match=r"--trust torchvision"):
+        load_run(tmp_path / "run")
+    trusted = ("--trust=torchvision", "--config=run/config.yaml", "--ckpt_path=run/checkpoints/best.ckpt")
+    assert command("predict", *trusted, *QUICK, "--run_dir=out", defaults=False) == (0, "")
+
+
+def test_a_transform_of_torchvision_changes_training_images_only(torchvision, tmp_path):
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    for name in ("a", "b"):
+        (tmp_path / "x" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.fromarray(pixels).save(tmp_path / "x" / name / f"{number}.png")
+    data = ImageDataModule(
+        str(tmp_path / "x"), image_size=8, channels=1, mean=0, std=1, train_transforms=[torchvision(1)]
+    )
+    plain = torch.from_numpy(pixels)[None] / 255
+    torch.testing.assert_close(data.rows("train").__getitems__([0])["pixel_values"][0], plain.flip(-1))
+    torch.testing.assert_close(data.rows("validation").__getitems__([0])["pixel_values"][0], plain)
 
 
 def test_images_select_on_training_images(command, tmp_path):
