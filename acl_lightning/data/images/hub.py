@@ -30,8 +30,8 @@ def load_image_splits(name: str, config: str | None, cache_dir: str | None) -> D
     else:
         loaded = load_hub_splits(name, config, cache_dir, "root to a folder of class folders")
     if not isinstance(loaded, DatasetDict) or "train" not in loaded:
-        found = ", ".join(loaded) if isinstance(loaded, DatasetDict) else "a single split"
-        raise UserError(f"a split named train in {name}", found, "Save a DatasetDict with the splits of the data.")
+        splits = ", ".join(loaded) if isinstance(loaded, DatasetDict) else "a single split"
+        raise UserError(f"a split named train in {name}", splits, "Save a DatasetDict with the splits of the data.")
     return loaded
 
 
