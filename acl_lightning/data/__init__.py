@@ -9,6 +9,7 @@ from acl_lightning.data.glue_files import read_split
 from acl_lightning.data.loaders import ResumableLoader
 from acl_lightning.data.protocol import SelectionProtocol
 from acl_lightning.data.samplers import EpochSampler, ShardedBatchSampler
+from acl_lightning.data.split_module import SplitDataModule
 from acl_lightning.data.stratified import stratified_order, stratified_rows
 from acl_lightning.data.synthetic import generate_split
 from acl_lightning.data.table_module import TableDataModule
@@ -23,6 +24,7 @@ __all__ = [
     "ResumableLoader",
     "SelectionProtocol",
     "ShardedBatchSampler",
+    "SplitDataModule",
     "TableDataModule",
     "TaskDataModule",
     "TaskInfo",

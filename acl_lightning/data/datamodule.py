@@ -9,8 +9,9 @@ from acl_lightning.data.batches import TrainBatches
 from acl_lightning.data.noise import TextNoise, TrainingNoise
 from acl_lightning.data.protocol import SelectionProtocol, SelectionSource
 from acl_lightning.data.sources import build_source
+from acl_lightning.data.split_module import at_least
 from acl_lightning.data.tasks import task_info
-from acl_lightning.data.text_module import TextDataModule, at_least
+from acl_lightning.data.text_module import TextDataModule
 
 
 class GLUEDataModule(TextDataModule):

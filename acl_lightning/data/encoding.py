@@ -17,6 +17,7 @@ from datasets.fingerprint import Hasher
 from torch import Tensor
 from transformers import AutoTokenizer
 
+from acl_lightning.data.batch_rows import Batch, BatchRows
 from acl_lightning.data.token_cache import load_or_build
 from acl_lightning.errors import UserError
 from acl_lightning.pretrained import resolve_pretrained
@@ -28,9 +29,6 @@ PROGRESS_BAR_FROM = 50_000
 
 #: Name of the column with the number of tokens before truncation, including special tokens.
 NUM_TOKENS = "num_tokens"
-
-#: Name -> values of a batch of B rows; see `GLUEDataModule`.
-Batch = dict[str, Tensor]
 
 
 def load_tokenizer(source: str, max_length: int) -> Any:
@@ -152,7 +150,7 @@ def _progress_bars(shown: bool) -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-class EncodedRows(torch.utils.data.Dataset[Batch]):
+class EncodedRows(BatchRows):
     """A data set of tokenised rows that returns whole batches, padded on the right to the longest row.
 
     All token ids are stored in one flat tensor, so that a batch is a single gather without a loop over rows.
@@ -189,13 +187,12 @@ class EncodedRows(torch.utils.data.Dataset[Batch]):
 
     def spread(self, others: EncodedRows) -> EncodedRows:
         """Return these rows with those of `others` spread evenly among them; both must have the same columns."""
-        position = torch.cat([(torch.arange(len(part)) + 0.5) / max(1, len(part)) for part in (self, others)])
-        order = position.argsort(stable=True)
+        order = self._spread_order(others)
         lengths = torch.cat([self._lengths, others._lengths])
         both = copy.copy(self)
         both._flat = {name: torch.cat([flat, others._flat[name]]) for name, flat in self._flat.items()}
         both._lengths, both._starts = lengths[order], (lengths.cumsum(0) - lengths)[order]
-        both.columns = {name: torch.cat([column, others.columns[name]])[order] for name, column in self.columns.items()}
+        both.columns = self._spread_columns(others, order)
         return both
 
     def content_hash(self) -> str:
@@ -205,10 +202,6 @@ class EncodedRows(torch.utils.data.Dataset[Batch]):
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(values.numpy()).data)
         return digest.hexdigest()
-
-    def __getitem__(self, row: int) -> Batch:
-        """Return a single row without padding and without a batch dimension."""
-        return {name: column[0] for name, column in self.__getitems__([row]).items()}
 
     def __getitems__(self, rows: list[int]) -> Batch:
         """Return a batch: token columns and `attention_mask` (B, S), long; every other column (B,)."""

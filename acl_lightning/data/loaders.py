@@ -13,7 +13,7 @@ import torch
 from lightning.fabric.utilities.seed import pl_worker_init_function
 from torch.utils.data import DataLoader, Dataset
 
-from acl_lightning.data.encoding import Batch
+from acl_lightning.data.batch_rows import Batch
 from acl_lightning.data.samplers import ShardedBatchSampler
 from acl_lightning.errors import UserError
 

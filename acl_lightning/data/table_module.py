@@ -10,16 +10,16 @@ import datasets
 from torch.utils.data import DataLoader
 
 from acl_lightning.data.batches import TrainBatches
-from acl_lightning.data.encoding import Batch
 from acl_lightning.data.noise import TextNoise, TrainingNoise
 from acl_lightning.data.protocol import SelectionProtocol, SelectionSource
+from acl_lightning.data.split_module import at_least
 from acl_lightning.data.tables.layout import TableLayout
 from acl_lightning.data.tables.opening import TablePlace, TextFormat
 from acl_lightning.data.tables.source import TableSource
 from acl_lightning.data.tables.stream import InputRows, StreamedBatches
 from acl_lightning.data.tables.summary import class_balance, warn_about_duplicates, warn_about_small_classes
 from acl_lightning.data.tasks import SplitFile, TaskInfo
-from acl_lightning.data.text_module import TextDataModule, at_least
+from acl_lightning.data.text_module import TextDataModule
 from acl_lightning.errors import UserError
 from acl_lightning.table_files.lines import STANDARD_INPUT
 
@@ -47,7 +47,7 @@ class TableDataModule(TextDataModule):
         text: Name of the text column, or a list of two names for pairs of texts.
         label: Name of the label column.
         row_id: Name of a column with a different value in every row, which is checked.
-        dataset: Id of a data set on the hub, or directory of saved splits. None: the splits are files.
+        dataset: Id of a data set on the hub, or directory in its layout or of saved splits. None: the splits are files.
         dataset_config: Name of the configuration of a data set on the hub.
         regression: Whether the label is a number to predict instead of a class.
         label_names: Names of the classes in the order of their indices. None: the sorted labels of the training split.
@@ -215,6 +215,11 @@ class TableDataModule(TextDataModule):
 
     # --- splits -------------------------------------------------------------------------------------------------------
 
+    @property
+    def test_splits(self) -> tuple[str, ...]:
+        """The split `test`; without a test table, the validation split."""
+        return ("test",) if "test" in self.info.files else super().test_splits
+
     def setup(self, stage: str | None = None) -> None:
         """Load the splits of a stage, and report about them: class balance, small classes, duplicates.
 
@@ -222,9 +227,6 @@ class TableDataModule(TextDataModule):
         """
         if stage == "predict":
             self._predict_place()
-            return
-        if stage == "test" and "test" in self.info.files:
-            self.rows("test")
             return
         super().setup(stage if stage is not None else "fit")
         if stage == "fit" and self._rank()[0] == 0 and not self._reported:
@@ -245,12 +247,6 @@ class TableDataModule(TextDataModule):
                 counts[split][label] += 1
         print(class_balance(self.label_names, counts))  # noqa: T201 - part of the command's answer
         warn_about_small_classes(self.label_names, counts["train"])
-
-    def test_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        """Return the loader of `test`; without a test table, that of the validation split."""
-        if "test" not in self.info.files:
-            return super().test_dataloader()
-        return self._in_order(self.rows("test"))
 
     # --- prediction ---------------------------------------------------------------------------------------------------
 

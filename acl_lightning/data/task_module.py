@@ -11,10 +11,18 @@ from lightning.pytorch import LightningDataModule
 class TaskDataModule(LightningDataModule):
     """Data module of a task, for the key `data_module` of a configuration.
 
-    A subclass has the attributes `task_name`, `label_names` and `metrics` right after construction. The arguments of
-    its constructor are the section `data`; `tokenizer` and `shuffle_seed` are linked to the backbone and to the seed of
-    the run if it has them.
+    The arguments of the constructor are the section `data`; `tokenizer` and `shuffle_seed` are linked to the backbone
+    and to the seed of the run if it has them.
+
+    Attributes:
+        task_name: Name of the task; a subclass sets all three attributes right in its constructor.
+        label_names: Names of the classes in the order of their indices; empty for a regression.
+        metrics: Names of metrics, the primary metric first.
     """
+
+    task_name: str
+    label_names: list[str]
+    metrics: list[str]
 
     @classmethod
     def run_name(cls, settings: Mapping[str, Any]) -> str:

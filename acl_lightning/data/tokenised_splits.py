@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from datasets import Dataset
@@ -13,13 +13,14 @@ from torch import Tensor
 
 from acl_lightning.data.encoding import NUM_TOKENS, EncodedRows, hash_tokenizer, tokenize
 from acl_lightning.data.noise import TrainingNoise
-from acl_lightning.data.protocol import Division, SelectionProtocol, SelectionSource
+from acl_lightning.data.protocol import SelectionProtocol
 from acl_lightning.data.sources import Source
+from acl_lightning.data.split_module import Loading, SplitDataModule
 from acl_lightning.data.tasks import TaskInfo
 from acl_lightning.data.truncation import Truncation
 
 
-class TokenisedSplits:
+class TokenisedSplits(SplitDataModule[EncodedRows]):
     """Splits of a task, loaded and tokenised at their first use. Subclasses provide the tokenizer.
 
     Args:
@@ -29,9 +30,10 @@ class TokenisedSplits:
         noise: Noise of the training split.
         max_length: Number of tokens that rows are truncated to, including special tokens.
         cache_dir: Directory of token ids.
+        loading: Settings of the loaders, see `SplitDataModule`.
 
     Raises:
-        UserError: The noise does not fit the task.
+        UserError: The noise does not fit the task, or a setting is out of range.
 
     Attributes:
         truncation: Split name -> number of truncated rows, for the splits that have been loaded. `selection` is the
@@ -46,13 +48,14 @@ class TokenisedSplits:
         noise: TrainingNoise,
         max_length: int,
         cache_dir: Path,
+        **loading: Unpack[Loading],
     ) -> None:
+        super().__init__(info, protocol, **loading)
         noise.check(info)
-        self.info, self.source, self.protocol, self.noise = info, source, protocol, noise
+        self.source, self.noise = source, noise
         self.max_length, self.cache_dir = max_length, cache_dir
         self.truncation: dict[str, Truncation] = {}
         self._raw: dict[str, Dataset] = {}
-        self._encoded: dict[str, EncodedRows] = {}
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -63,51 +66,12 @@ class TokenisedSplits:
     def _tokenizer_hash(self) -> str:
         return hash_tokenizer(self.tokenizer)
 
-    @property
-    def selection(self) -> SelectionSource:
-        """Split that the selection rows are taken from: `validation` or `train`."""
-        return self.protocol.selection
-
     def describe(self) -> dict[str, object]:
         """Return how the rows were selected and changed, as `result.json` stores it under `data`."""
-        division = self.__dict__.get("_division")
-        return {
-            "selection": self.selection,
-            "protocol": self.protocol.text,
-            "seed": self.protocol.seed,
-            "train_rows": None if division is None else len(division.training),
-            "selection_rows": None if division is None or self.selection == "validation" else len(division.selection),
+        return super().describe() | {
             "label_noise": self.noise.label_rate,
             "text_noise": None if self.noise.text is None else self.noise.text.describe(),
         }
-
-    def rows(self, split: str) -> EncodedRows:
-        """Return the tokenised rows of a split, loading them at the first call.
-
-        The training split contains the rows that are trained on: without a selection split that is taken from it.
-
-        Raises:
-            UserError: The split does not exist, is missing or malformed in the source, or is smaller than
-                `train_rows` and `selection_rows` require.
-        """
-        split = self.info.split(split)
-        if split not in self._encoded:
-            self._encoded[split] = self._encode(split)
-        return self._encoded[split]
-
-    def validation_rows(self, split: str) -> EncodedRows:
-        """Return the rows that a validation runs over.
-
-        These are the rows of a validation split. If the selection split is taken from the training rows, its rows are
-        spread evenly among those of the first validation split. Their `index` is the number of validation rows plus
-        their row number in the training split.
-        """
-        split = self.info.split(split)
-        if self.selection == "validation" or split != self.info.validation_splits[0]:
-            return self.rows(split)
-        if "selection" not in self._encoded:
-            self._encoded["selection"] = self._encode_selection(len(self.rows(split)))
-        return self.rows(split).spread(self._encoded["selection"])
 
     def texts(self, split: str, index: int) -> dict[str, str]:
         """Return the texts of row `index` of a split by column name, without noise."""
@@ -119,20 +83,19 @@ class TokenisedSplits:
             self._raw[split] = self.source.load(self.info, split)
         return self._raw[split]
 
-    @cached_property
-    def _division(self) -> Division:
-        return self.protocol.divide(_labels(self._load("train")), self.info.name)
+    def _training_labels(self) -> list[float]:
+        return _labels(self._load("train"))
 
-    def _encode(self, split: str) -> EncodedRows:
+    def _build(self, split: str) -> EncodedRows:
         if split == "train":
-            return self._encode_training()
+            return self._build_training()
         raw = self._load(split)
         columns = self._columns(raw)
         if split in self.info.validation_splits and "labels" in columns:
             columns["selection"] = self.protocol.selected(columns["labels"].tolist())
         return self._tokenised(split, raw, columns)
 
-    def _encode_training(self) -> EncodedRows:
+    def _build_training(self) -> EncodedRows:
         raw, index = self._load("train"), self._division.training
         columns = self._columns(raw, index)
         rows = raw if len(index) == len(raw) else raw.select(index)
@@ -141,7 +104,7 @@ class TokenisedSplits:
         rows = self.noise.texts(rows, self.info.text_columns, index, self.cache_dir)
         return self._tokenised("train", rows, columns)
 
-    def _encode_selection(self, first_index: int) -> EncodedRows:
+    def _build_selection(self, first_index: int) -> EncodedRows:
         raw, index = self._load("train"), self._division.selection
         columns = self._columns(raw, index)
         columns["index"] += first_index
@@ -166,10 +129,6 @@ class TokenisedSplits:
             self.truncation[split].warn(split, self.tokenizer.model_max_length)
         padding = {"input_ids": self.tokenizer.pad_token_id, "token_type_ids": self.tokenizer.pad_token_type_id}
         return EncodedRows(tokens.remove_columns(NUM_TOKENS), padding, columns, self.info.label_names)
-
-    def _rank(self) -> tuple[int, int]:
-        """Return the rank of this process and the number of processes."""
-        return 0, 1
 
 
 def _labels(raw: Dataset) -> list[float]:

@@ -12,10 +12,10 @@ from acl_lightning.encoders import MultiExitEncoder
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Criterion, stored_temperatures
 from acl_lightning.export import load_export, resolve_point, served_points
-from acl_lightning.export.directory import check_texts
 from acl_lightning.export.served_points import sweep_report
 from acl_lightning.runs import RunResult, load_run, read_result
 from acl_lightning.runs.checkpoints import find_checkpoint
+from acl_lightning.runs.data_modules import text_data
 from acl_lightning.runs.names import CONFIG
 
 
@@ -89,8 +89,8 @@ def load_served(directory: str | os.PathLike[str], checkpoint: str | os.PathLike
 
 
 def _served_run(directory: Path, checkpoint: str | os.PathLike[str] | None) -> ServedModel:
-    module, data = load_run(directory, checkpoint)
-    check_texts(data, directory)
+    module, loaded = load_run(directory, checkpoint)
+    data = text_data(loaded, directory)
     result = _measured_result(directory, checkpoint)
     report = None if result is None else sweep_report(result)
     return ServedModel(

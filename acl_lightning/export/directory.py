@@ -19,6 +19,7 @@ from acl_lightning.export.model import MultiExitForSequenceClassification, Multi
 from acl_lightning.export.model_card import model_card
 from acl_lightning.files import write_text_atomically
 from acl_lightning.runs import load_run, read_result
+from acl_lightning.runs.data_modules import image_data, text_data
 
 
 def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str], *, only_texts: bool = False) -> MultiExitModel:
@@ -38,26 +39,24 @@ def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str], *, only
 
     Raises:
         UserError: `out` exists or cannot be written; `run` has no finished result or no checkpoint, its `result.json`
-            is damaged, or its data module has neither a tokenizer nor settings of images.
+            is damaged, or its data module is neither one of texts nor one of images.
     """
     run, out = Path(run).expanduser(), Path(out).expanduser()
     check_free(out)
     result = read_result(run)
-    module, loaded = load_run(run)
-    data: Any = loaded  # of texts or of images
-    if only_texts or not hasattr(data, "image_size"):
-        check_texts(data, run)
-    max_length = None if hasattr(data, "image_size") else data.max_length
-    config = exported_config(
-        module.encoder, module.label_names, data.info.text_columns, data.task_name, result, max_length
-    )
-    card = model_card(out.name, config, result)
-    if hasattr(data, "image_size"):
+    module, data = load_run(run)
+    images = None if only_texts else image_data(data)
+    if images is not None:
+        config = exported_config(module.encoder, module.label_names, (), images.task_name, result)
         model: MultiExitModel = MultiExitForImageClassification(config)
-        preprocessor = exported_image_processor(data.image_size, *data.normalization)
+        preprocessor = exported_image_processor(images.image_size, *images.normalization)
     else:
+        texts = text_data(data, run)
+        columns, task = texts.info.text_columns, texts.task_name
+        config = exported_config(module.encoder, module.label_names, columns, task, result, texts.max_length)
         model = MultiExitForSequenceClassification(config)
-        preprocessor = exported_tokenizer(data.tokenizer, config)
+        preprocessor = exported_tokenizer(texts.tokenizer, config)
+    card = model_card(out.name, config, result)
     model.encoder.load_state_dict(merged(module.encoder).state_dict())
     write_directory(out, model.eval(), preprocessor, card)
     return model
@@ -72,16 +71,6 @@ def exported_tokenizer(tokenizer: Any, config: MultiExitConfig) -> Any:
     tokenizer.padding_side = "right"
     tokenizer.model_max_length = config.max_length
     return tokenizer
-
-
-def check_texts(data: object, run: Path) -> None:
-    """Raise `UserError` unless the data module of a run has texts."""
-    if not hasattr(data, "tokenizer"):
-        raise UserError(
-            "a run on texts",
-            f"{run}, whose data module {type(data).__name__} has no tokenizer",
-            "Load the model of the run with acl_lightning.load_run instead.",
-        )
 
 
 def check_free(out: Path) -> None:

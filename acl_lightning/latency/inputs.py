@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from acl_lightning.data import TextDataModule
-from acl_lightning.encoders import model_inputs
+from acl_lightning.data import SplitDataModule, TextDataModule
+from acl_lightning.encoders import MultiExitEncoder, model_inputs
 from acl_lightning.latency.texts import read_texts
 
-#: Inputs (B, S) of the encoder by name.
+#: Inputs of the encoder by name: token ids (B, S) with their mask, or `pixel_values` (B, channels, height, width).
 Inputs = dict[str, Tensor]
 
 
-def validation_batches(data: TextDataModule, batch_size: int, rows: int) -> list[Inputs]:
+def validation_batches(data: SplitDataModule[Any], batch_size: int, rows: int) -> list[Inputs]:
     """Return the first `rows` rows of a run's first validation split as batches, each padded to its longest row."""
     encoded = data.rows(data.info.validation_splits[0])
     count = min(rows, len(encoded))
@@ -55,12 +56,28 @@ def text_batches(
     ]
 
 
+def num_samples(batch: Inputs) -> int:
+    """Return the number of samples of a batch."""
+    return len(next(iter(batch.values())))
+
+
+def num_tokens(batch: Inputs, encoder: MultiExitEncoder) -> list[int]:
+    """Return the number of tokens of each sample of a batch, without padding; images have as many as positions."""
+    mask_BS = batch.get("attention_mask")
+    if mask_BS is None:
+        return [encoder.backbone.max_tokens] * num_samples(batch)
+    lengths: list[int] = mask_BS.sum(dim=1).tolist()
+    return lengths
+
+
 def singles(batches: list[Inputs]) -> list[Inputs]:
     """Return a batch of one row, without padding, for each row."""
     rows = []
     for batch in batches:
-        for row, length in enumerate(batch["attention_mask"].sum(dim=1).tolist()):
-            rows.append({name: ids[row : row + 1, :length] for name, ids in batch.items()})
+        mask_BS = batch.get("attention_mask")
+        lengths = [None] * num_samples(batch) if mask_BS is None else mask_BS.sum(dim=1).tolist()
+        for row, length in enumerate(lengths):
+            rows.append({name: values[row : row + 1, :length] for name, values in batch.items()})
     return rows
 
 

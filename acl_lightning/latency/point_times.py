@@ -12,7 +12,7 @@ from torch import nn
 from acl_lightning.encoders import MultiExitEncoder, exit_flops, flop_counter, full_depth_flops, static_exit_flops
 from acl_lightning.exits import Criterion, Static
 from acl_lightning.exits.inference import ROW_FIRST_TOKENS, AdaptiveRuntime
-from acl_lightning.latency.inputs import Inputs, singles
+from acl_lightning.latency.inputs import Inputs, num_samples, num_tokens, singles
 from acl_lightning.latency.stopwatch import TimeRange, interleaved, ratio, time_range
 
 #: Mode -> function that prepares the inputs of the plain model. In latency mode it too gets single samples without
@@ -82,7 +82,7 @@ def measure(
         UserError: There is no such mode, a threshold is out of range, or `repeats` is less than 1.
     """
     runtimes = {name: AdaptiveRuntime(encoder, *point) for name, point in points.items()}
-    device = batches[0]["input_ids"].device
+    device = next(iter(batches[0].values())).device
     wait = torch.cuda.synchronize if device.type == "cuda" else _no_wait
     times = []
     for mode in modes:
@@ -131,7 +131,7 @@ def _exits(runtime: AdaptiveRuntime, batches: list[Inputs], mode: str) -> tuple[
     if mode == "latency":
         decisions = list(runtime.stream(batches))
         exits = torch.cat([batch.exit_B for batch in decisions]).tolist()
-        lengths = [length for batch in batches for length in batch["attention_mask"].sum(dim=1).tolist()]
+        lengths = [length for batch in batches for length in num_tokens(batch, encoder)]
         tables = {length: _flops_alone(runtime, length) for length in set(lengths)}
         computed = sum(tables[length][exit_] for length, exit_ in zip(lengths, exits, strict=True))
     else:
@@ -140,7 +140,9 @@ def _exits(runtime: AdaptiveRuntime, batches: list[Inputs], mode: str) -> tuple[
         computed = counter.get_total_flops()
     samples = Counter[int]()
     for batch in REFERENCE_INPUTS.get(mode, list)(batches):
-        samples[batch["input_ids"].shape[1]] += len(batch["input_ids"])
+        # The plain model computes padding too.
+        length = batch["input_ids"].shape[1] if "input_ids" in batch else encoder.backbone.max_tokens
+        samples[length] += num_samples(batch)
     full = sum(number * full_depth_flops(encoder, length) for length, number in samples.items())
     layers_n = torch.cat([batch.exit_layer_B for batch in decisions])
     return float(layers_n.double().mean()), full / computed
@@ -154,7 +156,7 @@ def _flops_alone(runtime: AdaptiveRuntime, length: int) -> tuple[float, ...]:
 
 
 def _per_sample(seconds: Sequence[float], batches: list[Inputs]) -> TimeRange:
-    samples = sum(len(batch["input_ids"]) for batch in batches)
+    samples = sum(num_samples(batch) for batch in batches)
     return time_range([1000 * value / samples for value in seconds])
 
 

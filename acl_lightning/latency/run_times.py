@@ -11,17 +11,18 @@ from pathlib import Path
 
 import torch
 
+from acl_lightning.encoders import MultiExitEncoder
 from acl_lightning.errors import UserError
 from acl_lightning.exits import Criterion, Static, SweepReport
 from acl_lightning.exits.inference import MODES
 from acl_lightning.export import resolve_point, served_points
-from acl_lightning.export.directory import check_texts
 from acl_lightning.export.served_points import sweep_report
 from acl_lightning.latency.exit_times import ExitTimes, measure_exits
-from acl_lightning.latency.inputs import Inputs, on_device, text_batches, validation_batches
-from acl_lightning.latency.plain_model import plain_model
+from acl_lightning.latency.inputs import Inputs, num_tokens, on_device, text_batches, validation_batches
+from acl_lightning.latency.plain_model import plain_image_model, plain_model
 from acl_lightning.latency.point_times import PointTime, measure
 from acl_lightning.runs import load_run, read_result
+from acl_lightning.runs.data_modules import image_data, text_data
 
 #: Name of the operating point at which all layers are computed.
 FULL_DEPTH = "full_depth"
@@ -94,27 +95,32 @@ def time_run(
         batch_size: Number of samples in a batch.
         repeats: Number of rounds after the warm-up.
         rows: Largest number of samples.
-        texts: File of texts to time, see `read_texts`. None: the run's validation data.
+        texts: File of texts to time, see `read_texts`. None: the run's validation data, of texts or images.
         text_columns: Names of the text columns in `texts`. None: those of the task.
         device: Name of a device, such as `cpu` or `cuda`.
 
     Raises:
-        UserError: There is no such run, checkpoint, operating point, mode or device, `texts` cannot be read, or it is a
-            run on images.
+        UserError: There is no such run, checkpoint, operating point, mode or device, `texts` cannot be read, or
+            the run is one on images.
     """
     result = read_result(run)
     report = sweep_report(result)
     points, quality = _points(report, operating_points)
     target = _device(device)
     module, data = load_run(run, checkpoint)
-    check_texts(data, Path(run))
-    if texts is None:
-        batches = validation_batches(data, batch_size, rows)
-    else:
-        batches = text_batches(data, texts, batch_size, rows, text_columns)
-    batches = on_device(batches, target)
     encoder = module.encoder.to(target)
-    reference = plain_model(data.tokenizer_source, encoder.num_labels, target)
+    images = None if texts is not None else image_data(data)
+    if images is not None:
+        batches = validation_batches(images, batch_size, rows)
+        reference = plain_image_model(encoder, target)
+    else:
+        of_texts = text_data(data, Path(run))
+        reference = plain_model(of_texts.tokenizer_source, encoder.num_labels, target)
+        if texts is None:
+            batches = validation_batches(of_texts, batch_size, rows)
+        else:
+            batches = text_batches(of_texts, texts, batch_size, rows, text_columns)
+    batches = on_device(batches, target)
     points = {FULL_DEPTH: (Static(), float(encoder.num_exits)), **points}
     return RunTimes(
         task=result.task or "unnamed data",
@@ -123,7 +129,7 @@ def time_run(
         exits=measure_exits(encoder, reference, batches, mode=modes[0], repeats=repeats),
         exit_mode=modes[0],
         quality=quality,
-        conditions=_conditions(batches, target, batch_size, repeats),
+        conditions=_conditions(encoder, batches, target, batch_size, repeats),
     )
 
 
@@ -149,15 +155,16 @@ def _points(
     return points, {FULL_DEPTH: None if math.isnan(full) else full, **quality}
 
 
-def _conditions(batches: list[Inputs], device: torch.device, batch_size: int, repeats: int) -> Conditions:
-    samples = sum(len(batch["input_ids"]) for batch in batches)
-    tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
+def _conditions(
+    encoder: MultiExitEncoder, batches: list[Inputs], device: torch.device, batch_size: int, repeats: int
+) -> Conditions:
+    lengths = [length for batch in batches for length in num_tokens(batch, encoder)]
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
     return Conditions(
         device=name,
         threads=torch.get_num_threads(),
         batch_size=batch_size,
-        samples=samples,
-        mean_tokens=round(tokens / samples, 1),
+        samples=len(lengths),
+        mean_tokens=round(sum(lengths) / len(lengths), 1),
         repeats=repeats,
     )

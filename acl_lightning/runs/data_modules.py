@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acl_lightning.errors import UserError
 
 if TYPE_CHECKING:
-    from acl_lightning.data import TaskDataModule
+    from acl_lightning.data import TaskDataModule, TextDataModule
+    from acl_lightning.data.images import ImageDataModule
 
 #: Key of a configuration that names the class; a configuration without it is one of GLUE.
 DATA_MODULE = "data_module"
@@ -41,6 +43,30 @@ def data_module_class(name: str, *, only_trusted: bool) -> type[TaskDataModule]:
     if not (isinstance(named, type) and issubclass(named, TaskDataModule)):
         raise _unknown(path, "which is none")
     return named
+
+
+def text_data(data: TaskDataModule, run: Path) -> TextDataModule:
+    """Return the data module of a run on texts.
+
+    Raises:
+        UserError: It is a data module of images, or a class of the user's that is not based on `TextDataModule`.
+    """
+    from acl_lightning.data import TextDataModule
+
+    if isinstance(data, TextDataModule):
+        return data
+    raise UserError(
+        "a run on texts",
+        f"{run}, whose data module {type(data).__name__} has no tokenizer",
+        "Load the model of the run with acl_lightning.load_run instead.",
+    )
+
+
+def image_data(data: TaskDataModule) -> ImageDataModule | None:
+    """Return the data module of a run on images; None for any other."""
+    from acl_lightning.data.images import ImageDataModule
+
+    return data if isinstance(data, ImageDataModule) else None
 
 
 def _unknown(path: str, reason: str) -> UserError:

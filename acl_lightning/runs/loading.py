@@ -13,7 +13,7 @@ from acl_lightning.runs.records.config import read_config
 from acl_lightning.runs.records.result import read_result
 
 if TYPE_CHECKING:
-    from acl_lightning.data.text_module import TextDataModule
+    from acl_lightning.data.task_module import TaskDataModule
     from acl_lightning.training.module import ACLModule
 
 #: Sections of a configuration that describe the model and its data.
@@ -22,7 +22,7 @@ SECTIONS = ("model", "data", "seed_everything")
 
 def load_run(
     directory: str | os.PathLike[str], checkpoint: str | os.PathLike[str] | None = None
-) -> tuple[ACLModule, TextDataModule]:
+) -> tuple[ACLModule, TaskDataModule]:
     """Build the module and the DataModule of a run from its `config.yaml`, with trained weights, ready for inference.
 
     A run may come from another person: classes of other packages are refused before anything is imported, unless the
@@ -34,7 +34,8 @@ def load_run(
         checkpoint: `best`, `last` or a file; default: the checkpoint that `result.json` is about, else `best`.
 
     Returns:
-        The module in evaluation mode on the CPU, and the DataModule, which has read no data yet.
+        The module in evaluation mode on the CPU, and the DataModule, which has read no data yet: a `TextDataModule`, an
+        `ImageDataModule`, or a class of the user's.
 
     Raises:
         UserError: There is no such run or no undamaged checkpoint in it; or its configuration does not fit: it was
@@ -76,7 +77,7 @@ def _measured_checkpoint(directory: Path) -> str:
     return str(path) if path is not None and path.is_file() else "best"
 
 
-def _built(settings: dict[str, Any], directory: Path, data_module: str) -> tuple[ACLModule, TextDataModule]:
+def _built(settings: dict[str, Any], directory: Path, data_module: str) -> tuple[ACLModule, TaskDataModule]:
     """Build module and DataModule with the signatures and links of the command line, without a Trainer."""
     from jsonargparse import ArgumentParser
 

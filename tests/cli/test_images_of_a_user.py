@@ -1,8 +1,10 @@
 """`fit`, `predict`, `export` and the commands that read a run, on images."""
 
+import csv
 import json
 import shutil
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ import torch
 import yaml
 from image_files import write_image, write_pets
 from PIL import Image
+from tiny_models import images, tiny
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     AutoImageProcessor,
     AutoModelForImageClassification,
@@ -20,10 +24,15 @@ from transformers import (
 )
 
 from acl_lightning.cli import main
+from acl_lightning.data.images import ImageDataModule
 from acl_lightning.data.images.folders import ImageFormat
 from acl_lightning.data.images.transforms import normalized
+from acl_lightning.encoders import EXIT_ROWS, ExitHead, MultiExitEncoder, full_depth_flops
+from acl_lightning.encoders.registry import ADAPTERS
 from acl_lightning.errors import UserError
-from acl_lightning.runs import load_run
+from acl_lightning.latency.plain_model import plain_image_model
+from acl_lightning.runs import load_run, read_result
+from acl_lightning.runs.records import read_exit_logits
 
 CONF = Path(__file__).parents[2] / "conf"
 QUICK = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.logger=false")
@@ -113,7 +122,12 @@ def test_an_export_of_a_model_of_images_is_loaded_as_none_of_texts(digits_export
 
 @pytest.mark.parametrize(
     "arguments",
-    [("export", "--out=out", "--onnx"), ("export", "--out=out", "--format=onnx"), ("latency", "--out=out"), ("demo",)],
+    [
+        ("export", "--out=out", "--onnx"),
+        ("export", "--out=out", "--format=onnx"),
+        ("latency", "--out=out", "--data=texts.txt"),
+        ("demo",),
+    ],
     ids=" ".join,
 )
 def test_commands_for_texts_refuse_a_run_on_images(digits_run, arguments, tmp_path, monkeypatch, capsys):
@@ -124,6 +138,104 @@ def test_commands_for_texts_refuse_a_run_on_images(digits_run, arguments, tmp_pa
     assert "ImageDataModule has no tokenizer" in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_the_images_of_a_run_are_timed(digits_run, tmp_path, capsys):
+    options = ("--mode", "latency", "batch", "--rows=6", "--batch_size=4", "--repeats=1", f"--out={tmp_path}")
+    assert main(["latency", str(digits_run), *options]) == 0
+    assert "6 samples of 5 tokens, batches of 4" in capsys.readouterr().out  # [CLS] and four patches
+    rows = list(csv.DictReader((tmp_path / "latency.csv").read_text().splitlines()))
+    full = [row for row in rows if row["operating_point"] == "full_depth"]
+    assert [(row["mode"], float(row["flops_speedup"])) for row in full] == [("latency", 1), ("batch", 1)]
+    assert {float(row["layer_speedup"]) for row in full} == {1}
+    exits = csv.DictReader((tmp_path / "exit_latency.csv").read_text().splitlines())
+    assert [row["exit_layer"] for row in exits] == list("123456")
+    table = ("--table", str(tmp_path / "exit_latency.csv"))
+    assert main(["points", str(digits_run), "--measured-speed", "1", *table]) == 0
+
+
+@pytest.mark.parametrize("family", ["vit", "deit", "dinov2"])
+def test_the_plain_model_of_images_has_all_layers(family):
+    heads = [ExitHead(24, 3, pooler=False, pretrained_pooler=None, dropout=0.0)]
+    backbone = ADAPTERS[family](tiny(family))
+    depth = backbone.depth
+    encoder = MultiExitEncoder(backbone, (1,), [EXIT_ROWS["cls"](24)], heads)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        logits_BC = plain_image_model(encoder, torch.device("cpu"))(**images(2)).logits
+    assert logits_BC.shape == (2, 3)
+    # The plain model computes its last layer whole, so it computes more than the reference of the FLOPs speed-up.
+    full = 2 * full_depth_flops(encoder, backbone.max_tokens)
+    assert full < counter.get_total_flops() < full * (depth + 1) / depth
+
+
+@pytest.fixture
+def torchvision(monkeypatch):
+    """A module with a transform as torchvision documents it: a module with `p` whose draws are those of torch."""
+
+    class RandomHorizontalFlip(torch.nn.Module):
+        def __init__(self, p: float = 0.5) -> None:
+            super().__init__()
+            self.p = p
+
+        def forward(self, *inputs):
+            (image_CHW,) = inputs
+            return image_CHW.flip(-1) if torch.rand(1) < self.p else image_CHW
+
+    path = "torchvision.transforms.v2._geometry"
+    RandomHorizontalFlip.__module__, RandomHorizontalFlip.__qualname__ = path, "RandomHorizontalFlip"
+    parts = path.split(".")
+    for end in range(1, len(parts) + 1):
+        name = ".".join(parts[:end])
+        module = types.ModuleType(name)
+        module.__path__ = []
+        monkeypatch.setitem(sys.modules, name, module)
+        if end > 1:
+            setattr(sys.modules[".".join(parts[: end - 1])], parts[end - 1], module)
+    for name in ("torchvision.transforms.v2", path):
+        sys.modules[name].RandomHorizontalFlip = RandomHorizontalFlip
+    return RandomHorizontalFlip
+
+
+def test_transforms_of_torchvision_are_used_and_trusted_by_name(command, torchvision, tmp_path):
+    write_pets(tmp_path / "pets")
+    transforms = '[{"class_path": "torchvision.transforms.v2.RandomHorizontalFlip", "init_args": {"p": 1.0}}]'
+    own = ("--data.root=pets", "--data.image_size=8", "--data.channels=1", f"--data.train_transforms={transforms}")
+    arguments = ("--config=fit/images.yaml", *own, *SCRATCH, *QUICK, *SHORT, "--run_dir=run")
+    code, error = command("fit", *arguments, defaults=False)
+    assert code == 0, error
+    assert json.loads((tmp_path / "run/result.json").read_text())["data"]["transforms"] == ["RandomHorizontalFlip"]
+    with pytest.raises(UserError, match=r"--trust torchvision"):
+        load_run(tmp_path / "run")
+    trusted = ("--trust=torchvision", "--config=run/config.yaml", "--ckpt_path=run/checkpoints/best.ckpt")
+    assert command("predict", *trusted, *QUICK, "--run_dir=out", defaults=False) == (0, "")
+
+
+def test_a_transform_of_torchvision_changes_training_images_only(torchvision, tmp_path):
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    for name in ("a", "b"):
+        (tmp_path / "x" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.fromarray(pixels).save(tmp_path / "x" / name / f"{number}.png")
+    data = ImageDataModule(
+        str(tmp_path / "x"), image_size=8, channels=1, mean=0, std=1, train_transforms=[torchvision(1)]
+    )
+    plain = torch.from_numpy(pixels)[None] / 255
+    torch.testing.assert_close(data.rows("train").__getitems__([0])["pixel_values"][0], plain.flip(-1))
+    torch.testing.assert_close(data.rows("validation").__getitems__([0])["pixel_values"][0], plain)
+
+
+def test_images_select_on_training_images(command, tmp_path):
+    write_pets(tmp_path / "pets", rows=20)
+    protocol = ("--data.selection=train", "--data.selection_rows=8", "--exit_sweep.calibrate=true")
+    own = ("--data.root=pets", "--data.image_size=8", "--data.channels=1", "--data.batch_size=4", *SCRATCH, *protocol)
+    code, error = command("fit", "--config=fit/images.yaml", *own, *QUICK, *SHORT, "--run_dir=run", defaults=False)
+    assert code == 0, error
+    result, record = read_result(tmp_path / "run"), read_exit_logits(tmp_path / "run")
+    assert result.report["samples"] == {"selection": 8, "report": 8, "selection_from": "train"}
+    assert (result.data["train_rows"], result.data["selection_rows"]) == (24, 8)
+    assert record.index_B[~record.selection_B].tolist() == list(range(8))
+    _, data = load_run(tmp_path / "run")
+    assert data.selection == "train"
 
 
 def test_a_folder_is_fitted_and_predicts_without_its_training_images(command, tmp_path):

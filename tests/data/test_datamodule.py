@@ -141,7 +141,7 @@ def test_train_rows_is_a_stratified_subset_that_keeps_its_row_numbers(synthetic)
 def test_a_stage_loads_only_its_splits(synthetic, monkeypatch):
     for stage, splits in {"fit": ["train", "validation"], "predict": ["test"], "validate": ["validation"]}.items():
         module, loaded = synthetic(), []
-        monkeypatch.setattr(module, "_encode", lambda split, loaded=loaded: loaded.append(split))
+        monkeypatch.setattr(module, "_build", lambda split, loaded=loaded: loaded.append(split))
         module.setup(stage)
         assert loaded == splits
 

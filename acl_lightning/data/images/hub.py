@@ -7,32 +7,31 @@ from pathlib import Path
 import datasets
 from datasets import ClassLabel, Dataset, DatasetDict
 
+from acl_lightning.data.hub_splits import is_saved, load_hub_splits, load_saved
 from acl_lightning.data.images.folders import ImageFormat
 from acl_lightning.data.images.tables import ImageTable
 from acl_lightning.errors import UserError
 
 
-def load_hub_splits(name: str, cache_dir: str | None) -> DatasetDict:
+def load_image_splits(name: str, config: str | None, cache_dir: str | None) -> DatasetDict:
     """Load all splits of a data set.
 
     Args:
-        name: Id on the hub, or directory of `DatasetDict.save_to_disk`.
+        name: Id on the hub, or directory in its layout or of `DatasetDict.save_to_disk`.
+        config: Name of the configuration on the hub; None: the default.
         cache_dir: Directory of downloads; None for the Hugging Face default.
 
     Raises:
         UserError: The data set is neither reachable nor cached, or it has no split `train`.
     """
-    try:
-        local = Path(name).expanduser().is_dir()
-        loaded = datasets.load_from_disk(name) if local else datasets.load_dataset(name, cache_dir=cache_dir)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"the data set {name!r} from the hub, its cache or a directory",
-            " ".join(str(error).split())[:200],
-            "Set data.dataset to a directory of save_to_disk, or set data.root to a folder of class folders.",
-        ) from error
+    directory = Path(name).expanduser()
+    if is_saved(directory):
+        loaded = load_saved(directory)
+    else:
+        loaded = load_hub_splits(name, config, cache_dir, "root to a folder of class folders")
     if not isinstance(loaded, DatasetDict) or "train" not in loaded:
-        raise UserError(f"a split named train in {name!r}", "none", "Save a DatasetDict with the splits of the data.")
+        splits = ", ".join(loaded) if isinstance(loaded, DatasetDict) else "a single split"
+        raise UserError(f"a split named train in {name}", splits, "Save a DatasetDict with the splits of the data.")
     return loaded
 
 

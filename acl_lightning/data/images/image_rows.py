@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
+from acl_lightning.data.batch_rows import Batch, BatchRows
 from acl_lightning.data.images.tables import ImageTable
 from acl_lightning.data.images.transforms import normalized
 from acl_lightning.data.samplers import EpochSampler
-
-#: Name -> values of a batch of B images; see `ImageDataModule`.
-Batch = dict[str, Tensor]
 
 
 class EpochRowSampler(EpochSampler):
@@ -26,7 +25,7 @@ class EpochRowSampler(EpochSampler):
         yield from (self.epoch * self.rows + row for row in super().__iter__())
 
 
-class ImageRows(Dataset[Batch]):
+class ImageRows(BatchRows):
     """A data set of images that returns whole batches.
 
     Args:
@@ -57,16 +56,23 @@ class ImageRows(Dataset[Batch]):
         """Return a hash of the images and their normalisation."""
         return f"{self.table.content} {list(self._mean)} {list(self._std)}"
 
-    def __getitems__(self, numbers: list[int]) -> Batch:
-        """Return a batch: `pixel_values` (B, C, H, W), float32, and every other column (B,)."""
-        rows = [number % len(self) for number in numbers]
-        images = [self._image(row, number) for row, number in zip(rows, numbers, strict=True)]
-        rows_B = torch.tensor(rows)
+    def __getitems__(self, rows: list[int]) -> Batch:
+        """Return a batch: `pixel_values` (B, C, H, W), float32, and every other column (B,).
+
+        Args:
+            rows: Row numbers, or the numbers of `EpochRowSampler`.
+        """
+        images = [self._image(number % len(self), number) for number in rows]
+        rows_B = torch.tensor(rows) % len(self)
         return {"pixel_values": torch.stack(images)} | {name: column[rows_B] for name, column in self.columns.items()}
 
-    def __getitem__(self, number: int) -> Batch:
-        """Return a single image without a batch dimension."""
-        return {name: column[0] for name, column in self.__getitems__([number]).items()}
+    def spread(self, others: Self) -> Self:
+        """Return these images with those of `others` spread evenly among them; both must have the same columns."""
+        order = self._spread_order(others)
+        both = copy.copy(self)
+        both.table = self.table.spread(others.table, order.tolist())
+        both.columns = self._spread_columns(others, order)
+        return both
 
     def _image(self, row: int, number: int) -> Tensor:
         image_CHW = self.table.load(row)

@@ -11,7 +11,7 @@ from datasets import DatasetDict
 
 from acl_lightning.data.images.digits import DIGITS, digits
 from acl_lightning.data.images.folders import ImageFormat, class_names, folder_table
-from acl_lightning.data.images.hub import hub_class_names, hub_table, load_hub_splits
+from acl_lightning.data.images.hub import hub_class_names, hub_table, load_image_splits
 from acl_lightning.data.images.tables import ImageTable
 from acl_lightning.data.stratified import stratified_rows
 from acl_lightning.errors import UserError
@@ -88,19 +88,22 @@ class HubSplits(ImageSplits):
 
     Args:
         name: Id or directory.
+        config: Name of the configuration; None: the default.
         image: Name of the image column.
         label: Name of the label column.
         image_format: Form in which images are loaded.
         cache_dir: Directory of downloads.
     """
 
-    def __init__(self, name: str, image: str, label: str, image_format: ImageFormat, cache_dir: str | None) -> None:
-        self._name, self._image, self._label = name, image, label
+    def __init__(
+        self, name: str, config: str | None, image: str, label: str, image_format: ImageFormat, cache_dir: str | None
+    ) -> None:
+        self._name, self._config, self._image, self._label = name, config, image, label
         self._format, self._cache_dir = image_format, cache_dir
 
     @cached_property
     def _loaded(self) -> DatasetDict:
-        return load_hub_splits(self._name, self._cache_dir)
+        return load_image_splits(self._name, self._config, self._cache_dir)
 
     def class_names(self) -> list[str]:
         """Return the names of the classes of the label column."""
@@ -137,3 +140,36 @@ class DigitSplits(ImageSplits):
     def load(self, names: Sequence[str]) -> dict[str, ImageTable]:
         """Return all digits as the training split."""
         return {"train": digits()}
+
+
+def image_splits(
+    root: str | None,
+    dataset: str | None,
+    dataset_config: str | None,
+    image: str,
+    label: str,
+    image_format: ImageFormat,
+    cache_dir: str | None,
+    *,
+    skip_unreadable: bool,
+) -> ImageSplits:
+    """Return the source that the settings of `ImageDataModule` name.
+
+    Args:
+        root: Folder of images.
+        dataset: Id or directory of a data set; None: `root`, or the handwritten digits.
+        dataset_config: Name of the configuration of `dataset`.
+        image: Name of the image column of `dataset`.
+        label: Name of the label column of `dataset`.
+        image_format: Form in which images are loaded.
+        cache_dir: Directory of downloads.
+        skip_unreadable: Whether images in `root` that do not open are left out.
+
+    Raises:
+        UserError: Neither is set, and the format is not that of the digits.
+    """
+    if dataset is not None:
+        return HubSplits(dataset, dataset_config, image, label, image_format, cache_dir)
+    if root is not None:
+        return FolderSplits(Path(root).expanduser(), image_format, skip_unreadable=skip_unreadable)
+    return DigitSplits(image_format)

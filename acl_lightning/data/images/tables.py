@@ -34,3 +34,15 @@ class ImageTable:
         labels = None if self.labels is None else [self.labels[row] for row in kept]
         content = hashlib.sha256(f"{self.content} {kept}".encode()).hexdigest()
         return ImageTable([self.names[row] for row in kept], labels, lambda row: self.load(kept[row]), content)
+
+    def spread(self, others: ImageTable, order: Sequence[int]) -> ImageTable:
+        """Return these images followed by `others`, in the order `order` of their row numbers."""
+        first = len(self)
+        labels = None if self.labels is None or others.labels is None else [*self.labels, *others.labels]
+        both = ImageTable(
+            [*self.names, *others.names],
+            labels,
+            lambda row: self.load(row) if row < first else others.load(row - first),
+            f"{self.content} {others.content}",
+        )
+        return both.select(order)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-import datasets
 from datasets import Dataset, DatasetDict
 
+from acl_lightning.data.hub_splits import DICTIONARY, SINGLE, is_saved, load_hub_splits, load_saved
 from acl_lightning.data.tables.arrow import DatasetTable, ParquetTable
 from acl_lightning.errors import UserError
 from acl_lightning.table_files.base import Table
@@ -28,9 +28,6 @@ FORMATS = {
     ".json": "jsonl",
     ".parquet": "parquet",
 }
-
-#: Files of a directory that `save_to_disk` of the library `datasets` wrote.
-DICTIONARY, SINGLE = "dataset_dict.json", "state.json"
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ class TablePlace:
 
     Attributes:
         location: Path of a file or of a saved data set, `-` for standard input, or a split of `dataset`.
-        dataset: Id of a data set on the hub, or directory of saved splits; None: `location` is a path.
+        dataset: Id of a data set on the hub, or directory in its layout or of saved splits; None: `location` is a path.
         dataset_config: Name of the configuration of a data set on the hub.
         text_format: Format of CSV and TSV files.
         cache_dir: Directory of downloads; None for the Hugging Face default.
@@ -172,34 +169,21 @@ class TablePlace:
 
     def _split(self) -> Dataset:
         directory = Path(str(self.dataset)).expanduser()
-        if directory.is_dir() and ((directory / DICTIONARY).is_file() or (directory / SINGLE).is_file()):
+        if is_saved(directory):
             return _saved(directory, self.location, self.setting)
-        try:
-            splits = datasets.load_dataset(str(self.dataset), self.dataset_config, cache_dir=self.cache_dir)
-        except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetGenerationError) as error:
-            raise UserError(
-                f"the data set {self.dataset} on the hub or in the cache",
-                f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
-                "Fill the Hugging Face cache once while online, check data.dataset and data.dataset_config, or set "
-                "data.train to a file.",
-            ) from error
+        splits = load_hub_splits(str(self.dataset), self.dataset_config, self.cache_dir, "train to a file")
         return _chosen(splits, self.location, str(self.dataset), self.setting)
 
 
 def _saved(directory: Path, split: str, setting: str) -> Dataset:
     """Return a split that `save_to_disk` wrote; a directory of a single split is that split."""
-    if not (directory / DICTIONARY).is_file() and not (directory / SINGLE).is_file():
+    if not is_saved(directory):
         raise UserError(
             f"a directory of save_to_disk at {directory}",
             f"neither {DICTIONARY} nor {SINGLE}",
             f"Set data.{setting} to a file, or to such a directory.",
         )
-    try:
-        loaded = datasets.load_from_disk(str(directory))
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"an undamaged data set at {directory}", " ".join(str(error).split()), "Save the data set again."
-        ) from error
+    loaded = load_saved(directory)
     return _chosen(loaded, split, str(directory), setting) if isinstance(loaded, DatasetDict) else loaded
 
 

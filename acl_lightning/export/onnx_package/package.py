@@ -14,7 +14,7 @@ from acl_lightning.encoders import MODEL_INPUTS, MultiExitEncoder, merged
 from acl_lightning.errors import UserError
 from acl_lightning.exits.evaluation.report.recommended_point import plain
 from acl_lightning.export.config import exported_config
-from acl_lightning.export.directory import check_free, check_texts, complete_directory
+from acl_lightning.export.directory import check_free, complete_directory
 from acl_lightning.export.onnx_graph import example_batch
 from acl_lightning.export.onnx_package.graphs import OPSET, Precision, converted, segment_graph
 from acl_lightning.export.onnx_package.measure import Measurement, check_servable, measure
@@ -22,6 +22,7 @@ from acl_lightning.export.onnx_package.segments import VARIANTS, Segment, exampl
 from acl_lightning.export.onnx_package.shared_weights import write_graphs
 from acl_lightning.files import write_text_atomically
 from acl_lightning.runs import load_run, read_result
+from acl_lightning.runs.data_modules import text_data
 from acl_lightning.runs.provenance import versions
 from acl_lightning.runs.records import read_exit_logits
 from acl_lightning.serving import AdaptiveSession
@@ -66,8 +67,8 @@ def export_package(
     report = result.sweep_report
     check_servable(report.recommended)
     _check_rows(len(stored.labels_B), precision, max_drop)
-    module, data = load_run(run)
-    check_texts(data, run)
+    module, loaded = load_run(run)
+    data = text_data(loaded, run)
     config = exported_config(
         module.encoder, module.label_names, data.info.text_columns, data.task_name, result, data.max_length
     )

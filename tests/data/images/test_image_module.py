@@ -99,6 +99,29 @@ def test_a_saved_data_set_is_read(tmp_path):
         ImageDataModule(dataset=str(tmp_path / "saved"), label="kind", **SMALL).rows("train")
 
 
+def test_class_folders_in_the_layout_of_the_hub_are_read(tmp_path):
+    for split, rows in (("train", 6), ("test", 3)):
+        (write_pets(tmp_path / "hub" / split, rows) / "notes.txt").unlink()
+    data = ImageDataModule(dataset=str(tmp_path / "hub"), cache_dir=str(tmp_path / "cache"), mean=0, std=1, **SMALL)
+    assert (data.task_name, data.label_names) == ("hub", ["cat", "dog"])
+    assert [len(data.rows(split)) for split in ("train", "validation", "test")] == [10, 2, 6]
+    batch = data.rows("test").__getitems__(list(range(6)))
+    bright = batch["pixel_values"].flatten(1).mean(dim=1) > 0.5
+    assert bright.long().tolist() == batch["labels"].tolist()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"the data set .*empty on the hub, in the cache or in a directory; found "):
+        ImageDataModule(dataset=str(tmp_path / "empty"), **SMALL)
+
+
+def test_a_data_set_without_a_training_split_is_refused(tmp_path):
+    rows = datasets.Dataset.from_dict({"image": ["x"], "label": [0]})
+    datasets.DatasetDict({"learn": rows}).save_to_disk(tmp_path / "splits")
+    rows.save_to_disk(tmp_path / "single")
+    for name, found in (("splits", "learn"), ("single", "a single split")):
+        with pytest.raises(UserError, match=rf"a split named train in .*{name}; found {found}\."):
+            ImageDataModule(dataset=str(tmp_path / name), **SMALL)
+
+
 def test_the_digits_need_no_network():
     data = ImageDataModule(**SMALL)
     data.setup("fit")
@@ -175,7 +198,7 @@ def test_a_truncated_image_is_named_when_it_is_loaded(folder):
         ({"std": 0.0}, r"data.std above 0; found 0"),
         ({"image_size": 28}, r"other than the handwritten digits of 8 x 8 .*1 channels of 28 pixels\. Set data.root"),
         ({"validation_share": 0.7}, r"data.validation_share above 0 and up to 0.5; found 0.7"),
-        ({"dataset": "nobody/nothing"}, r"the data set 'nobody/nothing' from the hub, its cache or a directory"),
+        ({"dataset": "nobody/nothing"}, r"the data set nobody/nothing on the hub, in the cache or in .*data.root"),
         ({"batch_size": 0}, r"--data.batch_size of at least 1; found 0"),
     ],
 )
@@ -196,6 +219,44 @@ def test_folders_without_classes_and_unknown_classes_are_refused(folder, tmp_pat
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"images \(.bmp, .*\) in .*empty; found none"):
         ImageDataModule(str(folder), predict=str(tmp_path / "empty"), **SMALL).rows("predict")
+
+
+def test_validation_runs_over_training_images_and_the_whole_validation_split(folder):
+    settings = {"selection": "train", "selection_rows": 6, "train_rows": 8, "eval_batch_size": 3, **SMALL}
+    data = ImageDataModule(str(folder), train_transforms=[Noise()], **settings)
+    data.setup("fit")
+    seen = {name: torch.cat([batch[name] for batch in data.val_dataloader()]) for name in ("index", "selection")}
+    selection = seen["selection"]
+    assert seen["index"][~selection].tolist() == list(range(4))
+    selected = (seen["index"][selection] - 4).tolist()
+    trained = [row for batch in data.train_dataloader() for row in batch["index"].tolist()]
+    assert (len(set(selected)), len(set(trained)), set(selected) & set(trained)) == (6, 8, set())
+    assert 0 < int(selection[:4].sum()) < 4, "the beginning has images of both splits"
+    plain = ImageDataModule(str(folder), **SMALL)  # the same training split
+    pixels = torch.cat([batch["pixel_values"] for batch in data.val_dataloader()])[selection]
+    assert torch.equal(pixels, plain.rows("train").__getitems__(selected)["pixel_values"]), "without augmentation"
+    assert [data.texts("train", row) for row in trained] == [plain.texts("train", row) for row in trained]
+    labels = torch.cat([batch["labels"] for batch in data.val_dataloader()])[selection]
+    assert labels.tolist() == plain.rows("train").columns["labels"][selected].tolist()
+    assert "selection" not in next(iter(data.test_dataloader()))
+    record = data.describe()
+    assert (record["selection"], record["train_rows"], record["selection_rows"]) == ("train", 8, 6)
+    assert record["protocol"].endswith("reported on the whole validation split")
+    assert plain.describe()["protocol"].startswith("selected and reported on disjoint parts of the validation split")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"selection": "test"}, "--data.selection among validation, train; found 'test'"),
+        ({"selection": "train", "selection_rows": 16}, "16 training split of pets; found 16 selection rows and"),
+        ({"train_rows": 17}, "--data.train_rows up to 16 for pets; found 17"),
+    ],
+)
+def test_selection_settings_are_checked_as_those_of_texts(folder, settings, message):
+    with pytest.raises(UserError) as error:
+        ImageDataModule(str(folder), **settings, **SMALL).setup("fit")
+    assert message.replace("16 training split", "16 rows of the training split") in str(error.value)
 
 
 def test_settings_that_a_run_stores(folder):

@@ -1,11 +1,14 @@
 """Back-translation through tiny random translation models."""
 
 import json
+import os
+import signal
+from pathlib import Path
 
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from training_runs import tiny_data
+from training_runs import in_processes, tiny_data
 from transformers import MarianConfig, MarianMTModel, PreTrainedTokenizerFast
 
 from acl_lightning.data.noise import BackTranslation, back_translation
@@ -55,6 +58,54 @@ def test_texts_are_translated_once_per_temperature_and_content(models_of_two_lan
     assert noise.apply(TEXTS, KEYS, tmp_path) == first
 
 
+class Stopped(BaseException):
+    """Stands for the end of the process."""
+
+
+def test_a_translation_that_is_stopped_leaves_no_file(models_of_two_languages, tmp_path, monkeypatch):
+    noise = BackTranslation(*models_of_two_languages, batch_size=4)
+    expected = noise.apply(TEXTS, KEYS, tmp_path / "whole")
+    sample, calls = BackTranslation._sample, []
+
+    def stops(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == 5:  # in the second of three batches of the way back
+            raise Stopped
+        return sample(self, *arguments)
+
+    monkeypatch.setattr(BackTranslation, "_sample", stops)
+    with pytest.raises(Stopped):
+        noise.apply(TEXTS, KEYS, tmp_path / "stopped")
+    assert not list((tmp_path / "stopped").glob("*"))
+    monkeypatch.undo()
+    assert noise.apply(TEXTS, KEYS, tmp_path / "stopped") == expected
+    assert [path.name for path in (tmp_path / "stopped").iterdir()] == [
+        path.name for path in (tmp_path / "whole").iterdir()
+    ]
+
+
+def test_a_process_that_is_killed_while_it_writes_leaves_the_cache_unread(models_of_two_languages, tmp_path):
+    noise = BackTranslation(*models_of_two_languages)
+    assert in_processes(translate_and_die, noise, tmp_path) == [-signal.SIGKILL]
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".back-translation-")
+    first = noise.apply(TEXTS, KEYS, tmp_path)
+    assert first == noise.apply(TEXTS, KEYS, tmp_path / "other")
+    assert len(list(tmp_path.glob("back-translation-*.json"))) == 1
+
+
+def translate_and_die(noise, directory):
+    """Translate, and be killed after half of the file is written."""
+
+    def half(self, text, **_):
+        with self.open("w", encoding="utf-8") as file:
+            file.write(text[: len(text) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    Path.write_text = half
+    noise.apply(TEXTS, KEYS, directory)
+
+
 def test_a_damaged_cache_is_built_again(models_of_two_languages, tmp_path):
     noise = BackTranslation(*models_of_two_languages)
     first = noise.apply(TEXTS, KEYS, tmp_path)
@@ -75,6 +126,10 @@ def test_the_data_module_trains_on_translated_texts(models_of_two_languages, tin
     clean = tiny_data(tiny_backbone, train_rows=10, cache_dir=str(tmp_path))
     assert data.rows("train").content_hash() != clean.rows("train").content_hash()
     assert data.rows("validation").content_hash() == clean.rows("validation").content_hash()
+    other = tiny_data(tiny_backbone, train_rows=10, text_noise=noise, seed=1, cache_dir=str(tmp_path))
+    assert len(list((tmp_path / "acl_lightning").glob("back-translation-*.json"))) == 1
+    other.rows("train")
+    assert len(list((tmp_path / "acl_lightning").glob("back-translation-*.json"))) == 2, "another seed, another draw"
     assert data.describe()["text_noise"] == {"name": "BackTranslation", "settings": dict(noise.settings)}
 
 

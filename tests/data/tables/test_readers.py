@@ -73,6 +73,54 @@ def test_class_indices_of_a_data_set_are_read_as_names(tmp_path):
         TablePlace("dev", dataset=str(tmp_path / "saved"), setting="validation").open()
 
 
+README = """---
+configs:
+- config_name: news
+  default: true
+  data_files:
+  - {split: learn, path: news/train.parquet}
+  - {split: held_out, path: news/dev.parquet}
+- config_name: mail
+  data_files:
+  - {split: train, path: mail/*.parquet}
+---
+"""
+
+
+def test_a_directory_in_the_layout_of_the_hub_has_configurations_and_splits(tmp_path):
+    hub, cache = tmp_path / "hub", str(tmp_path / "cache")
+    for path in ("news/train", "news/dev", "mail/0", "mail/1"):
+        (hub / path).parent.mkdir(exist_ok=True, parents=True)
+        pq.write_table(pa.table({"text": [path], "label": [path[0]]}), hub / f"{path}.parquet")
+    (hub / "README.md").write_text(README)
+
+    def texts(split, config=None, name=hub):
+        table = TablePlace(split, dataset=str(name), dataset_config=config, cache_dir=cache).open()
+        return [text for chunk in table.chunks() for text in chunk.columns["text"]]
+
+    assert (texts("learn"), texts("held_out", "news")) == (["news/train"], ["news/dev"])
+    assert texts("train", "mail") == ["mail/0", "mail/1"]
+    with pytest.raises(UserError, match=r"the split 'train' in .*hub; found learn, held_out. Set data.train to one"):
+        texts("train")
+    with pytest.raises(UserError, match=r"ValueError: BuilderConfig 'post' not found. Available: .'news', 'mail'"):
+        texts("train", "post")
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "csv/train.csv").write_bytes(b"text,label\n\xa4,x\n")
+    with pytest.raises(UserError, match=r"the data set .*csv .*; found UnicodeDecodeError: 'utf-8' codec can't decode"):
+        texts("train", name=tmp_path / "csv")
+
+
+def test_class_names_of_a_directory_in_the_layout_of_the_hub(tmp_path):
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])})
+    rows = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features=features)
+    (tmp_path / "hub").mkdir()
+    rows.to_parquet(str(tmp_path / "hub/train.parquet"))
+    place = TablePlace("train", dataset=str(tmp_path / "hub"), cache_dir=str(tmp_path / "cache"))
+    (chunk,) = place.open().chunks()
+    assert list(chunk.columns["label"]) == ["yes", "no"]
+    assert place.content_hash() == place.content_hash()
+
+
 def test_tsv_keeps_quotation_marks_and_warns_if_fields_look_quoted(tmp_path):
     path = tmp_path / "table.tsv"
     path.write_bytes(b'\xef\xbb\xbfbody\ttopic\r\na "b\tx\r\n"c"\ty\r\n')
@@ -157,7 +205,7 @@ def test_missing_files_and_directories(tmp_path):
     ):
         read(tmp_path)
     with pytest.raises(
-        UserError, match=r"the data set no/such on the hub or in the cache; found .*data.dataset_config"
+        UserError, match=r"the data set no/such on the hub, in the cache or in a .*; found .*data.dataset_config"
     ):
         TablePlace("train", dataset="no/such").open()
     with pytest.raises(UserError, match=r"a single character for data.delimiter; found ', '"):
