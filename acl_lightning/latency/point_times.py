@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from acl_lightning.encoders import MultiExitEncoder, exit_flops, flop_counter, full_depth_flops, static_exit_flops
-from acl_lightning.exits import Criterion, Static
+from acl_lightning.exits import Criterion, Static, to_config
 from acl_lightning.exits.inference import ROW_FIRST_TOKENS, AdaptiveRuntime
 from acl_lightning.latency.inputs import Inputs, num_samples, num_tokens, singles
 from acl_lightning.latency.stopwatch import TimeRange, interleaved, ratio, time_range
@@ -68,6 +68,7 @@ def measure(
     """Time every operating point in every mode, in turn with the plain model.
 
     Within a mode all operating points and the plain model are timed round by round after a warm-up, see `interleaved`.
+    Names of the same operating point share a measurement.
     In `latency` mode the plain model too answers one sample at a time, without padding.
 
     Args:
@@ -81,30 +82,38 @@ def measure(
     Raises:
         UserError: There is no such mode, a threshold is out of range, or `repeats` is less than 1.
     """
-    runtimes = {name: AdaptiveRuntime(encoder, *point) for name, point in points.items()}
+    first_names = _first_names(points)
+    runtimes = {name: AdaptiveRuntime(encoder, *points[name]) for name in dict.fromkeys(first_names.values())}
     device = next(iter(batches[0].values())).device
     wait = torch.cuda.synchronize if device.type == "cuda" else _no_wait
     times = []
     for mode in modes:
         candidates = _candidates(runtimes, reference, batches, mode)
         seconds = interleaved(candidates, repeats, wait=wait)
-        for name, runtime in runtimes.items():
-            mean_exit_layer, flops_speedup = _exits(runtime, batches, mode)
+        exits = {name: _exits(runtime, batches, mode) for name, runtime in runtimes.items()}
+        for name, first in first_names.items():
+            mean_exit_layer, flops_speedup = exits[first]
             times.append(
                 PointTime(
                     mode=mode,
                     name=name,
-                    criterion=runtime.criterion.name,
+                    criterion=points[name][0].name,
                     threshold=points[name][1],
                     mean_exit_layer=mean_exit_layer,
                     layer_speedup=encoder.depth / mean_exit_layer,
                     flops_speedup=flops_speedup,
-                    measured_speedup=ratio(seconds[_REFERENCE], seconds[name]),
-                    milliseconds=_per_sample(seconds[name], batches),
+                    measured_speedup=ratio(seconds[_REFERENCE], seconds[first]),
+                    milliseconds=_per_sample(seconds[first], batches),
                     plain_milliseconds=_per_sample(seconds[_REFERENCE], batches).median,
                 )
             )
     return times
+
+
+def _first_names(points: Mapping[str, tuple[Criterion, float]]) -> dict[str, str]:
+    """Return, for each name, the first name of the same criterion, settings and threshold."""
+    keys = {name: (repr(to_config(criterion)), threshold) for name, (criterion, threshold) in points.items()}
+    return {name: next(other for other in keys if keys[other] == key) for name, key in keys.items()}
 
 
 def _candidates(

@@ -130,6 +130,17 @@ def test_flops_are_those_of_the_mode(tiny_backbone):
     assert times["latency"].flops_speedup < times["batch"].flops_speedup
 
 
+def test_names_of_the_same_point_share_a_measurement(tiny_backbone):
+    encoder = EncoderConfig(tiny_backbone).build(2).eval()
+    reference = plain_model(tiny_backbone, 2, torch.device("cpu"))
+    ids = torch.full((4, 6), 1000)
+    batches = [{"input_ids": ids, "attention_mask": torch.ones_like(ids)}]
+    points = {"drop0": (Confidence(), 0.9), "third": (Confidence(), 1.0), "drop1": (Confidence(), 0.9)}
+    drop0, third, drop1 = measure(encoder, reference, points, batches, modes=["batch"], repeats=1)
+    assert [time.name for time in (drop0, third, drop1)] == list(points)
+    assert drop1.milliseconds == drop0.milliseconds != third.milliseconds
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
