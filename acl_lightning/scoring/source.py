@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,7 @@ def open_source(location: str, source_format: SourceFormat) -> Table:
     path = None if location == STANDARD_INPUT else Path(location).expanduser()
     kind = _kind(path, source_format.kind)
     if kind == "parquet":
+        check_pyarrow("--input")
         from acl_lightning.table_files.parquet import ParquetRows  # noqa: PLC0415 - imports pyarrow
 
         assert path is not None
@@ -91,6 +93,17 @@ def open_source(location: str, source_format: SourceFormat) -> Table:
         quoting=kind == "csv" if source_format.quoting is None else source_format.quoting,
         option=OPTION,
     )
+
+
+def check_pyarrow(option: str) -> None:
+    """Raise `UserError` if pyarrow, which reads and writes Parquet, is not installed.
+
+    Args:
+        option: Option that names the Parquet file.
+    """
+    if importlib.util.find_spec("pyarrow") is None:
+        remedy = f"Install it: pip install pyarrow, or set {option} to a .csv or .jsonl file."
+        raise UserError("the package pyarrow, for Parquet", "none", remedy)
 
 
 def _kind(path: Path | None, kind: str | None) -> str:

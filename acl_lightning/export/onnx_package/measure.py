@@ -231,7 +231,7 @@ def describe_point(record: ExitRecord, criterion: Criterion, threshold: float, r
 
 def _shares(exit_B: Tensor, num_exits: int) -> tuple[float, ...]:
     """Return the share of the samples that leave at each exit."""
-    return tuple((exit_B.bincount(minlength=num_exits) / len(exit_B)).tolist())
+    return tuple((exit_B.bincount(minlength=num_exits).double() / len(exit_B)).tolist())
 
 
 def _confidence_counts(probabilities_BC: Tensor) -> list[int] | None:
