@@ -128,6 +128,21 @@ def _kind(path: Path | None, kind: str | None) -> str:
     return kind
 
 
+def unsplit(table: Table) -> str:
+    """Return the delimiter in the name of a table's only column, which shows that it was read with another delimiter.
+
+    Args:
+        table: The table.
+
+    Returns:
+        A comma, semicolon, tab or vertical bar; empty if there is none, or if the table is a text file or has several
+        columns.
+    """
+    if len(table.columns) > 1 or not isinstance(table, DelimitedTable):
+        return ""
+    return next((mark for mark in ";\t|," if mark in table.columns[0]), "")
+
+
 def check_columns(columns: Sequence[str], table: Table, option: str) -> None:
     """Raise `UserError` if a table lacks a column; the message lists its columns and names the nearest.
 
@@ -141,8 +156,7 @@ def check_columns(columns: Sequence[str], table: Table, option: str) -> None:
             continue
         lower = {name.lower(): name for name in reversed(table.columns)}
         close = difflib.get_close_matches(column.lower(), lower, n=1, cutoff=0.5)
-        separators = [mark for mark in ";\t|" if len(table.columns) == 1 and mark in table.columns[0]]
         remedy = f"Did you mean {option} {lower[close[0]]}?" if close else f"Set {option} to one of them."
-        if separators:
-            remedy = f"Set --delimiter {separators[0]!r}."
+        if delimiter := unsplit(table):
+            remedy = f"Set --delimiter {delimiter!r}."
         raise UserError(f"a column {column!r} in {table.name}", f"the columns {', '.join(table.columns)}", remedy)

@@ -252,6 +252,8 @@ MISTAKES = {
         ["--text", "Sentense"],
         "a column 'Sentense' in .*; found the columns id, sentence, label. Did you",
     ),
+    "delimiter of the only column": (["--input", "semicolons.csv"], "a column 'sentence' in .*Set --delimiter ';'"),
+    "comma in a TSV": (["--input", "commas.tsv"], "a column 'sentence' in .*Set --delimiter ','"),
     "two columns": (
         ["--text", "id", "sentence"],
         "one text column as --text, for the package's sentence; found id, sent",
@@ -286,6 +288,8 @@ def test_a_mistake_is_one_line_and_leaves_no_file(scored_package, tmp_path, monk
         "rows.doc": "w5",
         "empty.jsonl": "",
         "header.csv": "id,sentence\n",
+        "semicolons.csv": "id;sentence\n1;w5\n",
+        "commas.tsv": "sentence,id\nw5,1\n",
         "old.jsonl": "old",
     }.items():
         (tmp_path / file).write_text(content)

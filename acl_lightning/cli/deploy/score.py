@@ -197,15 +197,16 @@ def _identity(manifest: Manifest, point: ServedPoint, columns: SampleColumns, ta
 def _columns(options: argparse.Namespace, trained: Sequence[str], table: Table) -> SampleColumns:
     """Return the columns that are read, after a check that the table has them."""
     from acl_lightning.scoring import SampleColumns
-    from acl_lightning.scoring.source import check_columns
+    from acl_lightning.scoring.source import check_columns, unsplit
 
-    text = tuple(options.text or (table.columns if len(table.columns) == 1 == len(trained) else trained))
+    alone = len(table.columns) == 1 == len(trained) and not unsplit(table)
+    text = tuple(options.text or (table.columns if alone else trained))
     if len(text) != len(trained) or len(set(text)) < len(text):
         expected = "one text column" if len(trained) == 1 else "two different text columns"
         raise UserError(
             f"{expected} as --text, for the package's {', '.join(trained)}",
             ", ".join(text),
-            f"Set --text to {len(trained)} of {', '.join(table.columns)}.",
+            f"Set --text to {'one' if len(trained) == 1 else 'two'} of {', '.join(table.columns)}.",
         )
     check_columns(text, table, "--text")
     if options.label is not None:
@@ -213,9 +214,7 @@ def _columns(options: argparse.Namespace, trained: Sequence[str], table: Table) 
     return SampleColumns(text, options.label)
 
 
-def _finish(
-    options: argparse.Namespace, manifest: Manifest, point: ServedPoint, file: ScoreFile
-) -> tuple[str, ...]:
+def _finish(options: argparse.Namespace, manifest: Manifest, point: ServedPoint, file: ScoreFile) -> tuple[str, ...]:
     """Give the output its name, then the report; return the findings of the report.
 
     The report gets its name last: without it, a command that was killed before the output was complete would find a

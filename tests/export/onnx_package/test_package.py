@@ -1,5 +1,6 @@
 """Tests of `export --format onnx`: the package, its measurement, and what is refused."""
 
+import csv
 import json
 import shutil
 from dataclasses import replace
@@ -8,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from finished_runs import undrawn_figures
 from packages import LAYERS, POINTS, tiny_encoder, write_package
 from tiny_models import batch
 
@@ -17,11 +19,11 @@ from acl_lightning.errors import UserError
 from acl_lightning.exits import Confidence, MaxDrop, MinSpeedup
 from acl_lightning.export.onnx_package import package as writer
 from acl_lightning.export.onnx_package.graphs import segment_graph
-from acl_lightning.export.onnx_package.measure import budget_named
 from acl_lightning.export.onnx_package.segments import VARIANTS, Segment, example_inputs
-from acl_lightning.runs import load_run
+from acl_lightning.export.onnx_package.selection import budget_named, swept
+from acl_lightning.runs import load_run, read_result
 from acl_lightning.runs.records import read_exit_logits
-from acl_lightning.serving import AdaptiveSession
+from acl_lightning.serving import MODES, AdaptiveSession
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +146,56 @@ def test_budgets_are_recognized_by_name():
     assert (speed.times, speed.speed, flops.times, flops.speed) == (2, "layer_speedup", 3, "flops_speedup")
     assert budget_named("drop1_95").confidence == 0.95
     assert budget_named("drop1_measured") is budget_named("speed2_95") is budget_named("first") is None
+
+
+def test_budgets_with_a_confidence_are_selected_where_nothing_is_fitted(finished_run):
+    """As those that the command `points` added to a run that was calibrated."""
+    stored, report = read_exit_logits(finished_run), read_result(finished_run).sweep_report
+    wanted = {"drop1": report.recommended["drop1"], "drop1_95": report.recommended["drop1"]}
+    selected = swept(stored, replace(report, calibrated=True, recommended=wanted))
+    assert list(selected.recommended) == ["drop1", "drop1_95"]
+    assert selected.temperatures_E is not None
+    assert [point.confidence for point in selected.recommended.values()] == [None, 0.95]
+
+
+@pytest.mark.slow
+def test_a_table_of_pairs_with_its_own_labels_is_exported_served_and_scored(
+    tiny_backbone, tmp_path, monkeypatch, capsys
+):
+    from starlette.testclient import TestClient
+
+    from acl_lightning.serving.http import create_app
+
+    words = {"refund, please": "money back", "delivery": "late parcel", "praise": "great thanks"}
+    rows = [(f"mail {number}", f"{words[name]} {number % 9}", name) for number in range(40) for name in words]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["acl_lightning"])
+    with (tmp_path / "mails.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("subject", "body", "topic"), *rows])
+    data = ["--data.train=mails.csv", "--data.text=[subject, body]", "--data.label=topic", "--data.max_length=16"]
+    trainer = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--trainer.logger=false"]
+    model = [f"--model.encoder.backbone={tiny_backbone}", "--exit_sweep.calibrate=true", "--run_dir=run"]
+    with undrawn_figures():
+        assert main(["fit", "--config=fit/table.yaml", *data, *trainer, *model]) == 0
+    assert main(["export", "run", "--out=package", "--format=onnx"]) == 0
+    session, stored = AdaptiveSession("package", "drop1"), read_exit_logits("run")
+    assert session.manifest.label_names == tuple(sorted(words))
+    _, data = load_run("run")
+    table = data.rows(data.info.validation_splits[0])
+    texts = [(table[int(index)]["subject"], table[int(index)]["body"]) for index in stored.index_B]
+    for mode in MODES:
+        answers = session(texts, operating_point="full_depth", mode=mode)
+        np.testing.assert_allclose(answers.logits, stored.logits_EBC[-1].numpy(), rtol=0, atol=1e-5)
+    with TestClient(create_app(session)) as client:
+        served = client.post("/predict", json={"texts": [list(text) for text in texts[:8]]}).json()["predictions"]
+    expected = session(texts)
+    assert [row["label"] for row in served] == list(expected.labels[:8])
+    command = ["score", "package", "--input=mails.csv", "--label=topic", "--output=scores.csv", "--report=report.json"]
+    assert main([*command, "--operating-point=drop1"]) == 0
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        scored = {(row["subject"], row["body"]): row["label"] for row in csv.DictReader(file)}
+    assert [scored[text] for text in texts] == list(expected.labels)
+    assert json.loads((tmp_path / "report.json").read_text())["quality"]["labelled_rows"] == len(rows)
 
 
 @pytest.mark.parametrize("row", ["cls", "probe", "mean_pool"])

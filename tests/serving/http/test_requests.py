@@ -85,7 +85,7 @@ def test_pairs_are_answered(tmp_path):
         (
             {"texts": "w1", "operating_point": "best"},
             422,
-            "expected an operating point among: certain, fast, full_depth; found 'best'. Set the operating point to one",
+            "expected an operating point among: certain, fast, full_depth; found 'best'. Set the operating point",
         ),
         ({"texts": "w1", "operating_point": 3}, 422, "found operating_point: input should be a valid string"),
         ([1], 422, "expected a JSON object with texts, and optionally operating_point and probabilities; found a JSON"),
