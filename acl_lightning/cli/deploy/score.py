@@ -139,7 +139,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _point(manifest: Manifest, name: str | None) -> ServedPoint:
     """Return the operating point of a name; None: the recommended point of the package, else full depth."""
-    from acl_lightning.serving.adaptive import FULL_DEPTH
+    from acl_lightning.serving.manifest import FULL_DEPTH
 
     name = name or manifest.content.get("recommended_point")
     return manifest.point(None if name == FULL_DEPTH else name)

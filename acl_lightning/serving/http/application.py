@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from acl_lightning.errors import UserError
-from acl_lightning.serving.adaptive import FULL_DEPTH, AdaptiveSession
+from acl_lightning.serving.adaptive import AdaptiveSession
 from acl_lightning.serving.http.batching import Batcher, ClosedError, QueueFullError
 from acl_lightning.serving.http.bodies import RequestBodies
 from acl_lightning.serving.http.limits import Limits
@@ -28,6 +28,7 @@ from acl_lightning.serving.http.messages import (
     texts_of,
 )
 from acl_lightning.serving.http.metrics import RequestMetrics, ServiceMetrics
+from acl_lightning.serving.manifest import FULL_DEPTH
 
 _DESCRIPTION = "Classify texts with a multi-exit encoder: each leaves at the first exit that is certain enough."
 

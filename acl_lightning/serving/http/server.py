@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections.abc import Callable
 from types import FrameType
@@ -55,7 +54,7 @@ def listen(host: str, port: int) -> socket.socket:
         bound = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         of_port = error.errno in {errno.EADDRINUSE, errno.EACCES}
-        reason = os.strerror(error.errno) if of_port else error.strerror or str(error)
+        reason = error.strerror or str(error)
         remedy = (
             "Set another --port (--port 0: any free port)."
             if of_port

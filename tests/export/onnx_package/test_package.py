@@ -181,11 +181,13 @@ def test_a_table_of_pairs_with_its_own_labels_is_exported_served_and_scored(
     session, stored = AdaptiveSession("package", "drop1"), read_exit_logits("run")
     assert session.manifest.label_names == tuple(sorted(words))
     _, data = load_run("run")
-    table = data.rows(data.info.validation_splits[0])
-    texts = [(table[int(index)]["subject"], table[int(index)]["body"]) for index in stored.index_B]
+    split = data.rows(data.info.validation_splits[0])
+    tokens = {name: values.numpy() for name, values in split.__getitems__(stored.index_B.tolist()).items()}
     for mode in MODES:
-        answers = session(texts, operating_point="full_depth", mode=mode)
+        inputs = {name: tokens[name] for name in session.manifest.inputs}
+        answers = session.decide(inputs, operating_point="full_depth", mode=mode)
         np.testing.assert_allclose(answers.logits, stored.logits_EBC[-1].numpy(), rtol=0, atol=1e-5)
+    texts = [row[:2] for row in rows]
     with TestClient(create_app(session)) as client:
         served = client.post("/predict", json={"texts": [list(text) for text in texts[:8]]}).json()["predictions"]
     expected = session(texts)
