@@ -15,11 +15,15 @@ from acl_lightning.errors import UserError
 
 
 @contextlib.contextmanager
-def replaced_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replaced_atomically(path: str | os.PathLike[str], setting: str = "--run_dir") -> Iterator[Path]:
     """Yield a temporary path beside `path`; it is renamed to `path` on success and removed on failure.
 
     The temporary file has the suffix of `path`, by which matplotlib selects the format, and is flushed to disk before
     it is renamed. After a crash or with a full disk, `path` has its old content or the new content, never a part of it.
+
+    Args:
+        path: File to write.
+        setting: Option that names its directory, for the message.
 
     Raises:
         UserError: The file cannot be written (full disk, no permission); `path` is unchanged.
@@ -39,7 +43,7 @@ def replaced_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise UserError(
             f"to write {path}",
             f"{error.strerror or error}",
-            "Free disk space, or set --run_dir to another directory. No partial file was left.",
+            f"Free disk space, or set {setting} to another directory. No partial file was left.",
         ) from error
     finally:
         if temporary is not None:

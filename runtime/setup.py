@@ -1,5 +1,6 @@
 """Build step that copies the modules of the runtime from the repository; everything else is in pyproject.toml."""
 
+import shutil
 from pathlib import Path
 
 from setuptools import setup
@@ -20,7 +21,8 @@ class BuildRuntime(build_py):
     """Copies the modules of the runtime into the wheel."""
 
     def run(self) -> None:
-        """Copy the files."""
+        """Copy the files. Those of earlier builds are removed: modules that were renamed would stay in the wheel."""
+        shutil.rmtree(Path(self.build_lib) / "acl_lightning", ignore_errors=True)
         for source, target in self._files().items():
             self.mkpath(str(Path(target).parent))
             self.copy_file(source, target)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from filelock import FileLock
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 # A shell starts background jobs with SIGINT ignored, which child processes would inherit; tests send it.
@@ -83,7 +84,14 @@ def tiny_package(word_tokenizer, tmp_path_factory) -> Path:
         }
         for name, (criterion, threshold) in POINTS.items()
     }
-    return write_package(tmp_path_factory.mktemp("packages") / "tiny", word_tokenizer, points)
+    directory = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        directory = directory.parent  # shared by the processes: the translation of the graphs takes seconds
+    package = directory / "tiny-package"
+    with FileLock(directory / "tiny-package.lock"):
+        if not package.exists():
+            write_package(directory / "tiny-package.new", word_tokenizer, points).rename(package)
+    return package
 
 
 @pytest.fixture

@@ -57,15 +57,18 @@ def _export_package(options: argparse.Namespace) -> int:
     measured = export_package(options.run, options.out, options.precision, options.max_drop, options.threads)
     metric, agreement = measured.report.metric, measured.agreement
     values, same = agreement["quality"], 100 * agreement["same_prediction_by_exit"][-1]
-    print(f"{options.out} written; {options.precision}, {agreement['samples']} validation rows")  # noqa: T201
+    print(f"{options.out} written in {options.precision}")  # noqa: T201
     print(  # noqa: T201
-        f"full depth: {metric} {values['package']:.4f} (torch {values['torch']:.4f}), {same:.2f} % equal answers, "
-        f"logits within {agreement['largest_logit_difference']:.0e}"
+        f"full depth on all {agreement['samples']} validation rows: {metric} {values['package']:.4f} "
+        f"(torch {values['torch']:.4f}), {same:.2f} % equal answers, "
+        f"largest difference of a logit {agreement['largest_logit_difference']:.1g}"
     )
+    rows, quality = measured.report.samples.report, measured.full_depth["measured"]["quality"]
+    print(f"operating points on the report split, {rows} of these rows; full depth {metric} {quality:.4f}:")  # noqa: T201
     for name, point in measured.points.items():
         numbers = point["measured"]
         print(  # noqa: T201
-            f"{name}: {point['criterion']['name']} {point['threshold']:g}, {metric} {numbers['quality']:.4f}, "
+            f"  {name}: {point['criterion']['name']} {point['threshold']:g}, {metric} {numbers['quality']:.4f}, "
             f"layer speed-up {numbers['layer_speedup']:.2f}"
         )
     return 0

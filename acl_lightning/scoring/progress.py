@@ -1,13 +1,14 @@
-"""Progress of `score` on standard error: a bar in a terminal, otherwise a line every ten seconds."""
+"""Progress of `score` on standard error: a bar in a terminal with rich, otherwise a line every ten seconds."""
 
 from __future__ import annotations
 
 import sys
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 #: Seconds between two lines.
 INTERVAL = 10.0
@@ -54,7 +55,13 @@ class ScoringProgress:
             print(f"{rows:,}{of} rows, {speed:,.0f} rows/s", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _bar() -> Progress:
+def _bar() -> Progress | None:
+    """Return a progress bar; None where rich is not installed, as in the image of the service."""
+    try:
+        from rich.console import Console  # noqa: PLC0415
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    except ImportError:
+        return None
     return Progress(
         BarColumn(),
         TextColumn("{task.completed:,.0f} rows, {task.fields[speed]} rows/s"),

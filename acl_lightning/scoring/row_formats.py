@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from acl_lightning.errors import UserError
+from acl_lightning.scoring.source import check_pyarrow
 from acl_lightning.table_files.base import Cell, Table
 from acl_lightning.table_files.json_lines import JSONLinesTable
 
@@ -170,6 +171,7 @@ def row_format(path: Path, table: Table, answers: Mapping[str, str], names: Mapp
             path.name,
             "Set --output to a .jsonl file.",
         )
+    check_pyarrow("--output")
     import pyarrow as pa  # noqa: PLC0415
 
     types = {field.name: field for field in getattr(table, "schema", ())}

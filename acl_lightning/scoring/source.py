@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,7 @@ def open_source(location: str, source_format: SourceFormat) -> Table:
     path = None if location == STANDARD_INPUT else Path(location).expanduser()
     kind = _kind(path, source_format.kind)
     if kind == "parquet":
+        check_pyarrow("--input")
         from acl_lightning.table_files.parquet import ParquetRows  # noqa: PLC0415 - imports pyarrow
 
         assert path is not None
@@ -91,6 +93,17 @@ def open_source(location: str, source_format: SourceFormat) -> Table:
         quoting=kind == "csv" if source_format.quoting is None else source_format.quoting,
         option=OPTION,
     )
+
+
+def check_pyarrow(option: str) -> None:
+    """Raise `UserError` if pyarrow, which reads and writes Parquet, is not installed.
+
+    Args:
+        option: Option that names the Parquet file.
+    """
+    if importlib.util.find_spec("pyarrow") is None:
+        remedy = f"Install it: pip install pyarrow, or set {option} to a .csv or .jsonl file."
+        raise UserError("the package pyarrow, for Parquet", "none", remedy)
 
 
 def _kind(path: Path | None, kind: str | None) -> str:
@@ -115,6 +128,21 @@ def _kind(path: Path | None, kind: str | None) -> str:
     return kind
 
 
+def unsplit(table: Table) -> str:
+    """Return the delimiter in the name of a table's only column, which shows that it was read with another delimiter.
+
+    Args:
+        table: The table.
+
+    Returns:
+        A comma, semicolon, tab or vertical bar; empty if there is none, or if the table is a text file or has several
+        columns.
+    """
+    if len(table.columns) > 1 or not isinstance(table, DelimitedTable):
+        return ""
+    return next((mark for mark in ";\t|," if mark in table.columns[0]), "")
+
+
 def check_columns(columns: Sequence[str], table: Table, option: str) -> None:
     """Raise `UserError` if a table lacks a column; the message lists its columns and names the nearest.
 
@@ -128,8 +156,7 @@ def check_columns(columns: Sequence[str], table: Table, option: str) -> None:
             continue
         lower = {name.lower(): name for name in reversed(table.columns)}
         close = difflib.get_close_matches(column.lower(), lower, n=1, cutoff=0.5)
-        separators = [mark for mark in ";\t|" if len(table.columns) == 1 and mark in table.columns[0]]
         remedy = f"Did you mean {option} {lower[close[0]]}?" if close else f"Set {option} to one of them."
-        if separators:
-            remedy = f"Set --delimiter {separators[0]!r}."
+        if delimiter := unsplit(table):
+            remedy = f"Set --delimiter {delimiter!r}."
         raise UserError(f"a column {column!r} in {table.name}", f"the columns {', '.join(table.columns)}", remedy)

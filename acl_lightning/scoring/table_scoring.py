@@ -143,7 +143,7 @@ def _check_text(session: AdaptiveSession, values: Sequence[Cell], columns: Seque
         if value is None or (isinstance(value, str) and not value.strip()):
             raise UserError(f"a text in column {column!r}", "an empty value", "")
         if not isinstance(value, str):
-            raise UserError(f"a text in column {column!r}", f"a {type(value).__name__}", "")
+            raise UserError(f"a text in column {column!r}", f"a value of the type {type(value).__name__}", "")
         if len(value) > session.encoder.max_characters:
             limit = session.encoder.max_characters
             raise UserError(f"at most {limit} characters in column {column!r}", f"{len(value)}", "")

@@ -12,7 +12,7 @@ import numpy as np
 from acl_lightning.errors import UserError
 from acl_lightning.serving.answers import Answers, answers_of
 from acl_lightning.serving.criteria import Floats, ServedCriterion, served_criterion
-from acl_lightning.serving.manifest import Manifest, ServedPoint, read_manifest
+from acl_lightning.serving.manifest import FULL_DEPTH, Manifest, ServedPoint, read_manifest
 from acl_lightning.serving.packing import first_group
 from acl_lightning.serving.segments import SegmentSessions
 from acl_lightning.serving.stepper import DecisionTable, step
@@ -21,9 +21,6 @@ from acl_lightning.serving.tokens import MAX_CHARACTERS, Text, TextEncoder, Toke
 Mode: TypeAlias = Literal["latency", "batch", "throughput"]
 
 MODES: tuple[Mode, ...] = ("latency", "batch", "throughput")
-
-#: Name of the operating point at which every sample passes all layers.
-FULL_DEPTH = "full_depth"
 
 #: Number of tokens in a batch (padding included) from which an exit is read before the rest of its layer.
 ROW_FIRST_TOKENS = 128
@@ -40,7 +37,8 @@ class AdaptiveSession:
     """A package, ready to answer: texts in, labels out; samples that leave at an early exit are not computed further.
 
     A session may be used by several threads at once, and a call may set another operating point and mode: nothing of a
-    call is kept in the session. Answers do not depend on the mode, apart from rounding.
+    call is kept in the session. Answers do not depend on the mode, apart from rounding; but int8 graphs quantize the
+    activations of a batch together, so that an answer depends on the other samples of its batch (docs/serving.md).
 
     - `latency`: one sample at a time, without padding (requests that arrive one by one);
     - `batch`: `batch_size` consecutive samples at a time, padded to the longest;

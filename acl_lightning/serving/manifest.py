@@ -11,19 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from acl_lightning.errors import UserError
+from acl_lightning.serving.manifest_entries import ENTRIES, POINT_ENTRIES, REMEDY, check_entries
 
 #: Names of files in a package.
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"
 WEIGHTS = "weights.bin"
 
+#: Name of the operating point at which every sample passes all layers.
+FULL_DEPTH = "full_depth"
+
 #: Version of the package format. Readers refuse a larger one.
 SCHEMA_VERSION = 1
-
-#: Entries that a manifest must have.
-_REQUIRED = ("files", "inputs", "exit_layers", "depth", "segments", "max_length", "pad_token_id", "text_columns")
-
-_REMEDY = "Copy the package again, or write it again with `export RUN --out DIR --format onnx`."
 
 
 @dataclass(frozen=True)
@@ -114,24 +113,21 @@ class Manifest:
             points = self.content.get("operating_points") or {}
             if name not in points:
                 raise UserError(
-                    f"an operating point among: {', '.join(points) or 'none'}",
+                    f"an operating point among: {', '.join([*points, FULL_DEPTH])}",
                     f"{name!r}",
-                    "Set operating_point to one of them, or to None for full depth.",
+                    f"Set the operating point to one of them; at {FULL_DEPTH} no sample leaves early.",
                 )
             content = points[name]
-        try:
-            return ServedPoint(
-                name or "full_depth",
-                content["criterion"],
-                float(content["threshold"]),
-                content.get("temperatures"),
-                content.get("measured") or {},
-                content.get("validation") or {},
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"the operating point {name!r} in {MANIFEST}", f"a damaged entry ({error})", _REMEDY
-            ) from error
+            place = f"the operating point {name!r} of {self.directory / MANIFEST}"
+            check_entries({**content, "exit_layers": self.content["exit_layers"]}, POINT_ENTRIES, place)
+        return ServedPoint(
+            name or FULL_DEPTH,
+            content["criterion"],
+            float(content["threshold"]),
+            content.get("temperatures"),
+            content.get("measured") or {},
+            content.get("validation") or {},
+        )
 
 
 def read_manifest(directory: str | os.PathLike[str], *, check_files: bool = True) -> Manifest:
@@ -154,16 +150,14 @@ def read_manifest(directory: str | os.PathLike[str], *, check_files: bool = True
         remedy = "Write one with `python -m acl_lightning export RUN --out DIR --format onnx`."
         raise UserError(f"an adaptive ONNX package in {directory}", f"no {MANIFEST}", remedy) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"the manifest of a package in {path}", f"a damaged file ({error})", _REMEDY) from error
+        raise UserError(f"the manifest of a package in {path}", f"a damaged file ({error})", REMEDY) from error
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise UserError(
             f"a package of schema version {SCHEMA_VERSION} or less",
             f"version {version!r} in {path}",
             "Install a newer acl-lightning-runtime (or acl-lightning).",
         )
-    missing = [name for name in _REQUIRED if name not in content]
-    if missing:
-        raise UserError(f"the manifest of a package in {path}", f"no {', '.join(missing)}", _REMEDY)
+    check_entries(content, ENTRIES, str(path))
     for name, expected in content["files"].items():
         _check(directory / name, expected, whole=check_files)
     return Manifest(directory, content)
@@ -181,10 +175,10 @@ def _check(path: Path, expected: Mapping[str, Any], *, whole: bool) -> None:
     try:
         size = path.stat().st_size
         if size != expected["bytes"]:
-            raise UserError(f"{expected['bytes']} bytes in {path}", f"{size} bytes", _REMEDY)
+            raise UserError(f"{expected['bytes']} bytes in {path}", f"{size} bytes", REMEDY)
         if whole and describe_file(path)["sha256"] != expected["sha256"]:
-            raise UserError(f"the SHA-256 {expected['sha256'][:12]}... of {path}", "another content", _REMEDY)
+            raise UserError(f"the SHA-256 {expected['sha256'][:12]}... of {path}", "another content", REMEDY)
     except OSError as error:
-        raise UserError(f"the file {path} of the package", f"{error.strerror or error}", _REMEDY) from error
+        raise UserError(f"the file {path} of the package", f"{error.strerror or error}", REMEDY) from error
     except (KeyError, TypeError) as error:
-        raise UserError(f"size and checksum of {path.name} in {MANIFEST}", "a damaged entry", _REMEDY) from error
+        raise UserError(f"size and checksum of {path.name} in {MANIFEST}", "a damaged entry", REMEDY) from error

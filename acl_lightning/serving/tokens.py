@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -93,13 +94,17 @@ class TextEncoder:
 
     def check(self, text: object, number: int = 0) -> None:
         """Raise `UserError` unless a sample can be tokenised; `number` is its position, for the message."""
-        parts = (text,) if len(self.text_columns) == 1 else text
-        shape = "a string" if len(self.text_columns) == 1 else f"a pair of strings ({', '.join(self.text_columns)})"
+        single = len(self.text_columns) == 1
+        parts = (text,) if single else text
+        shape = "a string" if single else f"a pair of strings ({', '.join(self.text_columns)})"
         if not isinstance(parts, tuple | list) or len(parts) != len(self.text_columns):
-            raise UserError(f"{shape} as sample {number}", _kind(text), "Pass one string, or two, per sample.")
+            remedy = f"Pass a list of pairs: [[{', '.join(map(json.dumps, self.text_columns))}], ...]."
+            raise UserError(f"{shape} as sample {number}", _kind(text), remedy)
         for part in parts:
             if not isinstance(part, str):
-                raise UserError(f"{shape} as sample {number}", _kind(part), "Decode or convert the value first.")
+                is_list = single and isinstance(part, tuple | list)
+                remedy = "Pass one string per sample." if is_list else "Convert it to a string first."
+                raise UserError(f"{shape} as sample {number}", _kind(part), remedy)
             if len(part) > self.max_characters:
                 raise UserError(
                     f"at most {self.max_characters} characters in sample {number}",

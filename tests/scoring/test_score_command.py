@@ -147,6 +147,19 @@ def test_a_killed_command_continues_to_the_same_rows(scored_package, tmp_path, m
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([path.name, whole.name, killed.name])
 
 
+def test_a_command_that_was_killed_while_it_finished_continues_with_its_report(scored_package, tmp_path, monkeypatch):
+    path, output, report = write_rows(tmp_path / "rows.csv", table()), tmp_path / "scores.csv", tmp_path / "report.json"
+    command = arguments(scored_package, path, output, "--report", str(report))
+    with monkeypatch.context() as patch:
+        patch.setattr(ScoreFile, "finish", lambda self: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            score_command(command)
+    assert not report.exists()
+    assert score_command(command) == 0
+    assert json.loads(report.read_text())["rows"] == len(read_rows(output)) == len(TEXTS)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["report.json", "rows.csv", "scores.csv"]
+
+
 def test_a_file_that_grew_continues_within_a_block(scored_package, expected, tmp_path, monkeypatch):
     output = tmp_path / "scores.jsonl"
     path = write_rows(tmp_path / "rows.jsonl", table(TEXTS[:20]))
@@ -239,11 +252,13 @@ MISTAKES = {
         ["--text", "Sentense"],
         "a column 'Sentense' in .*; found the columns id, sentence, label. Did you",
     ),
+    "delimiter of the only column": (["--input", "semicolons.csv"], "a column 'sentence' in .*Set --delimiter ';'"),
+    "comma in a TSV": (["--input", "commas.tsv"], "a column 'sentence' in .*Set --delimiter ','"),
     "two columns": (
         ["--text", "id", "sentence"],
         "one text column as --text, for the package's sentence; found id, sent",
     ),
-    "number": (["--text", "id"], "a text in column 'id', line 1 of .*; found a int"),
+    "number": (["--text", "id"], "a text in column 'id', line 1 of .*; found a value of the type int"),
     "unknown point": (["--operating-point", "drop7"], "an operating point among: confidence, .*; found 'drop7'"),
     "unknown suffix": (["--output", "scores.xlsx"], "suffixes .csv, .jsonl, .parquet; found scores.xlsx"),
     "types": (["--output", "scores.parquet"], "a .jsonl or .csv output for JSON Lines"),
@@ -259,6 +274,7 @@ MISTAKES = {
     "output exists": (["--output", "old.jsonl"], "a new file old.jsonl; found one that exists.*or add --overwrite"),
     "empty input": (["--input", "empty.jsonl"], "JSON objects in empty.jsonl; found an empty file"),
     "no rows": (["--input", "header.csv"], "rows in the input; found none"),
+    "no rows for a report": (["--input", "header.csv", "--report", "report.json"], "rows in the input; found none"),
     "provider": (["--providers", "NoSuch"], "execution providers among .*CPUExecutionProvider.*; found NoSuch"),
 }
 
@@ -272,6 +288,8 @@ def test_a_mistake_is_one_line_and_leaves_no_file(scored_package, tmp_path, monk
         "rows.doc": "w5",
         "empty.jsonl": "",
         "header.csv": "id,sentence\n",
+        "semicolons.csv": "id;sentence\n1;w5\n",
+        "commas.tsv": "sentence,id\nw5,1\n",
         "old.jsonl": "old",
     }.items():
         (tmp_path / file).write_text(content)
@@ -352,13 +370,40 @@ def test_progress_without_a_terminal_is_a_line(monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("300 of 1,000 rows, 20 rows/s")
 
 
+def test_progress_without_rich_is_a_line_in_a_terminal_too(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    for name in ("rich.console", "rich.progress"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with ScoringProgress(None) as progress:
+        progress._last -= 10
+        progress.update(300)
+    assert "300 rows, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "message"),
+    [
+        ("pyarrow", ["--output", "scores.parquet"], "the package pyarrow, for Parquet; found none. Install it"),
+        ("pyarrow", ["--input", "rows.parquet"], "the package pyarrow, for Parquet; found none. Install it"),
+        ("acl_lightning.scoring", [], r"the package acl_lightning.scoring; found none. .*'acl-lightning\[serve\]'"),
+    ],
+)
+def test_a_package_that_is_not_installed_is_named(scored_package, tmp_path, monkeypatch, module, options, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.parquet").write_bytes(b"PAR1")
+    write_rows(tmp_path / "rows.csv", table())
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UserError, match=message):
+        score_command([*arguments(scored_package, "rows.csv", "scores.csv"), *options])
+
+
 PROGRAM = """
 import sys
 from acl_lightning.cli import main
 from acl_lightning.scoring import table_scoring
 table_scoring.BLOCK_ROWS = 16
 assert main(sys.argv[1:]) == 0
-loaded = {"torch", "transformers", "lightning", "datasets", "pyarrow"} & sys.modules.keys()
+loaded = {"torch", "transformers", "lightning", "datasets", "pyarrow", "rich"} & sys.modules.keys()
 assert not loaded, loaded
 """
 

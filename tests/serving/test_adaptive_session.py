@@ -151,7 +151,7 @@ def test_arrays_that_do_not_fit_are_refused(session):
 
 def test_settings_out_of_range_are_refused(tiny_package, session):
     for settings, message in [
-        ({"operating_point": "fast"}, "an operating point among: confidence, entropy, .*; found 'fast'"),
+        ({"operating_point": "fast"}, "an operating point among: confidence, .*, full_depth; found 'fast'"),
         ({"mode": "quick"}, "a mode among latency, batch, throughput; found 'quick'"),
         ({"threads": 0}, "1 thread or more; found 0"),
         ({"batch_size": 0}, "1 sample or more in a batch; found 0"),

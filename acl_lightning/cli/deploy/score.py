@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acl_lightning.cli.arguments import Parser, path
+from acl_lightning.cli.deploy.extra import missing_package
 from acl_lightning.errors import UserError
-from acl_lightning.files import write_text_atomically
+from acl_lightning.files import replaced_atomically
 
 if TYPE_CHECKING:
-    from acl_lightning.scoring import SampleColumns, SourceFormat, Tally
+    from acl_lightning.scoring import SampleColumns, ScoreFile, SourceFormat, Tally
     from acl_lightning.serving import AdaptiveSession, Manifest, ServedPoint
     from acl_lightning.table_files.base import Table
 
@@ -33,11 +34,14 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = _parsed(arguments)
 
-    from acl_lightning.scoring import ScoreFile, Tally, open_source, score
-    from acl_lightning.scoring.progress import ScoringProgress
-    from acl_lightning.scoring.row_formats import row_format
-    from acl_lightning.scoring.table_scoring import answer_columns, output_names
-    from acl_lightning.serving.manifest import read_manifest
+    try:
+        from acl_lightning.scoring import ScoreFile, Tally, open_source, score
+        from acl_lightning.scoring.progress import ScoringProgress
+        from acl_lightning.scoring.row_formats import row_format
+        from acl_lightning.scoring.table_scoring import answer_columns, output_names
+        from acl_lightning.serving.manifest import read_manifest
+    except ImportError as error:
+        raise missing_package(error) from error
 
     # Mistakes are reported before anything is written or a model is loaded.
     manifest = read_manifest(options.package, check_files=False)
@@ -55,8 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with ScoringProgress(getattr(table, "num_rows", None), file.resumed) as progress:
             score(session, table, columns, file, skips_invalid=options.skip_invalid, report_rows=progress.update)
-        findings = () if options.report is None else _write_report(options, manifest, point, tally)
-        file.finish()
+        findings = _finish(options, manifest, point, file)
     finally:
         file.close()
     print(_summary(options.output, tally, file.resumed, time.monotonic() - start, manifest.content["depth"]))  # noqa: T201
@@ -136,7 +139,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _point(manifest: Manifest, name: str | None) -> ServedPoint:
     """Return the operating point of a name; None: the recommended point of the package, else full depth."""
-    from acl_lightning.serving.adaptive import FULL_DEPTH
+    from acl_lightning.serving.manifest import FULL_DEPTH
 
     name = name or manifest.content.get("recommended_point")
     return manifest.point(None if name == FULL_DEPTH else name)
@@ -194,15 +197,16 @@ def _identity(manifest: Manifest, point: ServedPoint, columns: SampleColumns, ta
 def _columns(options: argparse.Namespace, trained: Sequence[str], table: Table) -> SampleColumns:
     """Return the columns that are read, after a check that the table has them."""
     from acl_lightning.scoring import SampleColumns
-    from acl_lightning.scoring.source import check_columns
+    from acl_lightning.scoring.source import check_columns, unsplit
 
-    text = tuple(options.text or (table.columns if len(table.columns) == 1 == len(trained) else trained))
+    alone = len(table.columns) == 1 == len(trained) and not unsplit(table)
+    text = tuple(options.text or (table.columns if alone else trained))
     if len(text) != len(trained) or len(set(text)) < len(text):
         expected = "one text column" if len(trained) == 1 else "two different text columns"
         raise UserError(
             f"{expected} as --text, for the package's {', '.join(trained)}",
             ", ".join(text),
-            f"Set --text to {len(trained)} of {', '.join(table.columns)}.",
+            f"Set --text to {'one' if len(trained) == 1 else 'two'} of {', '.join(table.columns)}.",
         )
     check_columns(text, table, "--text")
     if options.label is not None:
@@ -210,12 +214,21 @@ def _columns(options: argparse.Namespace, trained: Sequence[str], table: Table) 
     return SampleColumns(text, options.label)
 
 
-def _write_report(options: argparse.Namespace, manifest: Manifest, point: ServedPoint, tally: Tally) -> tuple[str, ...]:
-    """Write the report and return its findings."""
+def _finish(options: argparse.Namespace, manifest: Manifest, point: ServedPoint, file: ScoreFile) -> tuple[str, ...]:
+    """Give the output its name, then the report; return the findings of the report.
+
+    The report gets its name last: without it, a command that was killed before the output was complete would find a
+    report that exists when it is repeated.
+    """
+    if options.report is None:
+        file.finish()
+        return ()
     from acl_lightning.scoring import drift_report
 
-    report = drift_report(tally, manifest, point, options.false_alarm_rate)
-    write_text_atomically(options.report, json.dumps(report.content, indent=2, ensure_ascii=False) + "\n")
+    report = drift_report(file.tally, manifest, point, options.false_alarm_rate)
+    with replaced_atomically(options.report, "--report") as temporary:
+        temporary.write_text(json.dumps(report.content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        file.finish()
     return report.findings
 
 

@@ -6,11 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from acl_lightning.cli.arguments import Parser, path
-from acl_lightning.errors import UserError
-
-#: Modules of the extra `serve`, and the names of their distributions.
-_EXTRA = {"fastapi": "fastapi", "starlette": "fastapi", "uvicorn": "uvicorn", "prometheus_client": "prometheus-client"}
-
+from acl_lightning.cli.deploy.extra import missing_package
 
 #: Setting of `Limits` -> type and explanation of its option. The defaults are those of `Limits`.
 LIMITS: dict[str, tuple[type, str]] = {
@@ -40,8 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         from acl_lightning.serving import AdaptiveSession, read_manifest
         from acl_lightning.serving.http import Limits, create_app, listen, run_server
     except ImportError as error:
-        name = _EXTRA.get(str(error.name), str(error.name))
-        raise UserError(f"the package {name}", "none", "Install it: pip install 'acl-lightning[serve]'") from error
+        raise missing_package(error) from error
 
     settings = vars(options)
     limits = Limits(**{name: settings[name] for name in LIMITS if name in settings})
@@ -57,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         app = create_app(session, limits)
         host, port = bound.getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        print(f"{address} at {session.operating_point} (stop with Ctrl-C)", flush=True)  # noqa: T201
+        print(f"{address}, operating point {session.operating_point} (stop with Ctrl-C)", flush=True)  # noqa: T201
         run_server(app, bound, limits)
     return 0
 

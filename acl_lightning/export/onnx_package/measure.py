@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,25 +14,18 @@ from acl_lightning.data import TextDataModule
 from acl_lightning.encoders import model_inputs
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
-    Budget,
     Criterion,
-    Ensemble,
     Ensembled,
     ExitRecord,
-    LearntEnsemble,
-    MaxDrop,
-    MinSpeedup,
     RecommendedPoint,
     SweepReport,
-    UniformEnsemble,
-    criterion_class,
-    evaluate,
     exit_probabilities,
     temperatures_of,
     to_config,
 )
 from acl_lightning.exits.criteria.calibrated import Calibrated
 from acl_lightning.exits.criteria.static import Static
+from acl_lightning.export.onnx_package.selection import budget_named, swept
 from acl_lightning.metrics import quality
 from acl_lightning.outputs import predictions
 from acl_lightning.serving import AdaptiveSession
@@ -81,15 +72,7 @@ def measure(session: AdaptiveSession, data: TextDataModule, stored: ExitRecord, 
         UserError: The rows of the validation split are not those of the record.
     """
     record = package_record(session, data, stored)
-    report = evaluate(
-        record,
-        swept_criteria(result),
-        [budget for name in result.recommended if (budget := budget_named(name)) is not None],
-        result.metric_names,
-        calibrate=result.calibrated,
-        ensemble=ensemble_of(result),
-        label_names=result.label_names,
-    )
+    report = swept(record, result)
     points = _points(record, report, result)
     metric = partial(quality, result.metric)
     torch_quality, package_quality = (
@@ -130,36 +113,6 @@ def package_record(session: AdaptiveSession, data: TextDataModule, stored: ExitR
         gates_EB=torch.cat(gates, dim=1) if gates else None,
         cosines_EBC=torch.cat(cosines, dim=1) if cosines else None,
     )
-
-
-def swept_criteria(result: SweepReport) -> list[Criterion]:
-    """Return the criteria of a run's sweep, with default settings, that have an ONNX form."""
-    prefixes = (f"{Ensembled.name}_", f"{Calibrated.name}_")
-    names = [name.removeprefix(prefixes[0]).removeprefix(prefixes[1]) for name in result.area_under_curve]
-    return [criterion_class(name)() for name in names if name in BUILT_IN]
-
-
-def ensemble_of(result: SweepReport) -> Ensemble | None:
-    """Return the rule by which a run's ensemble of exits is fitted anew; None for a run without an ensemble."""
-    if result.ensemble is None:
-        return None
-    uniform = all(math.isclose(weight, 1 / len(exit_.weights)) for exit_ in result.ensemble for weight in exit_.weights)
-    return UniformEnsemble() if uniform else LearntEnsemble()
-
-
-def budget_named(name: str) -> Budget | None:
-    """Return the budget that the name of an operating point stands for; None for any other name.
-
-    >>> budget_named("drop0.5").text
-    'drop of at most 0.5 points'
-    """
-    match = re.fullmatch(r"(drop|speed|flops)(\d+(?:\.\d+)?)(?:_(\d+(?:\.\d+)?))?", name)
-    if match is None or (match[3] is not None and match[1] != "drop"):
-        return None
-    kind, number = match[1], float(match[2])
-    if kind == "drop":
-        return MaxDrop(number, confidence=None if match[3] is None else float(match[3]) / 100)
-    return MinSpeedup(number, "flops_speedup" if kind == "flops" else "layer_speedup")
 
 
 def check_servable(points: Mapping[str, RecommendedPoint]) -> None:
@@ -231,7 +184,7 @@ def describe_point(record: ExitRecord, criterion: Criterion, threshold: float, r
 
 def _shares(exit_B: Tensor, num_exits: int) -> tuple[float, ...]:
     """Return the share of the samples that leave at each exit."""
-    return tuple((exit_B.bincount(minlength=num_exits) / len(exit_B)).tolist())
+    return tuple((exit_B.bincount(minlength=num_exits).double() / len(exit_B)).tolist())
 
 
 def _confidence_counts(probabilities_BC: Tensor) -> list[int] | None:

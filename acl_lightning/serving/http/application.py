@@ -10,10 +10,11 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from acl_lightning.errors import UserError
-from acl_lightning.serving.adaptive import FULL_DEPTH, AdaptiveSession
+from acl_lightning.serving.adaptive import AdaptiveSession
 from acl_lightning.serving.http.batching import Batcher, ClosedError, QueueFullError
 from acl_lightning.serving.http.bodies import RequestBodies
 from acl_lightning.serving.http.limits import Limits
@@ -27,8 +28,12 @@ from acl_lightning.serving.http.messages import (
     texts_of,
 )
 from acl_lightning.serving.http.metrics import RequestMetrics, ServiceMetrics
+from acl_lightning.serving.manifest import FULL_DEPTH
 
 _DESCRIPTION = "Classify texts with a multi-exit encoder: each leaves at the first exit that is certain enough."
+
+#: Remedy for a body that cannot be read.
+_EXAMPLE = 'Send {"texts": ["..."]}.'
 
 #: Status -> cause of the refusals of `/predict`, for the OpenAPI page.
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -177,6 +182,12 @@ def _add_refusals(app: FastAPI) -> None:
         problem = UserError("a running service", "one that is shutting down", "Send the request to another instance.")
         return _refusal(503, str(problem), {"Connection": "close"})
 
+    @app.exception_handler(HTTPException)
+    async def refuse_path(request: Request, error: HTTPException) -> Response:
+        paths = "POST /predict, GET /health, GET /metrics or GET /docs"
+        problem = UserError(paths, f"{request.method} {request.url.path}", "Send another request.")
+        return _refusal(error.status_code, str(problem), error.headers)
+
     @app.exception_handler(RequestValidationError)
     async def refuse_body(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
@@ -184,14 +195,25 @@ def _add_refusals(app: FastAPI) -> None:
         if "json" not in kind:
             return _refusal(415, str(UserError("the header Content-Type: application/json", kind, "Set this header.")))
         if first["type"] == "json_invalid":
-            return _refusal(400, str(UserError("JSON", f"{first['ctx']['error']}", 'Send {"texts": ["..."]}.')))
-        name = ".".join(str(part) for part in first["loc"][1:]) or "body"
-        problem = UserError(
-            f"a body with {', '.join(PredictRequest.model_fields)}",
-            f"{name}: {first['msg']}",
-            'Send {"texts": ["..."]}.',
-        )
-        return _refusal(422, str(problem))
+            mistake = f"{first['ctx']['error']} at position {first['loc'][-1]}"
+            return _refusal(400, str(UserError("JSON", mistake, _EXAMPLE)))
+        optional = [name for name, field in PredictRequest.model_fields.items() if not field.is_required()]
+        expected = f"a JSON object with texts, and optionally {' and '.join(optional)}"
+        return _refusal(422, str(UserError(expected, _found(first), _EXAMPLE)))
+
+
+def _found(mistake: Mapping[str, Any]) -> str:
+    """Describe a mistake that pydantic found in a body."""
+    name = ".".join(str(part) for part in mistake["loc"][1:])
+    if not name and mistake["type"] == "missing":
+        return "no body"
+    if mistake["type"] == "model_attributes_type":
+        return f"a JSON value of the type {type(mistake['input']).__name__}"
+    if mistake["type"] == "missing":
+        return f"no {name}"
+    if mistake["type"] == "extra_forbidden":
+        return f"a field {name!r}"
+    return f"{name or 'the body'}: {mistake['msg'][:1].lower()}{mistake['msg'][1:]}"
 
 
 def _refusal(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -39,9 +39,11 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not (value >= 0 if field.name == "wait_ms" else value > 0):
+            zero = field.name == "wait_ms"
+            if not (value >= 0 if zero else value > 0):
                 option = f"--{field.name.replace('_', '-')}"
-                raise UserError(f"a positive number as {option}", f"{value}", f"Set {option} {field.default}.")
+                expected = f"{'0 or a' if zero else 'a'} positive number as {option}"
+                raise UserError(expected, f"{value:g}", f"Set {option} {field.default:g}.")
         if self.texts > self.queue:
             raise UserError(
                 f"a queue of at least {self.texts} texts, the largest request",

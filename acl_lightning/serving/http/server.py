@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable
 from types import FrameType
@@ -52,11 +53,14 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         bound = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise UserError(
-            f"to listen on {host}, port {port}",
-            f"{error.strerror or error}",
-            "Choose another --port (--port 0: any free port), or --host 127.0.0.1.",
-        ) from error
+        of_port = error.errno in {errno.EADDRINUSE, errno.EACCES}
+        reason = error.strerror or str(error)
+        remedy = (
+            "Set another --port (--port 0: any free port)."
+            if of_port
+            else "Set --host 127.0.0.1 (this machine only), or --host 0.0.0.0 (every interface)."
+        )
+        raise UserError(f"to listen on {host}, port {port}", reason.partition(" (while")[0], remedy) from error
     bound.setblocking(False)
     return bound
 

@@ -17,9 +17,9 @@ from acl_lightning.errors import UserError
 from acl_lightning.exits import Confidence, MaxDrop, MinSpeedup
 from acl_lightning.export.onnx_package import package as writer
 from acl_lightning.export.onnx_package.graphs import segment_graph
-from acl_lightning.export.onnx_package.measure import budget_named
 from acl_lightning.export.onnx_package.segments import VARIANTS, Segment, example_inputs
-from acl_lightning.runs import load_run
+from acl_lightning.export.onnx_package.selection import budget_named, swept
+from acl_lightning.runs import load_run, read_result
 from acl_lightning.runs.records import read_exit_logits
 from acl_lightning.serving import AdaptiveSession
 
@@ -144,6 +144,16 @@ def test_budgets_are_recognized_by_name():
     assert (speed.times, speed.speed, flops.times, flops.speed) == (2, "layer_speedup", 3, "flops_speedup")
     assert budget_named("drop1_95").confidence == 0.95
     assert budget_named("drop1_measured") is budget_named("speed2_95") is budget_named("first") is None
+
+
+def test_budgets_with_a_confidence_are_selected_where_nothing_is_fitted(finished_run):
+    """As those that the command `points` added to a run that was calibrated."""
+    stored, report = read_exit_logits(finished_run), read_result(finished_run).sweep_report
+    wanted = {"drop1": report.recommended["drop1"], "drop1_95": report.recommended["drop1"]}
+    selected = swept(stored, replace(report, calibrated=True, recommended=wanted))
+    assert list(selected.recommended) == ["drop1", "drop1_95"]
+    assert selected.temperatures_E is not None
+    assert [point.confidence for point in selected.recommended.values()] == [None, 0.95]
 
 
 @pytest.mark.parametrize("row", ["cls", "probe", "mean_pool"])

@@ -63,7 +63,8 @@ def test_pairs_are_answered(tmp_path):
         assert client.post("/predict", json={"texts": [["w1", "w2"], ["v3", ""]]}).status_code == 200
         refused = client.post("/predict", json={"texts": ["w1", "w2"]})
         assert refused.status_code == 422
-        assert "expected a pair of strings (sentence1, sentence2) as sample 0; found str" in refused.json()["detail"]
+        expected = "expected a pair of strings (sentence1, sentence2) as sample 0; found str. Pass a list of pairs: "
+        assert refused.json()["detail"] == f'{expected}[["sentence1", "sentence2"], ...].'
 
 
 @pytest.mark.parametrize(
@@ -74,13 +75,20 @@ def test_pairs_are_answered(tmp_path):
         ({"texts": ["w1", None]}, 422, "expected a string as sample 1; found NoneType"),
         ({"texts": [["w1", "w2"]]}, 422, "expected a string as sample 0; found list of 2"),
         ({"texts": {"a": 1}}, 422, "expected a string or a list of strings as texts; found dict"),
-        ({}, 422, "expected a body with texts, operating_point, probabilities; found texts: Field required"),
-        ({"text": "w1"}, 422, "expected a body with texts"),
-        ({"texts": "w1", "point": "x"}, 422, "found point: Extra inputs are not permitted"),
-        ({"texts": "w1", "probabilities": "yes"}, 422, "found probabilities: Input should be a valid boolean"),
-        ({"texts": "w1", "operating_point": "best"}, 422, "among: certain, fast; found 'best'"),
-        ({"texts": "w1", "operating_point": 3}, 422, "operating_point: Input should be a valid string"),
-        ([1], 422, "expected a body with texts"),
+        (
+            {},
+            422,
+            "expected a JSON object with texts, and optionally operating_point and probabilities; found no texts. Send",
+        ),
+        ({"texts": "w1", "point": "x"}, 422, "found a field 'point'. Send"),
+        ({"texts": "w1", "probabilities": "yes"}, 422, "found probabilities: input should be a valid boolean"),
+        (
+            {"texts": "w1", "operating_point": "best"},
+            422,
+            "expected an operating point among: certain, fast, full_depth; found 'best'. Set the operating point",
+        ),
+        ({"texts": "w1", "operating_point": 3}, 422, "found operating_point: input should be a valid string"),
+        ([1], 422, "expected a JSON object with texts, and optionally operating_point and probabilities; found a JSON"),
         ({"texts": ["w1"] * 7}, 413, "expected at most 6 texts in a request; found 7. Send several requests"),
         (
             {"texts": ["w1", "w" * 41]},
@@ -102,8 +110,8 @@ def test_a_mistake_is_refused_with_one_line(client, body, status, message):
     ("content", "status", "message"),
     [
         (b'{"texts": "\xff"}', 400, "expected a body in UTF-8; found the byte 0xff at position 11"),
-        (b'{"texts": ', 400, "expected JSON; found Expecting value"),
-        (b"", 422, "expected a body with texts"),
+        (b'{"texts": ', 400, "expected JSON; found Expecting value at position 10. Send"),
+        (b"", 422, "found no body. Send"),
         (b"[" * 900, 400, "expected JSON; found Expecting value"),
         (
             b'{"texts": "a\\ud800"}',
@@ -132,8 +140,11 @@ def test_a_body_of_another_type_and_unknown_paths_are_refused(client):
     response = client.post("/predict", content=b'{"texts": "w1"}', headers={"Content-Type": "text/plain"})
     assert response.status_code == 415
     assert "expected the header Content-Type: application/json; found text/plain" in response.json()["detail"]
-    assert client.get("/predict").status_code == 405
-    assert client.get("/nothing").status_code == 404
+    for method, path, status in [("GET", "/predict", 405), ("GET", "/nothing", 404), ("POST", "/health", 405)]:
+        response = client.request(method, path)
+        assert (response.status_code, "allow" in response.headers) == (status, status == 405)
+        expected = f"expected POST /predict, GET /health, GET /metrics or GET /docs; found {method} {path}."
+        assert response.json()["detail"].startswith(expected)
 
 
 def asgi_call(app, messages):
