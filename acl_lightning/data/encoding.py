@@ -14,6 +14,7 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from datasets import Dataset
 from datasets.fingerprint import Hasher
@@ -170,6 +171,11 @@ def _all_cores() -> Iterator[None]:
         os.environ[PARALLELISM] = setting or "false"
 
 
+def _tensor(column: pa.ChunkedArray) -> Tensor:
+    """Return a column as a tensor with its own memory, which the file does not share."""
+    return torch.from_numpy(np.require(column.to_numpy(), requirements="W"))
+
+
 @contextlib.contextmanager
 def _progress_bars(shown: bool) -> Iterator[None]:
     hide = not shown and not datasets.are_progress_bars_disabled()
@@ -196,9 +202,9 @@ class EncodedRows(torch.utils.data.Dataset[Batch]):
     def __init__(self, tokens: Dataset, padding: dict[str, int], columns: dict[str, Tensor]) -> None:
         flat: dict[str, Tensor] = {}
         for name in tokens.column_names:
-            lists = tokens.data.column(name).combine_chunks()
-            flat[name] = torch.from_numpy(np.array(lists.flatten()))
-            lengths = torch.from_numpy(np.array(lists.value_lengths(), dtype=np.int64))
+            lists = tokens.data.column(name)
+            flat[name] = _tensor(pc.list_flatten(lists))
+            lengths = _tensor(pc.list_value_length(lists)).long()
         self._flat = flat
         self._lengths = lengths
         self._starts = lengths.cumsum(0) - lengths
