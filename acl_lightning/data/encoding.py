@@ -33,7 +33,7 @@ PROGRESS_BAR_FROM = 50_000
 PARALLELISM = "TOKENIZERS_PARALLELISM"
 
 #: Columns of token ids -> type of their values.
-TOKEN_COLUMNS = {"input_ids": np.int32, "token_type_ids": np.int8}
+TOKEN_COLUMNS: dict[str, type[np.integer[Any]]] = {"input_ids": np.int32, "token_type_ids": np.int8}
 #: Name of the column with the number of tokens before truncation, including special tokens.
 NUM_TOKENS = "num_tokens"
 
