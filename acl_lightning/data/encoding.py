@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from datasets import Dataset
 from datasets.fingerprint import Hasher
@@ -26,7 +30,11 @@ from acl_lightning.pretrained import resolve_pretrained
 ENCODING_VERSION = 2
 #: Smallest number of rows for which tokenisation shows a progress bar.
 PROGRESS_BAR_FROM = 50_000
+#: Environment variable of the library `tokenizers`: whether a fast tokenizer uses all cores.
+PARALLELISM = "TOKENIZERS_PARALLELISM"
 
+#: Columns of token ids -> type of their values.
+TOKEN_COLUMNS: dict[str, type[np.integer[Any]]] = {"input_ids": np.int32, "token_type_ids": np.int8}
 #: Name of the column with the number of tokens before truncation, including special tokens.
 NUM_TOKENS = "num_tokens"
 
@@ -81,6 +89,9 @@ def tokenize(
 ) -> Dataset:
     """Tokenise the text columns of `rows`, or read the result of an earlier call from the cache.
 
+    A fast tokenizer uses all cores, unless TOKENIZERS_PARALLELISM is `false`; RAYON_NUM_THREADS limits them. Memory
+    does not grow with the number of rows.
+
     The name of the cache file is a hash of the texts, the tokenizer and the settings. (`Dataset.map` alone would not
     cache rows that are in memory.) A damaged file is rebuilt; see `load_or_build`.
 
@@ -105,8 +116,8 @@ def tokenize(
     path = cache_dir / f"tokens-{key}.arrow"
 
     def build() -> None:
-        with _progress_bars(shown=len(texts) >= PROGRESS_BAR_FROM):
-            texts.map(
+        with _progress_bars(shown=len(texts) >= PROGRESS_BAR_FROM), _all_cores():
+            texts.with_format("arrow").map(
                 _encode,
                 batched=True,
                 remove_columns=list(text_columns),
@@ -120,22 +131,47 @@ def tokenize(
     return load_or_build(path, build, len(texts))
 
 
-def _encode(
-    rows: dict[str, list[str]], tokenizer: Any, text_columns: tuple[str, ...], max_length: int
-) -> dict[str, Any]:
+def _encode(rows: pa.Table, tokenizer: Any, text_columns: tuple[str, ...], max_length: int) -> pa.Table:
     """Tokenise without truncation to count the tokens, then tokenise the long rows again with truncation."""
-    texts = [rows[name] for name in text_columns]
+    texts = [rows.column(name).to_pylist() for name in text_columns]
     encoded = tokenizer(*texts, return_attention_mask=False, verbose=False)
-    columns: dict[str, Any] = {name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded}
+    lists: dict[str, list[list[int]]] = {name: encoded[name] for name in TOKEN_COLUMNS if name in encoded}
     num_tokens = [len(ids) for ids in encoded["input_ids"]]
     long_rows = [row for row, count in enumerate(num_tokens) if count > max_length]
     if long_rows:
         long_texts = ([column[row] for row in long_rows] for column in texts)
         truncated = tokenizer(*long_texts, truncation=True, max_length=max_length, return_attention_mask=False)
-        for name, values in columns.items():
+        for name, values in lists.items():
             for row, value in zip(long_rows, truncated[name], strict=True):
                 values[row] = value
-    return {**columns, NUM_TOKENS: num_tokens}
+    columns = {name: _list_array(values, TOKEN_COLUMNS[name]) for name, values in lists.items()}
+    return pa.table({**columns, NUM_TOKENS: pa.array(num_tokens, pa.int64())})
+
+
+def _list_array(lists: Sequence[Sequence[int]], kind: type[np.integer[Any]]) -> pa.ListArray:
+    """Return lists of integers as an Arrow array; `pa.array` takes several times as long."""
+    starts = np.cumsum([0, *map(len, lists)], dtype=np.int32)
+    return pa.ListArray.from_arrays(starts, np.fromiter(chain.from_iterable(lists), kind, count=int(starts[-1])))
+
+
+@contextlib.contextmanager
+def _all_cores() -> Iterator[None]:
+    """Let fast tokenizers use all cores inside, unless the user has decided otherwise, and a single one afterwards.
+
+    The library `tokenizers` warns about a process that is forked after its threads were used, for example a loader's,
+    unless the variable is set.
+    """
+    setting = os.environ.get(PARALLELISM)
+    os.environ[PARALLELISM] = setting or "true"
+    try:
+        yield
+    finally:
+        os.environ[PARALLELISM] = setting or "false"
+
+
+def _tensor(column: pa.ChunkedArray) -> Tensor:
+    """Return a column as a tensor with its own memory, which the file does not share."""
+    return torch.from_numpy(np.require(column.to_numpy(), requirements="W"))
 
 
 @contextlib.contextmanager
@@ -167,9 +203,9 @@ class EncodedRows(BatchRows):
     ) -> None:
         flat: dict[str, Tensor] = {}
         for name in tokens.column_names:
-            lists = tokens.data.column(name).combine_chunks()
-            flat[name] = torch.from_numpy(np.array(lists.flatten()))
-            lengths = torch.from_numpy(np.array(lists.value_lengths(), dtype=np.int64))
+            lists = tokens.data.column(name)
+            flat[name] = _tensor(pc.list_flatten(lists))
+            lengths = _tensor(pc.list_value_length(lists)).long()
         self._flat = flat
         self._lengths = lengths
         self._starts = lengths.cumsum(0) - lengths

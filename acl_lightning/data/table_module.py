@@ -14,7 +14,7 @@ from acl_lightning.data.noise import TextNoise, TrainingNoise
 from acl_lightning.data.protocol import SelectionProtocol, SelectionSource
 from acl_lightning.data.split_module import at_least
 from acl_lightning.data.tables.layout import TableLayout
-from acl_lightning.data.tables.opening import TablePlace, TextFormat
+from acl_lightning.data.tables.opening import TablePlace
 from acl_lightning.data.tables.source import TableSource
 from acl_lightning.data.tables.stream import InputRows, StreamedBatches
 from acl_lightning.data.tables.summary import class_balance, warn_about_duplicates, warn_about_small_classes
@@ -22,6 +22,7 @@ from acl_lightning.data.tasks import SplitFile, TaskInfo
 from acl_lightning.data.text_module import TextDataModule
 from acl_lightning.errors import UserError
 from acl_lightning.table_files.lines import STANDARD_INPUT
+from acl_lightning.table_files.text_format import TextFormat
 
 #: Settings that name a split.
 SPLITS = ("train", "validation", "test", "predict")

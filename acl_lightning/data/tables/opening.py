@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -14,9 +13,9 @@ from acl_lightning.data.hub_splits import DICTIONARY, SINGLE, is_saved, load_hub
 from acl_lightning.data.tables.arrow import DatasetTable, ParquetTable
 from acl_lightning.errors import UserError
 from acl_lightning.table_files.base import Table
-from acl_lightning.table_files.delimited import DelimitedTable
 from acl_lightning.table_files.json_lines import JSONLinesTable
-from acl_lightning.table_files.lines import STANDARD_INPUT, check_encoding, decoded_lines
+from acl_lightning.table_files.lines import STANDARD_INPUT, decoded_lines
+from acl_lightning.table_files.text_format import TextFormat
 
 #: Suffix of a file -> its format.
 FORMATS = {
@@ -31,51 +30,6 @@ FORMATS = {
 
 
 @dataclass(frozen=True)
-class TextFormat:
-    """Format of CSV and TSV files.
-
-    Attributes:
-        delimiter: Character between fields; None: the comma for CSV and the tab for TSV.
-        quoting: Whether fields may be in quotation marks; None: for CSV, not for TSV.
-        encoding: Encoding of text files.
-        header: Names of the columns of files without a header line; None: the first line is the header.
-
-    Raises:
-        UserError: The delimiter is not a single character, or the encoding is unknown.
-    """
-
-    delimiter: str | None = None
-    quoting: bool | None = None
-    encoding: str = "utf-8"
-    header: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        check_encoding(self.encoding)
-        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
-            raise UserError(
-                "a single character for data.delimiter", repr(self.delimiter), "Set data.delimiter to ',' or ';'."
-            )
-
-    def open(self, name: str, lines: Iterator[tuple[int, str]], kind: str) -> Table:
-        """Return the table in lines of text.
-
-        Args:
-            name: Name for messages.
-            lines: Number and text of every line.
-            kind: `csv`, `tsv` or `jsonl`.
-        """
-        if kind == "jsonl":
-            return JSONLinesTable(name, lines)
-        return DelimitedTable(
-            name,
-            lines,
-            delimiter=self.delimiter or ("," if kind == "csv" else "\t"),
-            quoting=kind == "csv" if self.quoting is None else self.quoting,
-            header=self.header,
-        )
-
-
-@dataclass(frozen=True)
 class TablePlace:
     """Where a split is stored.
 
@@ -83,7 +37,7 @@ class TablePlace:
         location: Path of a file or of a saved data set, `-` for standard input, or a split of `dataset`.
         dataset: Id of a data set on the hub, or directory in its layout or of saved splits; None: `location` is a path.
         dataset_config: Name of the configuration of a data set on the hub.
-        text_format: Format of CSV and TSV files.
+        text_format: Format of text files.
         cache_dir: Directory of downloads; None for the Hugging Face default.
         setting: Name of the setting in `data`, for messages.
     """
@@ -91,7 +45,7 @@ class TablePlace:
     location: str
     dataset: str | None = None
     dataset_config: str | None = None
-    text_format: TextFormat = TextFormat()
+    text_format: TextFormat = field(default_factory=TextFormat)
     cache_dir: str | None = None
     setting: str = "train"
 

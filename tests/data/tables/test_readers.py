@@ -11,8 +11,9 @@ from csv_oracle import read_csv
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from acl_lightning.data.tables.opening import TablePlace, TextFormat
+from acl_lightning.data.tables.opening import TablePlace
 from acl_lightning.errors import UserError
+from acl_lightning.table_files.text_format import TextFormat
 
 ROWS = [
     {"id": "a", "body": 'say "hi", now', "topic": "x"},
