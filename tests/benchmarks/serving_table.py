@@ -1,8 +1,8 @@
 """Quality and measured speed of a trained model in every runtime, at each operating point.
 
 Run by `make serving-table`, which trains the model first. `python -m tests.benchmarks.serving_table --run RUN
---packages DIR --out DIR` exports the run in fp32 and int8, unless the packages are there, and answers the report rows of
-its validation data (SST-2: all of dev) with the plain Hugging Face model, the adaptive runtime on torch, full-depth
+--packages DIR --out DIR` exports the run in fp32 and int8, unless the packages are there, and answers the report rows
+of its validation data (SST-2: all of dev) with the plain Hugging Face model, the adaptive runtime on torch, full-depth
 onnxruntime and both packages. Answers come in throughput mode; the runtimes without early exits get batches of 32 in
 the order of the rows. All candidates run alternately in one process, and times do not include tokenisation.
 """
@@ -144,10 +144,18 @@ def measure(run: Path, packages: Path, *, threads: int, rounds: int, cpu_time: b
     """Return a row per runtime and operating point, measured in turn."""
     found, labels = candidates(run, packages, threads)
     clock = time.process_time if cpu_time else time.perf_counter
-    seconds = interleaved({key: each.answer for key, each in found.items()}, rounds, clock=clock)
+    answers: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+
+    def kept(key: tuple[str, str]) -> Callable[[], None]:
+        def answer() -> None:
+            answers[key] = found[key].answer()
+
+        return answer
+
+    seconds = interleaved({key: kept(key) for key in found}, rounds, clock=clock)
     rows = []
     for key, candidate in found.items():
-        predicted, layers = candidate.answer()
+        predicted, layers = answers[key]
         speed = ratio(seconds[REFERENCE, FULL_DEPTH], seconds[key])
         accuracy, layer = float((predicted == labels).mean()), float(layers.mean())
         rate = len(labels) / float(np.median(seconds[key]))
