@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -27,7 +27,9 @@ def runtimes_figure(
     metric: str,
     title: str,
 ) -> Figure:
-    """Draw a curve through the operating points of each adaptive runtime, and a marker per runtime at full depth.
+    """Draw the operating points of each adaptive runtime, and a marker per runtime at full depth.
+
+    A line joins the points of a runtime than which no other of its points is both faster and at least as good.
 
     Args:
         adaptive: Runtime -> operating point -> measured speed-up and quality (a fraction). The points of the fastest
@@ -44,10 +46,15 @@ def runtimes_figure(
     axes = figure.add_subplot()
     axes.set_xscale("log")
     for style, (name, points) in zip(STYLES, adaptive.items(), strict=False):
-        ordered = sorted(points.values())
+        best = _best(list(points.values()))
         axes.plot(
-            [speed for speed, _ in ordered], [100 * quality for _, quality in ordered], color=style.color,
+            [speed for speed, _ in best], [100 * quality for _, quality in best], color=style.color,
             linestyle=style.line, marker=style.marker, linewidth=1.8, markersize=6, label=name, zorder=3,
+        )  # fmt: skip
+        others = [point for point in points.values() if point not in best]
+        axes.plot(
+            [speed for speed, _ in others], [100 * quality for _, quality in others], color=style.color,
+            linestyle="", marker=style.marker, markersize=6, zorder=3,
         )  # fmt: skip
     for marker, (name, (speed, quality)) in zip(MARKERS, full_depth.items(), strict=False):
         axes.plot(
@@ -68,6 +75,15 @@ def runtimes_figure(
     labels = [PointLabel(", ".join(names), speed, 100 * quality) for (speed, quality), names in _by_point(fastest)]
     place_labels(axes, labels, [(speed, 100 * quality) for speed, quality in shown], ring=4)
     return figure
+
+
+def _best(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points than which no other is faster and at least as good, in ascending order of speed."""
+    return sorted(
+        (speed, quality)
+        for speed, quality in set(points)
+        if not any(other > speed and value >= quality for other, value in points)
+    )
 
 
 def _set_ticks(axes: Axes) -> None:

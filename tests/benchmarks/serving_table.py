@@ -31,7 +31,7 @@ from acl_lightning.runs.records import read_exit_logits
 from acl_lightning.runs.records.tables import csv_text
 from acl_lightning.serving import AdaptiveSession
 from tests.benchmarks.provenance import provenance
-from tests.benchmarks.serving_packages import references
+from tests.benchmarks.serving_packages import reference, references
 
 REFERENCE = "Hugging Face"
 FULL_DEPTH = "full_depth"
@@ -76,14 +76,16 @@ class Candidate:
     answer: Callable[[], tuple[np.ndarray, np.ndarray]]
 
 
-def candidates(run: Path, packages: Path, threads: int) -> tuple[dict[tuple[str, str], Candidate], np.ndarray]:
-    """Return (runtime, operating point) -> candidate, and the labels of the rows."""
+def candidates(
+    run: Path, packages: Path, threads: int, most: int
+) -> tuple[dict[tuple[str, str], Candidate], np.ndarray]:
+    """Return (runtime, operating point) -> candidate, and the labels of the rows, at most `most`."""
     module, data = load_run(run)
     stored, result = read_exit_logits(run), read_result(run).sweep_report
     encoder = module.encoder.eval().requires_grad_(False)
     rows = data.validation_rows(data.info.validation_splits[0])
     place_of = {index: place for place, index in enumerate(rows.columns["index"].tolist())}
-    reported = (~stored.selection_B).nonzero()[:, 0]
+    reported = (~stored.selection_B).nonzero()[:most, 0]
     places = [place_of[index] for index in stored.index_B[reported].tolist()]
     batches = [model_inputs(rows.__getitems__(places[at : at + BATCH])) for at in range(0, len(places), BATCH)]
     arrays = [{name: values.numpy() for name, values in batch.items()} for batch in batches]
@@ -113,12 +115,15 @@ def candidates(run: Path, packages: Path, threads: int) -> tuple[dict[tuple[str,
             logits_BC = torch.cat([part.logits_BC for part in parts])
             return logits_BC.argmax(dim=1).numpy(), torch.cat([part.exit_layer_B for part in parts]).numpy()
 
-        found["adaptive, torch fp32", name] = Candidate(criterion.name, threshold, torch_answers)
+        described = ("", None) if name == FULL_DEPTH else (criterion.name, threshold)
+        found["adaptive, torch fp32", name] = Candidate(*described, torch_answers)
 
     for precision in ("fp32", "int8"):
         folder = packages / "full_depth"
         folder.mkdir(parents=True, exist_ok=True)
-        call = references(encoder, folder, precision, threads)["plain"]
+        if not (folder / f"plain_{precision}.onnx").is_file():
+            references(encoder, folder, precision, threads)
+        call = reference(folder / f"plain_{precision}.onnx", threads)
 
         def onnx_answers(call: Callable = call) -> tuple[np.ndarray, np.ndarray]:
             return np.concatenate([call(batch)[0] for batch in arrays]).argmax(axis=1), depth
@@ -140,9 +145,9 @@ def candidates(run: Path, packages: Path, threads: int) -> tuple[dict[tuple[str,
     return found, stored.labels_B[reported].numpy()
 
 
-def measure(run: Path, packages: Path, *, threads: int, rounds: int, cpu_time: bool) -> list[Row]:
+def measure(run: Path, packages: Path, *, threads: int, rounds: int, most: int, cpu_time: bool) -> list[Row]:
     """Return a row per runtime and operating point, measured in turn."""
-    found, labels = candidates(run, packages, threads)
+    found, labels = candidates(run, packages, threads, most)
     clock = time.process_time if cpu_time else time.perf_counter
     answers: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
 
@@ -184,10 +189,11 @@ def markdown(rows: list[Row], caption: str) -> str:
 def write(rows: list[Row], out: Path, task: str, conditions: dict[str, object]) -> None:
     """Write `serving.md`, `serving.csv`, `serving.png` and `provenance.json`."""
     out.mkdir(parents=True, exist_ok=True)
+    threads = f"{conditions['threads']} thread{'s' if conditions['threads'] != 1 else ''}"
     clock = "processor time" if conditions["cpu_time"] else "time"
     caption = (
         f"{task}, {conditions['rows']} rows. Speed-up: {clock} of the Hugging Face model over that of the runtime, "
-        f"{conditions['threads']} thread(s), median of {conditions['rounds']} rounds, {conditions['device']}."
+        f"{threads}, median of {conditions['rounds']} rounds, {conditions['device']}."
     )
     write_text_atomically(out / "serving.md", markdown(rows, caption))
     write_text_atomically(
@@ -207,7 +213,7 @@ def write(rows: list[Row], out: Path, task: str, conditions: dict[str, object]) 
         full_depth,
         reference="the Hugging Face model",
         metric="accuracy",
-        title=f"{task}: accuracy and measured speed, {conditions['threads']} CPU thread(s)",
+        title=f"{task}: accuracy and measured speed on a CPU, {threads}",
     )
     save_figure(figure, out / "serving.png")
 
@@ -220,13 +226,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rows", type=int, default=10**9, help="largest number of rows (default: all)")
     parser.add_argument("--cpu-time", action="store_true", help="processor time instead of time, on a busy machine")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     rows = measure(
-        options.run, options.packages, threads=options.threads, rounds=options.rounds, cpu_time=options.cpu_time
+        options.run,
+        options.packages,
+        threads=options.threads,
+        rounds=options.rounds,
+        most=options.rows,
+        cpu_time=options.cpu_time,
     )
-    count = int((~read_exit_logits(options.run).selection_B).sum())
+    count = min(options.rows, int((~read_exit_logits(options.run).selection_B).sum()))
     conditions = provenance("make serving-table", options.threads) | {
         "rounds": options.rounds,
         "cpu_time": options.cpu_time,

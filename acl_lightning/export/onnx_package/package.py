@@ -26,8 +26,7 @@ from acl_lightning.runs.data_modules import text_data
 from acl_lightning.runs.provenance import versions
 from acl_lightning.runs.records import read_exit_logits
 from acl_lightning.serving import AdaptiveSession
-from acl_lightning.serving.adaptive import FULL_DEPTH
-from acl_lightning.serving.manifest import MANIFEST, SCHEMA_VERSION, TOKENIZER, describe_file
+from acl_lightning.serving.manifest import FULL_DEPTH, MANIFEST, SCHEMA_VERSION, TOKENIZER, describe_file
 
 #: Packages whose versions a manifest holds, beside those of a run.
 PACKAGES = ("onnx", "onnxruntime", "onnxscript", "tokenizers")
