@@ -67,6 +67,14 @@ bench: $(STAMP) ## measure training and inference times relative to references
 	$(BIN)/python -m tests.benchmarks.sweep
 	$(BIN)/python -m tests.benchmarks.runtime
 
+# About 20 minutes on two cores; RUN=DIR, a run on SST-2, adds the rows on a trained model and the load test.
+.PHONY: bench-serving
+bench-serving: $(STAMP) ## measure packages, file scoring and the HTTP service; DATA=DIR names the GLUE files, RUN=DIR a run
+	$(if $(DATA),ACL_LIGHTNING_GLUE=$(abspath $(DATA))) $(BIN)/python -m tests.benchmarks.serving --threads 1 2 \
+		--out runs/bench-serving $(if $(RUN),--run $(RUN))
+	$(if $(DATA),ACL_LIGHTNING_GLUE=$(abspath $(DATA)) $(BIN)/python -m tests.benchmarks.scoring --rounds 3)
+	$(if $(and $(DATA),$(RUN)),ACL_LIGHTNING_GLUE=$(abspath $(DATA)) $(BIN)/python -m tests.benchmarks.http --run $(RUN) --rounds 3)
+
 # To use another environment, for example with torch for CUDA: make gpu-check GPU_PYTHON=python
 .PHONY: gpu-check
 gpu-check: $(if $(GPU_PYTHON),,$(STAMP)) ## run tests, quickstart and benchmark on a GPU; writes experiments/gpu_check
@@ -105,6 +113,15 @@ vision-table: ## a small ViT from scratch on handwritten digits: CE, CE+SCL, ACF
 .PHONY: cost-table
 cost-table: $(STAMP) ## step time and memory of each objective and gradient rule
 	$(if $(DATA),ACL_LIGHTNING_GLUE=$(abspath $(DATA))) $(BIN)/python -m tests.benchmarks.cost --out experiments/cost_table/results
+
+SERVING := runs/serving_table
+.PHONY: serving-table
+serving-table: $(STAMP) ## train on SST-2; accuracy and speed in torch and on ONNX Runtime, fp32 and int8, with a figure
+	test -f $(SERVING)/sst2/result.json || $(if $(DATA),ACL_LIGHTNING_GLUE=$(abspath $(DATA))) $(BIN)/python -m acl_lightning fit \
+		--config study/glue.yaml --config objective/acl_cl.yaml --data.task=sst2 --data.selection=train --data.train_rows=10000 \
+		--trainer.max_epochs=2 --exit_sweep.min_speedups=[1.5,2,3] --seed_everything=1 --run_dir=$(SERVING)/sst2
+	$(if $(DATA),ACL_LIGHTNING_GLUE=$(abspath $(DATA))) OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.serving_table \
+		--run $(SERVING)/sst2 --packages $(SERVING)/packages --out experiments/serving_table/results
 
 # Full training sets take days on a CPU: without a GPU only the studies of few rows run.
 SMALL_STUDIES := cost-table conflict-pilot few-shot-table ablation noise-table embedding-figure vision-table

@@ -101,7 +101,8 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
         "--max_drop",
         type=float,
         metavar="POINTS",
-        help="largest drop in quality at full depth against torch; a larger drop is an error (default: 1)",
+        help="largest drop in quality against torch, at full depth and at each operating point; more is an error "
+        "(default: 1)",
     )
     package.add_argument("--threads", type=int, metavar="N", help="threads for the measurement (default: 1)")
     onnx = parser.add_argument_group("one exit as ONNX (--format transformers)")

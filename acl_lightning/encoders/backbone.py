@@ -33,11 +33,15 @@ class TokenState:
 
     def mean_BD(self) -> Tensor:
         """Return the mean of the tokens that are not padding; zero for a sample without tokens."""
+        return self.mean_B1D().squeeze(1)
+
+    def mean_B1D(self) -> Tensor:
+        """Return `mean_BD` as a row of tokens."""
         if self.mask_BS is None:
-            return self.hidden_BSD.mean(dim=1)
-        weight_BS = self.mask_BS.to(self.hidden_BSD.dtype)
-        sum_BD = torch.bmm(weight_BS.unsqueeze(1), self.hidden_BSD).squeeze(1)  # no (B, S, D) product in memory
-        return sum_BD / weight_BS.sum(dim=1, keepdim=True).clamp(min=1)
+            return self.hidden_BSD.mean(dim=1, keepdim=True)
+        weight_B1S = self.mask_BS.to(self.hidden_BSD.dtype).unsqueeze(1)
+        sum_B1D = torch.bmm(weight_B1S, self.hidden_BSD)  # no (B, S, D) product in memory
+        return sum_B1D / weight_B1S.sum(dim=2, keepdim=True).clamp(min=1)
 
 
 @dataclass(frozen=True)

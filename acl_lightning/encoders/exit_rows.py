@@ -87,7 +87,7 @@ class MeanRow(SideRow):
 
     def query(self, state: TokenState) -> Tensor:
         """Return the masked mean of the tokens."""
-        return state.mean_BD().unsqueeze(1)
+        return state.mean_B1D()
 
 
 class ProbeRow(SideRow):

@@ -7,6 +7,7 @@ from acl_lightning.figures.gradient_angles import AnglePanel, gradient_angles_fi
 from acl_lightning.figures.measured_speed import measured_speed_figure
 from acl_lightning.figures.per_exit import per_exit_figure
 from acl_lightning.figures.reliability import reliability_figure
+from acl_lightning.figures.runtimes import runtimes_figure
 from acl_lightning.figures.speed_quality import speed_quality_figure
 from acl_lightning.figures.training import training_figure
 
@@ -20,6 +21,7 @@ __all__ = [
     "measured_speed_figure",
     "per_exit_figure",
     "reliability_figure",
+    "runtimes_figure",
     "speed_quality_figure",
     "training_figure",
 ]

@@ -92,6 +92,9 @@ class AdaptiveSession:
         check_files: bool = True,
     ) -> None:
         self.manifest: Manifest = read_manifest(directory, check_files=check_files)
+        # Read once: a single text passes through all layers in less than a millisecond.
+        self._layer_E = np.array(self.manifest.exit_layers, dtype=np.int64)
+        self._label_names = self.manifest.label_names
         self._points = {name: _Decision(self.manifest.point(name)) for name in self.manifest.points}
         self._points[FULL_DEPTH] = _Decision(self.manifest.point(None))
         self.operating_point = operating_point or FULL_DEPTH
@@ -165,9 +168,8 @@ class AdaptiveSession:
         batch = tokens if isinstance(tokens, TokenBatch) else self.encoder.padded(tokens)
         point = self._point(operating_point or self.operating_point)
         table = self._table(batch, point, mode or self.mode)
-        layers, labels = self.manifest.exit_layers, self.manifest.label_names
-        logits_NC = _answers(table, point.criterion, max(1, len(labels)))
-        return answers_of(logits_NC, table.exit_N, layers, labels, point.temperatures)
+        logits_NC = _answers(table, point.criterion, max(1, len(self._label_names)))
+        return answers_of(logits_NC, table.exit_N, self._layer_E, self._label_names, point.temperatures_E)
 
     def exit_logits(self, tokens: TokenBatch | Mapping[str, object]) -> DecisionTable:
         """Return the logits of every exit for every sample, for a sweep: no sample leaves early."""
@@ -182,7 +184,7 @@ class AdaptiveSession:
     def _table(self, batch: TokenBatch, point: _Decision, mode: Mode) -> DecisionTable:
         """Decide a batch of any size in parts of bounded size."""
         _check_mode(mode)
-        table = DecisionTable(len(self.manifest.exit_layers), len(batch))
+        table = DecisionTable(len(self._layer_E), len(batch))
         batches = self._parts(batch, mode)
         windows = _together(batches, batch.lengths) if mode == "throughput" else ([part] for part in batches)
         for parts in windows:
@@ -207,7 +209,9 @@ class _Decision:
 
     def __init__(self, point: ServedPoint) -> None:
         self.criterion: ServedCriterion = served_criterion(point.criterion)
-        self.threshold, self.temperatures = point.threshold, point.temperatures
+        self.threshold = point.threshold
+        temperatures = point.temperatures
+        self.temperatures_E = None if temperatures is None else np.array(temperatures, dtype=np.float32)
 
 
 def _answers(table: DecisionTable, criterion: ServedCriterion, num_classes: int) -> Floats:
@@ -215,8 +219,11 @@ def _answers(table: DecisionTable, criterion: ServedCriterion, num_classes: int)
     logits_ENC = table.logits_ENC
     if logits_ENC is None:
         return np.zeros((0, num_classes), dtype=np.float32)
+    exits = set(table.exit_N.tolist())
+    if len(exits) == 1:
+        return criterion.answer(logits_ENC[: exits.pop() + 1])
     logits_NC: Floats = np.empty_like(logits_ENC[0])
-    for exit_ in np.unique(table.exit_N):
+    for exit_ in exits:
         rows = np.flatnonzero(table.exit_N == exit_)
         logits_NC[rows] = criterion.answer(logits_ENC[: exit_ + 1, rows])
     return logits_NC

@@ -44,29 +44,28 @@ class Answers:
 def answers_of(
     logits_BC: Floats,
     exit_B: NDArray[np.int64],
-    exit_layers: Sequence[int],
+    layer_E: NDArray[np.int64],
     label_names: Sequence[str],
-    temperatures_E: Sequence[float] | None,
+    temperatures_E: Floats | None,
 ) -> Answers:
     """Return labels and probabilities for logits.
 
     Args:
         logits_BC: Logits that answer each sample.
         exit_B: Index of the exit of each sample, from 0.
-        exit_layers: Layer of each exit.
+        layer_E: Layer of each exit.
         label_names: Names of the classes; empty for a regression.
         temperatures_E: Temperature of each exit; None: 1 at every exit.
     """
-    finite_B: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(logits_BC), axis=1)
-    layers_B = np.array(exit_layers, dtype=np.int64)[exit_B]
+    finite: list[bool] = np.logical_and.reduce(np.isfinite(logits_BC), axis=1).tolist()
+    layers_B = layer_E[exit_B]
     labels: list[str | float | None]
     if not label_names:
-        labels = [float(value) if finite else None for value, finite in zip(logits_BC[:, 0], finite_B, strict=True)]
+        values = logits_BC[:, 0].tolist()
+        labels = [value if usable else None for value, usable in zip(values, finite, strict=True)]
         return Answers(tuple(labels), np.zeros((len(logits_BC), 0), np.float32), layers_B, logits_BC)
-    divided_BC = logits_BC
-    if temperatures_E is not None:
-        divided_BC = logits_BC / np.array(temperatures_E, dtype=np.float32)[exit_B][:, None]
-    probabilities_BC = np.exp(log_probabilities(divided_BC)) if len(logits_BC) else logits_BC
-    best_B = logits_BC.argmax(axis=1)
-    labels = [label_names[best] if finite else None for best, finite in zip(best_B, finite_B, strict=True)]
+    divided_BC = logits_BC if temperatures_E is None else logits_BC / temperatures_E[exit_B][:, None]
+    probabilities_BC = np.exp(log_probabilities(divided_BC)) if finite else logits_BC
+    best: list[int] = logits_BC.argmax(axis=1).tolist()
+    labels = [label_names[class_] if usable else None for class_, usable in zip(best, finite, strict=True)]
     return Answers(tuple(labels), probabilities_BC, layers_B, logits_BC)

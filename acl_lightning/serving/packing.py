@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime
 
-from acl_lightning.serving.segments import State
+from acl_lightning.serving.tensors import State, Tensor
 from acl_lightning.serving.tokens import TokenBatch
 
 #: Axis of the tokens in the tensors of a state that do not have it second: keys and values are (B, heads, S, d).
 LENGTH_AXIS = {"keys": 2, "values": 2}
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Group:
     """Samples that are computed together.
 
@@ -32,10 +31,7 @@ class Group:
 
 def first_group(samples: Sequence[int], tokens: TokenBatch) -> Group:
     """Return the group of a batch of token ids."""
-    state = {
-        name: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(values))
-        for name, values in tokens.arrays.items()
-    }
+    state = {name: Tensor.of(values) for name, values in tokens.arrays.items()}
     return Group(list(samples), list(tokens.lengths), state)
 
 
@@ -76,12 +72,10 @@ def _gathered(sources: Sequence[Group], members: Sequence[tuple[int, int]]) -> G
     return Group(samples, lengths, state)
 
 
-def _gathered_rows(
-    name: str, sources: Sequence[Group], members: Sequence[tuple[int, int]], longest: int
-) -> onnxruntime.OrtValue:
+def _gathered_rows(name: str, sources: Sequence[Group], members: Sequence[tuple[int, int]], longest: int) -> Tensor:
     """Copy rows of a tensor of each source into one tensor with `longest` tokens, padded with zeros."""
-    device = sources[0].state[name].device_name()
-    tensors = [source.state[name].numpy() for source in sources]  # on the CPU a view, without a copy
+    device = sources[0].state[name].value.device_name().lower()
+    tensors = [source.state[name].value.numpy() for source in sources]
     axis = LENGTH_AXIS.get(name, 1)
     shape = list(tensors[0].shape)
     shape[0], shape[axis] = len(members), longest
@@ -93,4 +87,4 @@ def _gathered_rows(
         target[(*ahead, slice(width))] = source[(*ahead, slice(width))]
         if width < longest:
             target[(*ahead, slice(width, None))] = 0
-    return onnxruntime.OrtValue.ortvalue_from_numpy(rows, device, 0)
+    return Tensor.of(rows, device)

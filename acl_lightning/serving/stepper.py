@@ -102,11 +102,13 @@ def step(
                 continue
             certainty_R = criterion.certainty(results["logits"], results.get("gate"), results.get("cosines"))
             leaves: list[bool] = (certainty_R >= bound).tolist()
-            if any(leaves):
+            stay = [row for row, left in enumerate(leaves) if not left]
+            if len(stay) < len(leaves):
                 table.exit_N[[sample for sample, left in zip(group.samples, leaves, strict=True) if left]] = exit_
             state["attention_mask"] = group.state["attention_mask"]
-            passed.append(Group(group.samples, group.lengths, state))
-            staying.append([row for row, left in enumerate(leaves) if not left])
+            group.state = state
+            passed.append(group)
+            staying.append(stay)
         groups = repacked(passed, staying, size)
         if not groups:
             return

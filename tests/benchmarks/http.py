@@ -47,7 +47,7 @@ def write_packages(run: Path, directory: Path) -> None:
     from acl_lightning.export.onnx_package.package import export_package
     from acl_lightning.export.onnx_package.segments import Segment, example_inputs
     from acl_lightning.runs import load_run
-    from tests.benchmarks.serving import single_exit
+    from tests.benchmarks.serving_packages import single_exit
 
     if not (directory / "adaptive").is_dir():
         export_package(run, directory / "adaptive", "int8", max_drop=2.0)

@@ -22,7 +22,7 @@ from transformers import AutoTokenizer, BertForSequenceClassification, pipeline
 from acl_lightning.cli.deploy.score import main as score_command
 from acl_lightning.latency import interleaved, ratio
 from acl_lightning.pretrained import resolve_pretrained
-from tests.benchmarks.serving import MINILM, encoder_of, write_package
+from tests.benchmarks.serving_packages import MINILM, encoder_of, write_package
 
 TARGET = 5.0
 

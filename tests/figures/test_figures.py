@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from acl_lightning.figures import per_exit_figure, speed_quality_figure
+from acl_lightning.figures import per_exit_figure, runtimes_figure, speed_quality_figure
 
 CURVES = {"confidence": [(6.0, 0.6), (2.0, 0.88), (2.0, 0.88), (1.0, 0.9)], "patience": [(2.5, 0.8), (1.0, 0.9)]}
 STATIC = {1: (6.0, 0.6), 3: (2.0, 0.85), 6: (1.0, 0.9)}
@@ -201,3 +201,19 @@ def test_bars_of_the_grades_are_labelled_with_their_number_of_samples():
         counts_by_grade={0: 12, 3: 5},
     )  # fmt: skip
     assert [tick.get_text() for tick in figure.axes[2].get_xticklabels()] == ["0\nn = 12", "3\nn = 5"]
+
+
+def test_runtimes_are_drawn_with_the_points_of_the_fastest_named():
+    adaptive = {
+        "torch": {"full_depth": (1.2, 0.90), "drop1": (2.5, 0.89)},
+        "int8": {"full_depth": (3.0, 0.89), "speed2": (5.0, 0.86), "drop1": (7.5, 0.88), "drop2": (7.5, 0.88)},
+    }
+    figure = runtimes_figure(
+        adaptive, {"plain": (1.0, 0.90)}, reference="the plain model", metric="accuracy", title="SST-2"
+    )
+    (axes,) = figure.axes
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"torch", "int8", "plain"}
+    assert axes.lines[2].get_xydata().tolist() == [[3.0, 89.0], [7.5, 88.0]]
+    assert axes.lines[3].get_xydata().tolist() == [[5.0, 86.0]], "drop1 is faster and better"
+    assert {text.get_text() for text in axes.texts} == {"full depth", "speed2", "drop1, drop2"}
+    assert axes.get_xlabel() == "measured speed-up over the plain model"

@@ -12,12 +12,13 @@ from typing import Literal
 
 import onnx
 import torch
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from torch import Tensor
 
 from acl_lightning.export.onnx_package.attention import TRANSLATIONS
+from acl_lightning.export.onnx_package.rewrites import simplify
 from acl_lightning.export.onnx_package.segments import Segment
 from acl_lightning.serving.segments import PASSED, READ
 
@@ -55,7 +56,7 @@ def segment_graph(segment: Segment, example: Sequence[Tensor]) -> ModelProto:
     assert program is not None
     model: ModelProto = program.model_proto
     _strip(model)
-    _join_reshapes(model)
+    simplify(model)
     return model
 
 
@@ -79,50 +80,6 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(disabled)
-
-
-def _join_reshapes(model: ModelProto) -> None:
-    """Connect attention directly to the projections around it.
-
-    The translation splits a query into heads and joins them again, and the context likewise; each pair of reshapes
-    leaves its input unchanged. An operator takes microseconds, which counts for a single text.
-    """
-    graph = model.graph
-    producers = {name: node for node in graph.node for name in node.output}
-    consumers: dict[str, list[NodeProto]] = {}
-    for node in graph.node:
-        for name in node.input:
-            consumers.setdefault(name, []).append(node)
-    for node in [node for node in graph.node if node.op_type == "MultiHeadAttention"]:
-        joined = producers.get(node.input[0])
-        split = None if joined is None else producers.get(joined.input[0])
-        if joined is not None and split is not None and joined.op_type == split.op_type == "Reshape":
-            node.input[0] = split.input[0]
-        after = consumers.get(node.output[0], [])
-        if len(after) == 1 and after[0].op_type == "Reshape":
-            rejoined = consumers.get(after[0].output[0], [])
-            if len(rejoined) == 1 and rejoined[0].op_type == "Reshape":
-                rejoined[0].op_type = "Identity"
-                del rejoined[0].input[:]
-                rejoined[0].input.append(node.output[0])
-                rejoined[0].ClearField("attribute")
-    _remove_unused(model)
-
-
-def _remove_unused(model: ModelProto) -> None:
-    """Remove nodes and weights whose results nothing reads."""
-    graph = model.graph
-    needed = {value.name for value in graph.output}
-    kept = []
-    for node in reversed(graph.node):  # nodes are in topological order
-        if needed & set(node.output):
-            kept.append(node)
-            needed |= set(node.input)
-    kept.reverse()
-    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(kept)
-    graph.initializer.extend(weights)
 
 
 def quantized(model: ModelProto) -> ModelProto:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -25,6 +24,7 @@ from acl_lightning.exits import (
 )
 from acl_lightning.exits.criteria.calibrated import Calibrated
 from acl_lightning.exits.criteria.static import Static
+from acl_lightning.export.onnx_package.agreement import compare_quality, compare_with_torch
 from acl_lightning.export.onnx_package.selection import budget_named, swept
 from acl_lightning.metrics import quality
 from acl_lightning.outputs import predictions
@@ -33,9 +33,6 @@ from acl_lightning.serving.criteria import BUILT_IN
 
 #: Number of bins of the histogram of confidences.
 BINS = 20
-
-#: A sample whose certainties differ by less than this on either side of a threshold left elsewhere by rounding.
-TIE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,6 @@ class Measurement:
         points: Operating points by name, as a manifest stores them.
         full_depth: Full depth, as a manifest stores an operating point.
         agreement: Comparison with the logits of torch, in plain JSON types.
-        drop_points: Quality of torch minus quality of the package at full depth, on all rows, in hundredths.
     """
 
     record: ExitRecord
@@ -56,7 +52,14 @@ class Measurement:
     points: Mapping[str, Any]
     full_depth: Mapping[str, Any]
     agreement: Mapping[str, Any]
-    drop_points: float
+
+    @property
+    def drops(self) -> dict[str, Mapping[str, float]]:
+        """Quality of torch (`torch`), of the package (`package`) and the drop in points, `drop_points`.
+
+        On all validation rows, at full depth (`full_depth`) and at each operating point of both, by name.
+        """
+        return {"full_depth": self.agreement["quality"], **self.agreement["quality_at_points"]}
 
 
 def measure(session: AdaptiveSession, data: TextDataModule, stored: ExitRecord, result: SweepReport) -> Measurement:
@@ -73,16 +76,22 @@ def measure(session: AdaptiveSession, data: TextDataModule, stored: ExitRecord, 
     """
     record = package_record(session, data, stored)
     report = swept(record, result)
-    points = _points(record, report, result)
-    metric = partial(quality, result.metric)
-    torch_quality, package_quality = (
-        metric(predictions(logits_EBC[-1]), stored.labels_B) for logits_EBC in (stored.logits_EBC, record.logits_EBC)
-    )
-    drop = 100 * (torch_quality - package_quality)
-    agreement = _agreement(stored, record, result)
-    agreement |= {"quality": {"torch": torch_quality, "package": package_quality, "drop_points": drop}}
-    full_depth = describe_point(record, Static(), len(record.costs.layers_E), report)
-    return Measurement(record, report, points, full_depth, agreement, drop)
+    criteria = _criteria(report, result)
+    points = {name: describe_point(record, *point, report) for name, point in criteria.items()}
+    depth = (Static(), float(len(record.costs.layers_E)))
+    agreement = compare_with_torch(stored, record, result)
+    agreement |= {
+        "quality": compare_quality(result.metric, (stored, *depth), (record, *depth)),
+        "quality_at_points": {
+            name: compare_quality(
+                result.metric, (stored, before.criterion(), before.threshold), (record, *criteria[name])
+            )
+            for name, before in result.recommended.items()
+            if before.exit is not None and name in criteria
+        },
+    }
+    full_depth = describe_point(record, *depth, report)
+    return Measurement(record, report, points, full_depth, agreement)
 
 
 def package_record(session: AdaptiveSession, data: TextDataModule, stored: ExitRecord) -> ExitRecord:
@@ -132,8 +141,8 @@ def check_servable(points: Mapping[str, RecommendedPoint]) -> None:
             )
 
 
-def _points(record: ExitRecord, report: SweepReport, result: SweepReport) -> dict[str, Any]:
-    """Return the points that budgets select on the package's logits, and the other points of the run, measured anew."""
+def _criteria(report: SweepReport, result: SweepReport) -> dict[str, tuple[Criterion, float]]:
+    """Return criterion and threshold of the points that budgets select on the package's logits, and of others."""
     criteria: dict[str, tuple[Criterion, float]] = {}
     for name, point in result.recommended.items():
         if name in report.recommended:
@@ -141,7 +150,7 @@ def _points(record: ExitRecord, report: SweepReport, result: SweepReport) -> dic
             criteria[name] = (selected.criterion(), selected.threshold)
         elif budget_named(name) is None and point.exit is not None:
             criteria[name] = (point.criterion(), point.threshold)
-    return {name: describe_point(record, *point, report) for name, point in criteria.items()}
+    return criteria
 
 
 def describe_point(record: ExitRecord, criterion: Criterion, threshold: float, report: SweepReport) -> dict[str, Any]:
@@ -194,23 +203,3 @@ def _confidence_counts(probabilities_BC: Tensor) -> list[int] | None:
     bin_B = (probabilities_BC.amax(dim=1) * BINS).long().clamp(0, BINS - 1)
     counts: list[int] = bin_B.bincount(minlength=BINS).tolist()
     return counts
-
-
-def _agreement(stored: ExitRecord, record: ExitRecord, result: SweepReport) -> dict[str, Any]:
-    """Compare the logits of torch and of a package: values, predictions of each exit, and exits at the run's points."""
-    same_EB = predictions(stored.logits_EBC) == predictions(record.logits_EBC)
-    points = {}
-    for name, point in result.recommended.items():
-        if point.exit is None:
-            continue
-        criterion, threshold = point.criterion(), point.threshold
-        differs_B = stored.leaving(criterion, threshold) != record.leaving(criterion, threshold)
-        certainty_2EB = [each.certainty(criterion) for each in (stored, record)]
-        near_EB = (certainty_2EB[0] - threshold).abs().minimum((certainty_2EB[1] - threshold).abs()) < TIE
-        points[name] = {"other_exit": int(differs_B.sum()), "ties": int((differs_B & near_EB.any(dim=0)).sum())}
-    return {
-        "samples": len(stored.labels_B),
-        "largest_logit_difference": float((stored.logits_EBC - record.logits_EBC).abs().max()),
-        "same_prediction_by_exit": same_EB.double().mean(dim=1).tolist(),
-        "at_points_of_the_run": points,
-    }

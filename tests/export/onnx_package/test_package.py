@@ -58,6 +58,9 @@ def test_a_package_agrees_with_its_run_sample_by_sample(exported):
     content = session.manifest.content
     assert content["agreement"]["largest_logit_difference"] < 1e-5
     assert all(point["other_exit"] == 0 for point in content["agreement"]["at_points_of_the_run"].values())
+    quality_at = content["agreement"]["quality_at_points"]
+    assert list(quality_at) == ["first", "drop0", "drop1", "drop2"]
+    assert all(quality["drop_points"] == 0 for quality in quality_at.values())
     assert session.manifest.points == ("first", "drop0", "drop1", "drop2")
     assert content["operating_points"]["first"]["validation"]["exit_shares"] == [1.0, 0.0, 0.0]
     assert content["calibration"]["selection_rows"] + content["calibration"]["report_rows"] == len(stored.labels_B)
@@ -101,12 +104,18 @@ def test_refusals_leave_nothing_behind(finished_run, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_package_of_worse_quality_is_refused_with_the_numbers(exported, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("place", ["full depth", "drop1"])
+def test_a_package_of_worse_quality_is_refused_with_the_numbers(exported, tmp_path, monkeypatch, capsys, place):
     """The graphs of other weights stand for a conversion that changes the answers."""
 
     def damaged(*arguments):
         measured = measure(*arguments)
-        return replace(measured, drop_points=12.5)
+        same = {"torch": 0.9, "package": 0.9, "drop_points": 0.0}
+        drop = {"torch": 0.9, "package": 0.775, "drop_points": 12.5}
+        quality = {"quality": same, "quality_at_points": {"drop1": drop, "drop2": same}}
+        if place == "full depth":
+            quality = {"quality": drop, "quality_at_points": {"drop1": same}}
+        return replace(measured, agreement={**measured.agreement, **quality})
 
     measure = writer.measure
     monkeypatch.setattr(writer, "measure", damaged)
@@ -116,7 +125,9 @@ def test_a_package_of_worse_quality_is_refused_with_the_numbers(exported, tmp_pa
         main(["export", str(exported[1]), "--out", str(out), "--format=onnx", "--precision=int8", "--max-drop=10"]) == 2
     )
     message = capsys.readouterr().err
-    assert "expected a drop of at most 10 points at full depth in int8; found 12.50 points" in message
+    assert "expected a drop of at most 10 points at full depth and at every operating point in int8; found" in message
+    assert f"found 12.50 points at {place} (accuracy 0.9000 with torch, 0.7750 with the package), on 16 rows" in message
+    assert "--max-drop 12.5" in message
     assert "--precision fp32" in message
     assert list(tmp_path.iterdir()) == []
 

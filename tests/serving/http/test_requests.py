@@ -314,7 +314,8 @@ def test_values_that_are_not_finite_are_null(client, session, monkeypatch):
 
     from acl_lightning.serving.answers import answers_of
 
-    broken = answers_of(np.array([[np.nan, 1.0]], np.float32), np.array([1]), (1, 2), ("negative", "positive"), None)
+    layer_E, logits_BC = np.array([1, 2]), np.array([[np.nan, 1.0]], np.float32)
+    broken = answers_of(logits_BC, np.array([1]), layer_E, ("negative", "positive"), None)
     monkeypatch.setattr(session, "decide", lambda *_, **__: broken)
     (prediction,) = client.post("/predict", json={"texts": "w1", "probabilities": True}).json()["predictions"]
     nothing = {"negative": None, "positive": None}
