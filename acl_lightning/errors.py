@@ -17,4 +17,5 @@ class UserError(ValueError):
 
     def __init__(self, expected: str, found: str, remedy: str) -> None:
         self.expected, self.found, self.remedy = expected, found, remedy
-        super().__init__(f"expected {expected}; found {found}. {remedy}")
+        # Messages of libraries, which are quoted as `found`, may end with a period.
+        super().__init__(f"expected {expected}; found {found.removesuffix('.')}. {remedy}")

@@ -78,19 +78,21 @@ class SegmentSessions:
         providers: Execution providers, the preferred first.
 
     Raises:
-        UserError: A provider is not available, or the number of threads is less than 1.
+        UserError: A provider is not available, or the number of threads is not an integer of at least 1.
     """
 
     def __init__(self, manifest: Manifest, threads: int, providers: Sequence[str]) -> None:
-        if threads < 1:
-            raise UserError("1 thread or more", f"{threads}", "Set threads=1.")
+        if not isinstance(threads, int) or threads < 1:
+            raise UserError("a number of threads, an integer >= 1", f"{threads}", "Set threads to 1 (default).")
+        if isinstance(providers, str):
+            raise UserError("a list of execution providers", repr(providers), f"Set providers to [{providers!r}].")
         available = onnxruntime.get_available_providers()
         missing = [name for name in providers if name not in available]
         if missing or not providers:
             raise UserError(
                 f"execution providers among {', '.join(available)}",
                 ", ".join(missing) or "none",
-                'Set providers=("CPUExecutionProvider",), or install onnxruntime-gpu for CUDA.',
+                "Set providers to CPUExecutionProvider (default), or install onnxruntime-gpu for CUDA.",
             )
         self._manifest, self._providers = manifest, tuple(providers)
         self._options = _options(threads)

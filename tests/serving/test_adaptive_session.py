@@ -157,6 +157,11 @@ def test_settings_out_of_range_are_refused(tiny_package, session):
         ({"batch_size": 0}, "1 sample or more in a batch; found 0"),
         ({"providers": ("NoProvider",)}, "execution providers among .*CPUExecutionProvider.*; found NoProvider"),
         ({"providers": ()}, "execution providers among .*; found none"),
+        (
+            {"providers": "CPUExecutionProvider"},
+            r"a list of execution providers; found 'CPUEx.*Set providers to \['CPUEx",
+        ),
+        ({"threads": 1.5}, "an integer >= 1; found 1.5. Set threads to 1"),
     ]:
         with pytest.raises(UserError, match=message):
             AdaptiveSession(tiny_package, **settings)
