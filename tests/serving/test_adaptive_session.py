@@ -153,7 +153,7 @@ def test_settings_out_of_range_are_refused(tiny_package, session):
     for settings, message in [
         ({"operating_point": "fast"}, "an operating point among: confidence, .*, full_depth; found 'fast'"),
         ({"mode": "quick"}, "a mode among latency, batch, throughput; found 'quick'"),
-        ({"threads": 0}, "1 thread or more; found 0"),
+        ({"threads": 0}, "an integer >= 1; found 0"),
         ({"batch_size": 0}, "1 sample or more in a batch; found 0"),
         ({"providers": ("NoProvider",)}, "execution providers among .*CPUExecutionProvider.*; found NoProvider"),
         ({"providers": ()}, "execution providers among .*; found none"),

@@ -203,7 +203,7 @@ def test_addresses_that_do_not_exist_are_refused(host, port, message):
         (["--queue=10"], "a queue of at least 64 texts, the largest request; found 10"),
         (["--batch=0"], "a positive number as --batch; found 0"),
         (["--wait-ms=-1"], "0 or a positive number as --wait-ms; found -1. Set --wait-ms 2"),
-        (["--threads=0"], "1 thread or more; found 0"),
+        (["--threads=0"], "a number of threads, an integer >= 1; found 0"),
         (["--providers=CUDAExecutionProvider"], "expected execution providers among"),
     ],
 )
