@@ -12,12 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fabricated_runs import fabricate
-from test_experiment_readmes import READMES, commands
 
 from acl_lightning.cli import main
 
 MEASURES = ("alignment", "uniformity", "label_margin")
-STUDIES = [readme for readme in READMES if "acl_lightning embeddings" in readme.read_text(encoding="utf-8")]
 ACL = {
     "model__objective": {
         "class_path": "objectives.WeightedObjective",
@@ -261,19 +259,3 @@ def test_a_real_run_is_read(command, tmp_path, out):
     results = json.loads((run / "result.json").read_text())
     assert [float(row["accuracy"]) for row in read] == pytest.approx([row["accuracy"] for row in results["per_exit"]])
     assert (out / "embeddings.png").stat().st_size < 200_000
-
-
-@pytest.mark.parametrize("readme", STUDIES, ids=lambda path: path.parent.name)
-def test_the_study_of_an_experiment_writes_the_files_that_its_readme_lists(readme, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    (command,) = commands(readme, "python -m acl_lightning embeddings")
-    names = command[command.index("--names") + 1].split(",")
-    made = [
-        represent(fabricate(tmp_path / f"run{number}", model__encoder__exit_row=name))
-        for number, name in enumerate(names)
-    ]
-    given = command.index("--out")
-    assert main(["embeddings", *map(str, made), *command[given:]]) == 0
-    results = Path("experiments") / readme.parent.name / "results"
-    listed = (line.split("`")[1] for line in readme.read_text().splitlines() if line.startswith("| `"))
-    assert {path.name for path in results.iterdir()} == {name for name in listed if "." in name and "*" not in name}
