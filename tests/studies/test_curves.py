@@ -13,8 +13,9 @@ from stored_runs import SAMPLES, stored_run
 
 from acl_lightning.cli import main
 from acl_lightning.exits import LearntGate, area_under_curve, default_criteria, elue_score
+from acl_lightning.studies.curves.comparison import compare
 from acl_lightning.studies.curves.stored_curves import read_curve
-from acl_lightning.studies.curves.study import compare, comparison_figure
+from acl_lightning.studies.curves.study import comparison_figure
 from acl_lightning.studies.reading import read_run
 
 SPEED = "layer_speedup"

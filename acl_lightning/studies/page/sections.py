@@ -18,8 +18,9 @@ from acl_lightning.studies.comparison.columns import Column
 from acl_lightning.studies.comparison.trial_results import TrialResult
 from acl_lightning.studies.comparison.values import StudyValues
 from acl_lightning.studies.conflicts import RecordedGroup, angle_figures, angle_rows, angle_table
+from acl_lightning.studies.curves.comparison import mean_curve
 from acl_lightning.studies.curves.seed_curves import mean_static_exits
-from acl_lightning.studies.curves.study import AXES, mean_curve
+from acl_lightning.studies.curves.study import AXES
 from acl_lightning.studies.embeddings import MeasuredGroup, map_figure, measure_table
 from acl_lightning.studies.grouping import Group
 from acl_lightning.studies.reading import GradientRecord, Run, read_gradients
