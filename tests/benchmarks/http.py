@@ -73,7 +73,7 @@ def service(package: Path, *options: str) -> Iterator[int]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
-            yield int(re.search(r":(\d+) at", process.stdout.readline())[1])
+            yield int(re.match(r"http://127.0.0.1:(\d+),", process.stdout.readline())[1])
         finally:
             process.terminate()
 
