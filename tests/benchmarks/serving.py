@@ -182,7 +182,7 @@ def shapes(options: argparse.Namespace, directory: Path) -> Iterator[Row]:
                 )
                 seconds = interleaved(candidates, options.rounds, clock=options.clock)
                 for name in calls:
-                    target = case.targets[number] if name == "plain" else None
+                    target = case.targets[number] if (name, options.backbone) == ("plain", "minilm") else None
                     speed = ratio(seconds[name], seconds["ours"])
                     yield Row(options.backbone, threads, precision, case.name, name, *speed, target)
 
