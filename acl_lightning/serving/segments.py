@@ -115,9 +115,12 @@ class SegmentSessions:
 def _options(threads: int) -> onnxruntime.SessionOptions:
     """Return the options of all sessions.
 
-    The number of threads is explicit: the default takes every core, and its waiting threads disturb other sessions.
+    The number of threads is explicit: the default takes every core, and its waiting threads disturb other sessions. Each
+    session has threads of its own, which by default spin for a while after a call; they stop at once here, since the
+    next segment, with other threads, needs the cores.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3  # errors; also without the remark on a provider that takes some operators only
     return options
