@@ -115,9 +115,9 @@ class SegmentSessions:
 def _options(threads: int) -> onnxruntime.SessionOptions:
     """Return the options of all sessions.
 
-    The number of threads is explicit: the default takes every core, and its waiting threads disturb other sessions. Each
-    session has threads of its own, which by default spin for a while after a call; they stop at once here, since the
-    next segment, with other threads, needs the cores.
+    The number of threads is explicit: the default takes every core, and its waiting threads disturb other sessions.
+    Each session has its own threads, which by default spin for a while after a call; here they stop at once, since
+    the next segment, with other threads, needs the cores.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1

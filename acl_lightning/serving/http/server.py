@@ -79,6 +79,7 @@ def run_server(app: FastAPI, bound: socket.socket, limits: Limits) -> None:
         access_log=False,
         server_header=False,
         ws="none",
+        http="h11",  # httptools is a little faster, but has no limit for headers
         lifespan="on",
         limit_concurrency=limits.connections,
         timeout_graceful_shutdown=round(limits.shutdown_seconds),
