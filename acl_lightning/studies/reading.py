@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ from acl_lightning.studies.settings import flat_settings
 
 #: Entries of an exit sweep in `result.json` that studies read. A run that was validated without a sweep lacks them.
 NEEDED = ("metric", "exit_layers", "samples", "full_depth", "per_exit", "recommended")
+
+#: Setting that draws the rows of the splits.
+DATA_SEED = "data.seed"
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,9 @@ def read_run(directory: str | os.PathLike[str]) -> Run | UnfinishedRun:
 def read_each(directories: Sequence[Path]) -> list[Run | UnfinishedRun]:
     """Read several run directories.
 
+    If the seed of the data is that of the run in all of them (`data.seed: ${seed_everything}`), it is not a setting
+    of theirs: runs that differ in both may be averaged.
+
     Raises:
         UserError: There is no such directory, or one is listed twice.
     """
@@ -136,7 +142,15 @@ def read_each(directories: Sequence[Path]) -> list[Run | UnfinishedRun]:
     for directory in directories:
         if resolved.count(directory.resolve()) > 1:
             raise UserError("every run once", f"{directory} more than once", "List every run directory once.")
-    return [read_run(directory) for directory in directories]
+    read = [read_run(directory) for directory in directories]
+    finished = [run for run in read if isinstance(run, Run)]
+    if all(run.settings.get(DATA_SEED) == str(run.seed) for run in finished):
+        return [_without_data_seed(run) if isinstance(run, Run) else run for run in read]
+    return read
+
+
+def _without_data_seed(run: Run) -> Run:
+    return replace(run, settings={key: value for key, value in run.settings.items() if key != DATA_SEED})
 
 
 def read_finished(directories: Sequence[Path]) -> tuple[list[Run], list[UnfinishedRun]]:

@@ -3,7 +3,7 @@
 from fabricated_runs import fabricate
 
 from acl_lightning.studies.grouping import comparisons, group_runs
-from acl_lightning.studies.reading import read_run
+from acl_lightning.studies.reading import read_each, read_run
 
 
 def grouped(*directories):
@@ -19,6 +19,14 @@ def test_seeds_go_together_and_settings_apart(tmp_path):
     groups = grouped(*runs)
     assert [(group.label, group.seeds) for group in groups] == [("exit_row=cls", [0, 1]), ("exit_row=probe", [0, 1])]
     assert [run.name for run in groups[1].runs] == ["probe-0", "probe-1"]
+
+
+def test_the_seed_of_the_data_is_a_setting_unless_it_is_that_of_the_run(tmp_path):
+    runs = [fabricate(tmp_path / f"follows{seed}", seed, data__seed=seed) for seed in (1, 2)]
+    (group,) = group_runs(read_each(runs))
+    assert group.seeds == [1, 2]
+    runs.append(fabricate(tmp_path / "fixed", 3, data__seed=1))
+    assert [group.seeds for group in group_runs(read_each(runs))] == [[1, 3], [2]]
 
 
 def test_tasks_and_training_sizes_are_never_mixed(tmp_path):
