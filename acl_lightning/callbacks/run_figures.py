@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from acl_lightning.callbacks.exit_sweep import ExitSweep
 from acl_lightning.callbacks.logger_media import show_figure
 from acl_lightning.files import save_figure
+from acl_lightning.training.trainer_attributes import find_callback
 
 
 def write_figure(trainer: Trainer, key: str, file: str, draw: Callable[[], Figure]) -> None:
@@ -25,8 +26,8 @@ def write_figure(trainer: Trainer, key: str, file: str, draw: Callable[[], Figur
     Raises:
         UserError: The file system refuses the write.
     """
-    sweeps = [callback for callback in trainer.callbacks if isinstance(callback, ExitSweep)]  # type: ignore[attr-defined]
-    if not all(sweep.figures for sweep in sweeps):
+    sweep = find_callback(trainer, ExitSweep)
+    if sweep is not None and not sweep.figures:
         return
     figure, path = draw(), Path(trainer.default_root_dir) / file
     save_figure(figure, path)
