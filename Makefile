@@ -82,13 +82,14 @@ gpu-check: $(if $(GPU_PYTHON),,$(STAMP)) ## run tests, quickstart and benchmark 
 
 # --- studies: experiments/NAME, see docs/studies.md. Finished trials are not repeated, interrupted ones continue. ---------
 
-# TASKS=rte,cola SEEDS=1,2 BACKBONE=bert-base-uncased select values; SET="--set KEY=VALUE" others; DATA=DIR names the
-# official GLUE files (DIR/RTE, ...), which are downloaded otherwise.
+# TASKS=rte,cola SEEDS=1,2 BACKBONE=bert-base-uncased PRECISION=bf16-mixed select values; SET="--set KEY=VALUE" others;
+# DATA=DIR names the official GLUE files (DIR/RTE, ...), which are downloaded otherwise.
 DATA ?= $(ACL_LIGHTNING_GLUE)
 WORKERS ?= $(shell nproc)
 SET ?=
 SELECTED = $(if $(TASKS),--set data.task=$(TASKS)) $(if $(SEEDS),--set seed_everything=$(SEEDS)) \
-	$(if $(BACKBONE),--set model.encoder.backbone=$(BACKBONE)) $(SET)
+	$(if $(BACKBONE),--set model.encoder.backbone=$(BACKBONE)) \
+	$(if $(PRECISION),--set trainer.precision=$(PRECISION)) $(SET)
 STUDY = $(if $(DATA),ACL_LIGHTNING_GLUE=$(abspath $(DATA))) $(BIN)/python -m acl_lightning study
 SWEEP = experiments/$(subst -,_,$@)/sweep.yaml
 STUDIES := single-exit-table multi-exit-table speed-quality-curves ablation conflict-pilot few-shot-table noise-table \

@@ -1,4 +1,6 @@
-"""Time of training steps: ACL-Grad relative to CE, and CE relative to `transformers.Trainer`. Run by `make bench`.
+"""Time of training steps: ACL-Grad relative to CE, and CE relative to `transformers.Trainer`, bf16 relative to fp32.
+
+Run by `make bench`.
 
 All methods train MiniLM with AdamW and clipping at 1 on the same padded batches of 32 (real RTE if ACL_LIGHTNING_GLUE
 is set, generated pairs otherwise). They run alternately in the same process for a few steps; ratios are computed for
@@ -148,6 +150,10 @@ def methods() -> dict[str, Callable[[list[dict[str, torch.Tensor]]], list[float]
         "ACL-Grad, six exits (mean_row)": ours(
             module(objective=WeightedObjective(ACLEmbed()), gradient_rule=ACLGrad())
         ),
+        "CE, six exits (mean_row), bf16-mixed": ours(module(), precision="bf16-mixed"),
+        "ACL-Grad, six exits (mean_row), bf16-mixed": ours(
+            module(objective=WeightedObjective(ACLEmbed()), gradient_rule=ACLGrad()), precision="bf16-mixed"
+        ),
     }
 
 
@@ -176,6 +182,8 @@ def main() -> None:
         ("CE, six exits (mean_row)", "transformers.Trainer, plain model", "-"),
         ("ACL-Grad, six exits (cls)", "CE, six exits (cls)", "1.54"),
         ("ACL-Grad, six exits (mean_row)", "CE, six exits (mean_row)", "1.54"),
+        ("CE, six exits (mean_row), bf16-mixed", "CE, six exits (mean_row)", "-"),
+        ("ACL-Grad, six exits (mean_row), bf16-mixed", "ACL-Grad, six exits (mean_row)", "-"),
     ):
         ratios = sorted(r[over] / r[under] for r in rounds)
         middle, low, high = statistics.median(ratios), ratios[0], ratios[-1]

@@ -616,12 +616,14 @@ def test_a_study_target_passes_the_selection_on_and_stops_at_a_failure(tmp_path)
     stamp.touch()
     (tmp_path / "Makefile").write_text((CONF.parent / "Makefile").read_text())
     command = ["make", "-C", str(tmp_path), f"BIN={tmp_path}", f"STAMP={stamp}", "-o", str(stamp), f"DATA={tmp_path}"]
-    selection = ["TASKS=rte,cola", "SEEDS=1,2", "BACKBONE=some-model", "WORKERS=3", "SET=--set a=1"]
+    selection = ["TASKS=rte,cola", "SEEDS=1,2", "BACKBONE=some-model", "PRECISION=bf16-mixed", "WORKERS=3"]
+    selection.append("SET=--set a=1")
     made = subprocess.run([*command, *selection, "few-shot-table"], capture_output=True, text=True, check=False)
     assert made.returncode == 2
     assert (tmp_path / "calls").read_text().splitlines() == [
         f"{tmp_path} -m acl_lightning study run experiments/few_shot_table/sweep.yaml --workers 3 --set "
-        "data.task=rte,cola --set seed_everything=1,2 --set model.encoder.backbone=some-model --set a=1"
+        "data.task=rte,cola --set seed_everything=1,2 --set model.encoder.backbone=some-model --set trainer.precision=bf16-mixed "
+        "--set a=1"
     ]
 
 

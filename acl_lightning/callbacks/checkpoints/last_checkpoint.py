@@ -15,9 +15,9 @@ from acl_lightning.training.trainer_attributes import is_fast_dev_run
 
 
 class LastCheckpoint(Checkpoint):
-    """Saves `last.ckpt` every n optimiser steps, and at the end of every epoch, after its validation.
+    """Saves `last.ckpt` every n optimiser steps, and at the end of the training, after its last validation.
 
-    The file is written under another name and renamed, so a process that is killed while it saves leaves the previous
+    A save that is due at the last batch of an epoch is made at the end of the epoch, after its validation. The file is written under another name and renamed, so a process that is killed while it saves leaves the previous
     file. (ModelCheckpoint copies across file systems, and warns at every save under manual optimisation.)
 
     Args:
@@ -36,6 +36,7 @@ class LastCheckpoint(Checkpoint):
         self.every_n_steps = every_n_steps
         self.dirpath = dirpath
         self._waits_for_validation = False
+        self._saved_step = 0
 
     def path(self, trainer: Trainer) -> Path:
         """Return the path of the checkpoint."""
@@ -56,14 +57,18 @@ class LastCheckpoint(Checkpoint):
         at_step = not (trainer.is_last_batch or report is None or report.skipped)
         return at_step and not _validation_follows(trainer)
 
+    def has_saved(self, trainer: Trainer) -> bool:
+        """Whether the file contains the present step."""
+        return self._saved_step == trainer.global_step
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count the steps of the interval from here: from 0, or from the checkpoint that the run continues."""
+        self._saved_step = trainer.global_step
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save after every n-th optimiser step.
-
-        If a validation follows this batch, the checkpoint is saved after the validation. After the last batch of an
-        epoch it is saved at the end of the epoch.
-        """
+        """Save after every n-th optimiser step; if a validation follows this batch, after the validation."""
         report = outputs["report"]  # None in the middle of an accumulation group
         self._waits_for_validation = False
         if trainer.is_last_batch or report is None or report.skipped:
@@ -80,8 +85,9 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save at the end of the epoch, after its validation."""
-        if not is_fast_dev_run(trainer):
+        """Save if the last save is n steps ago, or the training ends here."""
+        is_due = trainer.global_step - self._saved_step >= self.every_n_steps
+        if (is_due or _training_ends(trainer)) and not is_fast_dev_run(trainer):
             self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
@@ -91,6 +97,14 @@ class LastCheckpoint(Checkpoint):
                 trainer.save_checkpoint(temporary)
         else:
             trainer.save_checkpoint(path)  # takes part in the barrier; only rank zero writes
+        self._saved_step = trainer.global_step
+
+
+def _training_ends(trainer: Trainer) -> bool:
+    """Whether the epoch that has just ended is the last one."""
+    epochs, steps = trainer.max_epochs, trainer.max_steps
+    after_epochs = epochs is not None and 0 <= epochs <= trainer.current_epoch + 1
+    return trainer.should_stop or after_epochs or 0 <= steps <= trainer.global_step
 
 
 def _validation_follows(trainer: Trainer) -> bool:

@@ -59,8 +59,7 @@ class SlurmRequeue(Checkpoint):
         if self._trainer is None:
             return
         due = trainer.strategy.reduce_boolean_decision(self._received and not self._requeued, all=False)
-        last = next(callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint))
-        if due and last.can_resume_after(trainer, outputs):
+        if due and _last_checkpoint(trainer).can_resume_after(trainer, outputs):
             trainer.save_checkpoint(next_requeue_checkpoint(Path(trainer.default_root_dir)))
             self._requeue(trainer)
 
@@ -69,8 +68,9 @@ class SlurmRequeue(Checkpoint):
         self._requeue_if_received(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Requeue at the end of an epoch, where `LastCheckpoint` has just saved."""
-        self._requeue_if_received(trainer)
+        """Requeue at the end of an epoch if `LastCheckpoint` has just saved; otherwise after the next step."""
+        if _last_checkpoint(trainer).has_saved(trainer):
+            self._requeue_if_received(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove the checkpoints of requeues: the last checkpoint is newer."""
@@ -97,3 +97,7 @@ class SlurmRequeue(Checkpoint):
             subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True, text=True)
         except (OSError, subprocess.CalledProcessError) as error:
             _log.warning("SLURM did not requeue job %s: %s. Submit the same command again.", job, error)
+
+
+def _last_checkpoint(trainer: Trainer) -> LastCheckpoint:
+    return next(callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint))
