@@ -36,13 +36,9 @@ def matthews(predictions_n: Tensor, labels_n: Tensor) -> Tensor:
     `(c s - sum_k p_k t_k) / sqrt((s^2 - sum_k p_k^2) (s^2 - sum_k t_k^2))` (Gorodkin, 2004).
     """
     size = len(labels_n)
-    _, codes = torch.unique(torch.cat([predictions_n, labels_n]), return_inverse=True)
-    num_classes = int(codes.max()) + 1 if size else 1
-    predicted_C, true_C = (
-        torch.bincount(part, minlength=num_classes).double() for part in (codes[:size], codes[size:])
-    )
-    covariance = (predictions_n == labels_n).double().sum() * size - predicted_C @ true_C
-    scale = (size**2 - predicted_C @ predicted_C) * (size**2 - true_C @ true_C)
+    true_k, predicted_k, hits_k = _counts(predictions_n, labels_n)
+    covariance = hits_k.sum() * size - predicted_k @ true_k
+    scale = (size**2 - predicted_k @ predicted_k) * (size**2 - true_k @ true_k)
     return torch.where(scale > 0, covariance / scale.where(scale > 0, 1.0).sqrt(), 0.0)
 
 
@@ -89,7 +85,7 @@ def spearman(predictions_n: Tensor, labels_n: Tensor) -> Tensor:
 
     The ranks are not those of torchmetrics, which are float32 and give errors of 1e-8.
     """
-    return pearson(_ranks(predictions_n), _ranks(labels_n))
+    return pearson(ranks(predictions_n), ranks(labels_n))
 
 
 #: Metric name -> function. All are "larger is better", at most 1.
@@ -284,7 +280,7 @@ def _counts(predictions_n: Tensor, labels_n: Tensor) -> tuple[Tensor, Tensor, Te
     return true_k, predicted_k, hits_k
 
 
-def _ranks(values_n: Tensor) -> Tensor:
+def ranks(values_n: Tensor) -> Tensor:
     """Return the rank of each value, from 1, float64; ties get their mean rank."""
     _, group_n, counts_g = torch.unique(values_n, return_inverse=True, return_counts=True)
     counts_g = counts_g.double()

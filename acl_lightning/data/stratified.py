@@ -21,9 +21,7 @@ def stratified_rows(labels: Sequence[float], size: int, seed: int) -> list[int]:
         The row numbers, ascending.
     """
     assert 0 <= size <= len(labels)
-    strata: dict[int, list[int]] = {}
-    for row, label in enumerate(labels):
-        strata.setdefault(round(label), []).append(row)
+    strata = _strata(labels)
     shares = {label: divmod(size * len(rows), len(labels)) for label, rows in sorted(strata.items())}
     left_over = size - sum(quotient for quotient, _ in shares.values())
     rounded_up = set(sorted(shares, key=lambda label: -shares[label][1])[:left_over])
@@ -53,9 +51,7 @@ def stratified_order(labels: Sequence[float], seed: int) -> list[int]:
     >>> [labels[row] for row in stratified_order(labels, seed=0)]
     [0, 1, 0, 0, 1, 0]
     """
-    strata: dict[int, list[int]] = {}
-    for row, label in enumerate(labels):
-        strata.setdefault(round(label), []).append(row)
+    strata = _strata(labels)
     random = Random(f"order/{seed}")
     names = sorted(strata)
     random.shuffle(names)
@@ -65,3 +61,11 @@ def stratified_order(labels: Sequence[float], seed: int) -> list[int]:
         random.shuffle(rows)
         placed += [((2 * number + 1) / (2 * len(rows)), turn, row) for number, row in enumerate(rows)]
     return [row for _, _, row in sorted(placed)]
+
+
+def _strata(labels: Sequence[float]) -> dict[int, list[int]]:
+    """Return the rows of each label; scores are rounded to the nearest integer."""
+    strata: dict[int, list[int]] = {}
+    for row, label in enumerate(labels):
+        strata.setdefault(round(label), []).append(row)
+    return strata

@@ -24,9 +24,6 @@ from acl_lightning.errors import UserError
 from acl_lightning.table_files.lines import STANDARD_INPUT
 from acl_lightning.table_files.text_format import TextFormat
 
-#: Settings that name a split.
-SPLITS = ("train", "validation", "test", "predict")
-
 
 class TableDataModule(TextDataModule):
     """Data of a table: CSV, TSV, JSON Lines, Parquet, a data set that `datasets` saved, or one of the hub.

@@ -27,7 +27,6 @@ Coordinates = tuple[Vectors, Vectors]
 #: Smallest ratio of height and width of the panels of principal components: two classes lie nearly on a line.
 FLATTEST = 0.5
 
-
 #: Largest number of classes with a style, and the name of all others.
 MAX_CLASSES = 24
 OTHER_CLASSES = "other classes"

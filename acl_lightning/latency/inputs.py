@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ def validation_batches(data: SplitDataModule[Any], batch_size: int, rows: int) -
     count = min(rows, len(encoded))
     starts = range(0, count, batch_size)
     batches = (encoded.__getitems__([*range(start, min(start + batch_size, count))]) for start in starts)
-    return [_inputs(batch) for batch in batches]
+    return [model_inputs(batch) for batch in batches]
 
 
 def text_batches(
@@ -43,7 +43,7 @@ def text_batches(
     """
     texts = read_texts(path, data.info.text_columns, rows, columns=columns, label_names=data.label_names)
     return [
-        _inputs(
+        model_inputs(
             data.tokenizer(
                 *(list(column) for column in zip(*texts[start : start + batch_size], strict=True)),
                 truncation=True,
@@ -84,7 +84,3 @@ def singles(batches: list[Inputs]) -> list[Inputs]:
 def on_device(batches: list[Inputs], device: torch.device) -> list[Inputs]:
     """Return copies of the batches on a device."""
     return [{name: ids.to(device) for name, ids in batch.items()} for batch in batches]
-
-
-def _inputs(batch: Mapping[str, Tensor]) -> Inputs:
-    return model_inputs(batch)

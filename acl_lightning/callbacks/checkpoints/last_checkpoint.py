@@ -17,8 +17,9 @@ from acl_lightning.training.trainer_attributes import is_fast_dev_run
 class LastCheckpoint(Checkpoint):
     """Saves `last.ckpt` every n optimiser steps, and at the end of the training, after its last validation.
 
-    A save that is due at the last batch of an epoch is made at the end of the epoch, after its validation. The file is written under another name and renamed, so a process that is killed while it saves leaves the previous
-    file. (ModelCheckpoint copies across file systems, and warns at every save under manual optimisation.)
+    A save that is due at the last batch of an epoch is made at the end of the epoch, after its validation. The file is
+    written under another name and renamed, so a process that is killed while it saves leaves the previous file.
+    (ModelCheckpoint copies across file systems, and warns at every save under manual optimisation.)
 
     Args:
         every_n_steps: Interval in optimiser steps.
@@ -53,9 +54,7 @@ class LastCheckpoint(Checkpoint):
             trainer: The Trainer, in `on_train_batch_end`.
             outputs: Return value of `training_step`.
         """
-        report = outputs["report"]  # None in the middle of an accumulation group
-        at_step = not (trainer.is_last_batch or report is None or report.skipped)
-        return at_step and not _validation_follows(trainer)
+        return _is_inner_step(trainer, outputs) and not _validation_follows(trainer)
 
     def has_saved(self, trainer: Trainer) -> bool:
         """Whether the file contains the present step."""
@@ -69,11 +68,9 @@ class LastCheckpoint(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save after every n-th optimiser step; if a validation follows this batch, after the validation."""
-        report = outputs["report"]  # None in the middle of an accumulation group
         self._waits_for_validation = False
-        if trainer.is_last_batch or report is None or report.skipped:
-            return
-        if trainer.global_step % self.every_n_steps == 0 and not is_fast_dev_run(trainer):
+        is_due = _is_inner_step(trainer, outputs) and trainer.global_step % self.every_n_steps == 0
+        if is_due and not is_fast_dev_run(trainer):
             self._waits_for_validation = _validation_follows(trainer)
             if not self._waits_for_validation:
                 self._save(trainer)
@@ -98,6 +95,12 @@ class LastCheckpoint(Checkpoint):
         else:
             trainer.save_checkpoint(path)  # takes part in the barrier; only rank zero writes
         self._saved_step = trainer.global_step
+
+
+def _is_inner_step(trainer: Trainer, outputs: Any) -> bool:
+    """Whether this batch ended with an optimiser step and is not the last one of its epoch."""
+    report = outputs["report"]  # None in the middle of an accumulation group
+    return not (trainer.is_last_batch or report is None or report.skipped)
 
 
 def _training_ends(trainer: Trainer) -> bool:

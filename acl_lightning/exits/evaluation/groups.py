@@ -9,6 +9,7 @@ from torch import Tensor
 
 from acl_lightning.exits.evaluation.record import ExitRecord
 from acl_lightning.exits.evaluation.report import Difficulty
+from acl_lightning.metrics import ranks
 
 
 def exit_histogram(exits_B: Tensor, groups_B: Tensor, num_exits: int) -> dict[int, tuple[float, ...]]:
@@ -78,14 +79,7 @@ def spearman(first_B: Tensor, second_B: Tensor) -> float | None:
 
     `rho = corr(rank(first), rank(second))`, between -1 and 1.
     """
-    ranks = torch.stack([_ranks(first_B), _ranks(second_B)])
-    if (ranks.amin(dim=1) == ranks.amax(dim=1)).any():
+    ranks_2B = torch.stack([ranks(first_B), ranks(second_B)])
+    if (ranks_2B.amin(dim=1) == ranks_2B.amax(dim=1)).any():
         return None
-    return torch.corrcoef(ranks)[0, 1].item()
-
-
-def _ranks(values_B: Tensor) -> Tensor:
-    sorted_B = values_B.sort().values
-    below_B = torch.searchsorted(sorted_B, values_B, right=False)
-    not_above_B = torch.searchsorted(sorted_B, values_B, right=True)
-    return (below_B + 1 + not_above_B).double() / 2
+    return torch.corrcoef(ranks_2B)[0, 1].item()
