@@ -13,13 +13,15 @@ from torch import Tensor
 
 from acl_lightning.callbacks.logger_media import show_table
 from acl_lightning.callbacks.run_figures import write_figure
-from acl_lightning.callbacks.validation_record import Columns, distinct
+from acl_lightning.callbacks.validation_record import Columns, gathered, joined
 from acl_lightning.errors import UserError
+from acl_lightning.exits import SplitSizes
 from acl_lightning.figures import confusion_figure
 from acl_lightning.files import write_text_atomically
 from acl_lightning.outputs import predictions
 from acl_lightning.runs.names import CLASS_REPORT, CONFUSION, CONFUSION_FIGURE
 from acl_lightning.runs.records.tables import csv_text
+from acl_lightning.training.trainer_attributes import selection_source
 
 REPORT_HEADER = ("exit_layer", "class", "support", "predicted", "precision", "recall", "f1")
 CONFUSION_HEADER = ("exit_layer", "class", "prediction", "samples")
@@ -80,15 +82,10 @@ class ClassReport(Callback):
         """Count, write the files, and inform the loggers."""
         if trainer.state.fn != TrainerFn.VALIDATING or not self._batches:
             return
-        columns = {name: torch.cat([part[name] for part in self._batches]) for name in self._batches[0]}
+        columns = gathered(joined(self._batches), trainer.world_size)
         self._batches = []
-        if trainer.world_size > 1:
-            parts: list[Columns] = [{} for _ in range(trainer.world_size)]
-            torch.distributed.all_gather_object(parts, columns)
-            columns = {name: torch.cat([part[name] for part in parts if part]) for name in columns}
         if not trainer.is_global_zero:
             return
-        columns = distinct(columns)
         reported_n = ~columns["selection"]
         labels_n, predictions_nE = columns["labels"][reported_n], columns["predictions_BE"][reported_n]
         module: Any = pl_module
@@ -96,7 +93,8 @@ class ClassReport(Callback):
             layer: confusion_pairs(predictions_n, labels_n)
             for layer, predictions_n in zip(module.exit_layers, predictions_nE.T, strict=True)
         }
-        self._publish(trainer, matrices, list(module.label_names), f"{module.task_name}, report split")
+        sizes = SplitSizes(len(reported_n) - len(labels_n), len(labels_n), selection_source(trainer))
+        self._publish(trainer, matrices, list(module.label_names), f"{module.task_name}, {sizes.report_name}")
 
     def _publish(
         self, trainer: Trainer, matrices: dict[int, dict[tuple[int, int], int]], names: list[str], title: str
