@@ -98,8 +98,8 @@ def _baseline_notes(report: SweepReport, baseline: Baseline) -> list[Text]:
 def _beaten_notes(points: Mapping[str, RecommendedPoint]) -> list[Text]:
     return [
         Text(
-            f"{name}: {' and '.join(point.beaten_by)} did better and faster on the report split, which takes no part "
-            "in the choice."
+            f"{name}: {' and '.join(point.beaten_by)} did better and faster on the report split, by which no point "
+            "is selected."
         )
         for name, point in points.items()
         if point.beaten_by

@@ -45,13 +45,15 @@ def read_texts(
     """
     width = len(text_columns)
     if columns is not None and len(columns) != width:
-        raise UserError(f"{width} column(s) in --text_column", f"{len(columns)}", f"Give {width} column name(s).")
+        raise UserError(
+            f"{width} column(s) in --text_column", f"{len(columns)}", f"Set --text_column to {width} column name(s)."
+        )
     reader = READERS.get(path.suffix.lower())
     if reader is None and columns is not None:
         raise UserError(
             "a .csv, .tsv or .jsonl file together with --text_column",
             f"{path.name}",
-            "Rename the file, or remove --text_column.",
+            "Rename the file to .csv, .tsv or .jsonl, or remove --text_column.",
         )
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -61,9 +63,9 @@ def read_texts(
                 texts = _columns(reader(file, path), path, columns or text_columns, rows)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"a text file at {path}", f"{reason}", "Use a file in UTF-8.") from error
+        raise UserError(f"a text file at {path}", f"{reason}", "Set --data to a readable file in UTF-8.") from error
     if not texts:
-        raise UserError(f"texts in {path}", "none", "Use a file with at least one row.")
+        raise UserError(f"texts in {path}", "none", "Set --data to a file with at least one row.")
     return texts
 
 

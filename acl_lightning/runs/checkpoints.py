@@ -83,10 +83,12 @@ def find_checkpoint(requested: str | None, run_directory: str | None, command: s
     """
     if requested is None:
         if command != "fit":
-            raise UserError(f"--ckpt_path for {command}", "none", "Give RUN/checkpoints/best.ckpt.")
+            raise UserError(f"--ckpt_path for {command}", "none", "Set --ckpt_path=RUN/checkpoints/best.ckpt.")
         return None
     if requested in NAMES and run_directory is None:
-        raise UserError(f"--run_dir beside --ckpt_path={requested}", "none", "Name the run, or give a file.")
+        raise UserError(
+            f"--run_dir beside --ckpt_path={requested}", "none", "Set --run_dir to the run, or --ckpt_path to a file."
+        )
     if requested == "auto":
         if command != "fit":
             raise UserError(f"a checkpoint for {command}", "--ckpt_path=auto", "Set --ckpt_path=best.")
@@ -101,7 +103,9 @@ def find_checkpoint(requested: str | None, run_directory: str | None, command: s
         raise UserError(f"a checkpoint at {path}", "no such file", remedy)
     content = read_checkpoint(path)
     if isinstance(content, str):
-        raise UserError(f"a checkpoint at {path}", content, "Take best.ckpt or last.ckpt of a run of this program.")
+        raise UserError(
+            f"a checkpoint at {path}", content, "Set --ckpt_path to best.ckpt or last.ckpt of a run of this program."
+        )
     return str(path)
 
 

@@ -41,7 +41,7 @@ def data_module_class(name: str, *, only_trusted: bool) -> type[TaskDataModule]:
     except (ImportError, AttributeError) as error:
         raise _unknown(path, str(error)) from error
     if not (isinstance(named, type) and issubclass(named, TaskDataModule)):
-        raise _unknown(path, "which is none")
+        raise _unknown(path, "not a subclass")
     return named
 
 

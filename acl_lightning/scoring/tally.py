@@ -116,6 +116,10 @@ class Tally:
                 continue
             new = np.asarray(counts.get(name, "missing"))
             if new.dtype.kind not in "if" or new.size != np.size(old):
-                raise UserError(f"counts of scored rows as {name!r}", "damaged ones", "Begin the output anew.")
+                raise UserError(
+                    f"counts of scored rows as {name!r}",
+                    "damaged ones",
+                    "Remove the .part and .journal files of --output to begin anew, or set --output to another file.",
+                )
             replaced = new.reshape(old.shape).astype(old.dtype) if isinstance(old, np.ndarray) else type(old)(new)
             setattr(self, name, replaced)

@@ -38,7 +38,7 @@ def test_an_operating_point_brings_its_criterions_settings(tmp_path):
     criterion, threshold = read_operating_point(tmp_path / "checkpoints/best.ckpt", "drop1")
     assert isinstance(criterion, PCEE)
     assert (criterion.bound, threshold) == (0.3, 2.0)
-    with pytest.raises(UserError, match=r"how 'old' leaves; found a result of an older version"):
+    with pytest.raises(UserError, match=r"the criterion of 'old'; found a result of an older version"):
         read_operating_point(tmp_path / "checkpoints/best.ckpt", "old")
     with pytest.raises(UserError, match="thresholds of other weights do not apply"):
         read_operating_point(tmp_path / "checkpoints/last.ckpt", "drop1")

@@ -126,7 +126,7 @@ def test_a_point_that_another_beats_on_the_report_split_is_named(tmp_path):
     points = sweep.report.recommended
     beaten = replace(points["drop0"], beaten_by=("drop1",))
     text = rendered(replace(sweep.report, recommended={**points, "drop0": beaten}))
-    assert "drop0: drop1 did better and faster on the report split, which takes no part in the choice." in text
+    assert "drop0: drop1 did better and faster on the report split, by which no point is selected." in text
 
 
 def test_it_fits_a_terminal_of_80_columns(tmp_path):

@@ -23,7 +23,7 @@ from acl_lightning.training.trainer_attributes import datamodule_of
 
 
 class AdaptivePrediction(Callback):
-    """Predict with an early exit and write `predictions.jsonl`, or a CSV file if `output` ends with `.csv`.
+    """Predicts with an early exit and writes `predictions.jsonl`, or a CSV file if `output` ends with `.csv`.
 
     One line per sample, in the order of the file that was read: its `index`, its text fields (for a table: all columns
     of its row), `label` (the class name, or the value for regression) and `exit_layer`. A column of the input with the
@@ -40,8 +40,8 @@ class AdaptivePrediction(Callback):
     Args:
         criterion: Exit criterion. None: the criterion of the operating point; full depth without an operating point.
         threshold: A sample leaves at the first exit whose certainty reaches the threshold. Required with a criterion.
-        operating_point: Name of an operating point of the checkpoint's run: `drop0`, `drop1`, `drop2`, and points that
-            the command `points` added.
+        operating_point: Name of an operating point of the checkpoint's run: that of a budget of its sweep, such as
+            `drop1` or `speed2`, or a point that the command `points` added.
         output: File to write, JSON Lines or, with the suffix `.csv`, CSV; a relative path is a path in the run
             directory.
         probabilities: Whether to write the probabilities of all classes.
@@ -66,7 +66,9 @@ class AdaptivePrediction(Callback):
                 "Remove exit.criterion and exit.threshold.",
             )
         if (criterion is None) != (threshold is None):
-            raise UserError("a criterion and a threshold together", "one of them", "Give both.")
+            raise UserError(
+                "a criterion and a threshold together", "one of them", "Set both exit.criterion and exit.threshold."
+            )
         if criterion is not None and threshold is not None:
             criterion.check_threshold(threshold)
         self.criterion, self.threshold = criterion, threshold
@@ -179,7 +181,9 @@ class AdaptivePrediction(Callback):
             file.close()
             file.part.unlink()
             raise UserError(
-                "finite logits", f"none in {file.num_rows} samples", "Predict with a checkpoint before it diverged."
+                "finite logits",
+                f"none in {file.num_rows} samples",
+                "The training diverged: set --ckpt_path to an earlier checkpoint, or train again.",
             )
         file.finish()
         if file.num_undefined:

@@ -39,7 +39,7 @@ class BoundedCriterion(Criterion):
             raise UserError(
                 f"a threshold of {self.name} between 0 (leave at the first exit) and 1 (never leave early)",
                 f"{threshold}",
-                "Choose one from exit_sweep.csv.",
+                "Set the threshold to one of exit_sweep.csv, for example 0.5.",
             )
 
 

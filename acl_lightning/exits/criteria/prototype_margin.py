@@ -55,7 +55,7 @@ class PrototypeMargin(BoundedCriterion):
             raise UserError(
                 "a weight of prototype_margin in (0, 1]",
                 f"{weight}",
-                "Use for example 0.5; the criterion entropy has no margin.",
+                "Set weight to 0.5, for example; for 0, use the criterion entropy.",
             )
         self.weight = weight
 

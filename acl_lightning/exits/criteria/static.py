@@ -39,7 +39,11 @@ class Static(Criterion):
     def check_threshold(self, threshold: float) -> None:
         """Raise `UserError` unless `threshold` is a whole number of at least 1."""
         if threshold < 1 or not float(threshold).is_integer():
-            raise UserError("the number of an exit, 1 or more", f"{threshold}", "Count exits from 1.")
+            raise UserError(
+                "the number of an exit, 1 or more",
+                f"{threshold}",
+                "Set the threshold to 1 for the first exit, or more.",
+            )
 
     def check_reachable(self, threshold: float, num_exits: int) -> None:
         """Raise `UserError` for the number of an exit that the model does not have."""
@@ -47,5 +51,5 @@ class Static(Criterion):
             raise UserError(
                 f"a threshold of {self.name} up to {num_exits} with {num_exits} exits",
                 f"{threshold:g}",
-                f"Use {num_exits} for full depth.",
+                f"Set the threshold to {num_exits}, full depth, or less.",
             )

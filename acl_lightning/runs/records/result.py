@@ -31,7 +31,7 @@ Status = Literal["finished", "failed", "interrupted", "absent", "damaged"]
 
 ENDED: tuple[Status, ...] = ("finished", "failed", "interrupted")
 
-REMEDY = "Finish the run, or name another."
+REMEDY = "Finish the run (fit --ckpt_path=auto), or name the directory of a finished run."
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class RunResult:
         point: Mapping[str, Any]
         name, point = named_point(self.points, name, remedy)
         if "exit" not in point:
-            raise UserError(f"how {name!r} leaves", "a result of an older version", "Run `validate` again.")
+            raise UserError(f"the criterion of {name!r}", "a result of an older version", "Run `validate` again.")
         if not isinstance(point.get("threshold"), int | float):
             raise UserError(f"the threshold of {name!r}", f"{point.get('threshold')!r}", "Run `validate` again.")
         return point

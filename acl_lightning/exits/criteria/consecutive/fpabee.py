@@ -49,7 +49,7 @@ class FPABEE(ConsecutiveCriterion):
         """
         if bound is not None and not 0 < bound <= 1:
             raise UserError(
-                "a bound of fpabee's Jensen-Shannon divergence in (0, 1]", f"{bound}", "Use for example 0.05."
+                "a bound of fpabee's Jensen-Shannon divergence in (0, 1]", f"{bound}", "Set bound to 0.05, for example."
             )
         self.bound = bound
 

@@ -45,7 +45,7 @@ class Patience(ConsecutiveCriterion):
             UserError: `delta` is not positive.
         """
         if delta is not None and not delta > 0:
-            raise UserError("a positive delta of patience", f"{delta}", "Use for example 0.2 for labels from 0 to 5.")
+            raise UserError("a positive delta of patience", f"{delta}", "Set delta to 0.2 for labels from 0 to 5.")
         self.delta = delta
 
     def variants(self, num_classes: int) -> Sequence[Criterion]:

@@ -44,7 +44,9 @@ class PCEE(ConsecutiveCriterion):
             UserError: The bound is out of range.
         """
         if bound is not None and not 0 < bound <= 1:
-            raise UserError("a bound of pcee's normalised entropy in (0, 1]", f"{bound}", "Use for example 0.2.")
+            raise UserError(
+                "a bound of pcee's normalised entropy in (0, 1]", f"{bound}", "Set bound to 0.2, for example."
+            )
         self.bound = bound
 
     def variants(self, num_classes: int) -> Sequence[Criterion]:

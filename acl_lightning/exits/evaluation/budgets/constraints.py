@@ -64,7 +64,7 @@ class Budget(ABC):
         """Return the best point of a sweep that keeps the budget, or None where none does.
 
         The point lies on the Pareto front of the selection split: no other point of the sweep is at least as good and
-        as fast there, and better in one of the two. On the report split, which takes no part in the choice, another
+        as fast there, and better in one of the two. On the report split, by which no point is selected, another
         point may be better in both. Ties are resolved by preferring a static exit, then the criterion that was swept
         first, then the highest threshold.
         """
@@ -104,9 +104,11 @@ class MaxDrop(Budget):
             UserError: The drop is below 0, the confidence is out of range, or the table cannot be read.
         """
         if not points >= 0:
-            raise UserError("acceptable drops of 0 points or more", f"{points}", "Set for example max_drops=[0,1,2].")
+            raise UserError(
+                "acceptable drops of 0 points or more", f"{points}", "Set max_drops to [0,1,2], for example."
+            )
         if confidence is not None and not 0 < confidence < 1:
-            raise UserError("a confidence between 0 and 1", f"{confidence}", "Set for example 0.95.")
+            raise UserError("a confidence between 0 and 1", f"{confidence}", "Set confidence to 0.95, for example.")
         self.points, self.table, self.confidence = points, table, confidence
         percent = "" if confidence is None else f"{100 * confidence:g}"
         self.name = name or f"drop{points:g}{percent and f'_{percent}'}{'_measured' if table else ''}"
@@ -161,7 +163,7 @@ class MinSpeedup(Budget):
             UserError: The speed-up is below 1 or not finite.
         """
         if not 1 <= times < math.inf:
-            raise UserError("a speed-up of 1 or more", f"{times}", "Set for example min_speedups=[2,3].")
+            raise UserError("a speed-up of 1 or more", f"{times}", "Set min_speedups to [2,3], for example.")
         self.times, self.speed = times, speed
         self.name = name or f"{'flops' if speed == 'flops_speedup' else 'speed'}{times:g}"
         self.text = f"{'FLOPs' if speed == 'flops_speedup' else 'layer'} speed-up of at least {times:g}"
@@ -198,7 +200,9 @@ class MaxLatency(Budget):
             UserError: The time is not positive, or the table cannot be read.
         """
         if not 0 < milliseconds < math.inf:
-            raise UserError("a positive number of milliseconds", f"{milliseconds}", "Set for example 5.")
+            raise UserError(
+                "a positive number of milliseconds", f"{milliseconds}", "Set milliseconds to 5, for example."
+            )
         self.milliseconds, self.table = milliseconds, table
         self.name = name or f"ms{milliseconds:g}"
         self.text = f"at most {milliseconds:g} ms per sample"
@@ -233,7 +237,7 @@ class MinMeasuredSpeedup(Budget):
             UserError: The ratio is not positive, or the table cannot be read or does not state the plain model's time.
         """
         if not 0 < times < math.inf:
-            raise UserError("a positive measured speed-up", f"{times}", "Set for example 2.")
+            raise UserError("a positive measured speed-up", f"{times}", "Set times to 2, for example.")
         self.times, self.table = times, table
         self.name = name or f"measured{times:g}"
         self.text = f"measured speed-up of at least {times:g}"
