@@ -2,7 +2,8 @@
 
 `encoders` steps a pretrained backbone and reads it out at every exit; `objectives` turns these outputs into loss terms;
 `gradients` combines the gradients of the terms (ACL-Grad); `exits` measures exit criteria, selects operating points and
-runs adaptive inference; `data` provides GLUE; `training`, `callbacks`, `runs` and `cli` put them on PyTorch Lightning.
+runs adaptive inference; `data` reads GLUE, tables and images; `training`, `callbacks`, `runs` and `cli` put them on
+PyTorch Lightning.
 
 The names in `__all__` are the public interface. Each is imported when it is first used, so that `import acl_lightning`
 takes milliseconds: torch, transformers and lightning are imported with the first name that needs them.

@@ -33,6 +33,7 @@ SECTIONS = {
     "--config": "YAML file with settings (repeatable; later files and options win)",
     "--run_dir": "directory that the run writes to",
     "--model.*": "encoder, exits, objective, gradient rule, optimization",
+    "--data_module": "class of the data module: GLUEDataModule (default), TableDataModule or the path of a class",
     "--data.*": "task, source of the data, number of rows, batch size",
     "--trainer.*": "epochs, precision, devices, loggers, callbacks of Lightning's Trainer",
     "--exit_sweep.*": "criteria and budgets of the exit sweep after a validation",
@@ -82,7 +83,9 @@ STUDY_COMMANDS: dict[str, Command] = {
 COMMANDS: dict[str, Command] = {
     "points": Command("acl_lightning.cli.points", "select further operating points of a run, without the model"),
     "latency": Command("acl_lightning.cli.latency", "time the operating points of a run against the plain model"),
-    "export": Command("acl_lightning.cli.export", "write a run as a transformers model and as ONNX"),
+    "export": Command(
+        "acl_lightning.cli.export", "write a run as a transformers model, or as an adaptive ONNX package"
+    ),
     "score": Command("acl_lightning.cli.deploy.score", "label the rows of a file with an adaptive ONNX package"),
     "demo": Command("acl_lightning.cli.demo", "open a local page that classifies text and shows the exit layer"),
     "serve": Command("acl_lightning.cli.deploy.serve", "answer texts over HTTP with an ONNX package, without torch"),
@@ -91,7 +94,7 @@ COMMANDS: dict[str, Command] = {
     "conflicts": Command("acl_lightning.cli.conflicts", "angles between the gradients of loss terms in several runs"),
     "embeddings": Command("acl_lightning.cli.embeddings", "measures and maps of the embeddings of several runs"),
     "study": Command(
-        "acl_lightning.cli.study.dispatch", "run the trials of a W&B sweep, and show what came out", STUDY_COMMANDS
+        "acl_lightning.cli.study.dispatch", "run the trials of a W&B sweep, and show the results", STUDY_COMMANDS
     ),
 }
 

@@ -146,7 +146,10 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     calibration.add_argument(
         "--calibrate", action="store_true", help="fit a temperature per exit first; gives drop0.5_calibrated"
     )
-    calibration.add_argument("--suffix", help="end of the names (default: _calibrated with --calibrate)")
+    calibration.add_argument(
+        "--suffix",
+        help="end of the names (default: _ensemble with --ensemble, then _calibrated with --calibrate)",
+    )
     options = parser.parse_args(list(arguments))
     if options.confidence is not None and not options.max_drop:
         raise UserError("--max-drop with --confidence", "none", "Add for example --max-drop 1.")

@@ -36,7 +36,7 @@ from acl_lightning.callbacks import (
     ValidationSplitCheck,
 )
 from acl_lightning.cli.arguments import TRUST_HELP
-from acl_lightning.cli.commands import TRAINER_COMMANDS
+from acl_lightning.cli.commands import EXAMPLES, TRAINER_COMMANDS
 from acl_lightning.cli.loggers import configured_loggers, with_wandb, write_into
 from acl_lightning.cli.parsing.data_module import named_data_module
 from acl_lightning.cli.parsing.parser import Parser
@@ -61,15 +61,6 @@ BEST_CHECKPOINT_SETTINGS = {
     "monitor": "val/selection",
     "mode": "max",
     "enable_version_counter": False,
-}
-
-#: Command -> arguments of an example call.
-EXAMPLES = {
-    "fit": "--config conf/quickstart.yaml --run_dir runs/first",
-    "validate": "--config runs/first/config.yaml --ckpt_path runs/first/checkpoints/best.ckpt",
-    "test": "--config runs/first/config.yaml --ckpt_path runs/first/checkpoints/best.ckpt",
-    "predict": "--config runs/first/config.yaml --ckpt_path runs/first/checkpoints/best.ckpt "
-    "--exit.operating_point drop1",
 }
 
 #: Keys that do not count for the identity of a run: its directory and the checkpoint that it starts from.
@@ -132,8 +123,8 @@ class CommandLine(LightningCLI):
             f"--{DATA_MODULE}",
             type=str,
             default=DEFAULT_DATA_MODULE,
-            help="Class of the DataModule, whose settings are the section data: GLUEDataModule, TableDataModule or the "
-            "path of a class.",
+            help="Class of the DataModule, whose settings are the section data: GLUEDataModule, TableDataModule, "
+            "acl_lightning.data.images.ImageDataModule or the path of another class.",
         )
         parser.add_lightning_class_args(ExitSweep, "exit_sweep")
         parser.add_lightning_class_args(GradientMonitor, "gradient_monitor")
@@ -238,7 +229,7 @@ def _parser_settings(command: str, description: str) -> dict[str, str]:
         "parser_mode": "omegaconf+",
         "usage": f"acl_lightning {command} [--config FILE ...] [--SECTION.SETTING VALUE ...]",
         "description": f"{description[0].upper()}{description[1:]}. {TRUST_HELP}",
-        "epilog": f"Example: python -m acl_lightning {command} {EXAMPLES[command]}",
+        "epilog": f"Example: python -m acl_lightning {EXAMPLES[command]}",
     }
 
 

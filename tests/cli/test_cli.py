@@ -622,8 +622,8 @@ def test_a_study_target_passes_the_selection_on_and_stops_at_a_failure(tmp_path)
     assert made.returncode == 2
     assert (tmp_path / "calls").read_text().splitlines() == [
         f"{tmp_path} -m acl_lightning study run experiments/few_shot_table/sweep.yaml --workers 3 --set "
-        "data.task=rte,cola --set seed_everything=1,2 --set model.encoder.backbone=some-model --set trainer.precision=bf16-mixed "
-        "--set a=1"
+        "data.task=rte,cola --set seed_everything=1,2 --set model.encoder.backbone=some-model "
+        "--set trainer.precision=bf16-mixed --set a=1"
     ]
 
 

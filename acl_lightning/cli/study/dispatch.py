@@ -16,7 +16,7 @@ def main(arguments: Sequence[str], commands: Mapping[str, str]) -> str:
     """
     parser = Parser(
         prog="acl_lightning study",
-        description="Run the trials of a W&B sweep on this machine, and show what came out.",
+        description="Run the trials of a W&B sweep on this machine, and show the results.",
         example="study run experiments/few_shot_table/sweep.yaml --workers 2",
     )
     listed = "; ".join(f"{name}: {text}" for name, text in commands.items())
