@@ -109,7 +109,7 @@ conflict-pilot: ## angles of the gradients of CE, SCL and ACL-Embed
 few-shot-table: ## N = 20, 100 and 1000 training rows: CE, CE+SCL, ACF, ACL, ACL-CL, self-distillation
 noise-table: ## noisy training labels and texts: CE, CE+SCL, ACF, ACL, ACL-CL
 embedding-figure: ## class separation of the embeddings for N = 20, 100 and all rows
-vision-table: ## a small ViT from scratch on handwritten digits: CE, CE+SCL, ACF, ACL
+vision-table: ## a small ViT from scratch on handwritten digits: CE, CE+SCL, ACF, ACL, ACL-CL, self-distillation
 
 .PHONY: cost-table
 cost-table: $(STAMP) ## step time and memory of each objective and gradient rule
