@@ -13,7 +13,6 @@ from torch import Tensor
 
 from acl_lightning.callbacks.logger_media import show_table
 from acl_lightning.callbacks.run_figures import write_figure
-from acl_lightning.callbacks.validation_record import Columns, gathered, joined
 from acl_lightning.errors import UserError
 from acl_lightning.exits import SplitSizes
 from acl_lightning.figures import confusion_figure
@@ -21,6 +20,7 @@ from acl_lightning.files import write_text_atomically
 from acl_lightning.outputs import predictions
 from acl_lightning.runs.names import CLASS_REPORT, CONFUSION, CONFUSION_FIGURE
 from acl_lightning.runs.records.tables import csv_text
+from acl_lightning.training.sample_columns import Columns, gathered, joined
 from acl_lightning.training.trainer_attributes import selection_source
 
 REPORT_HEADER = ("exit_layer", "class", "support", "predicted", "precision", "recall", "f1")

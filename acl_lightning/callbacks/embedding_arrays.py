@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acl_lightning.callbacks.validation_record import Columns
 from acl_lightning.figures import EmbeddingMap, embedding_map_figure
 from acl_lightning.representation import MEASURES, unit_vectors
+from acl_lightning.training.sample_columns import Columns
 
 #: Exit layer -> measure -> value.
 Measures = Mapping[int, Mapping[str, float]]

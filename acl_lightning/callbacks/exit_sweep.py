@@ -10,7 +10,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from acl_lightning.callbacks.logger_media import show_figure, show_table
 from acl_lightning.callbacks.sweep_figures import report_figures
-from acl_lightning.callbacks.validation_record import Columns, columns_of, gathered, joined, record_of
+from acl_lightning.callbacks.validation_record import columns_of, record_of
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     Budget,
@@ -30,6 +30,7 @@ from acl_lightning.exits.evaluation.selection import check_cross_fit, check_name
 from acl_lightning.files import save_figure
 from acl_lightning.runs.names import SPEED_QUALITY
 from acl_lightning.runs.records import write_exit_logits, write_sweep
+from acl_lightning.training.sample_columns import Columns, gathered, joined
 from acl_lightning.training.trainer_attributes import selection_source
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from torch import Tensor
 from acl_lightning.callbacks.embedding_arrays import drawn, embedding_arrays, embedding_map, measure_rows
 from acl_lightning.callbacks.logger_media import show_table
 from acl_lightning.callbacks.run_figures import write_figure
-from acl_lightning.callbacks.validation_record import Columns, gathered, joined
 from acl_lightning.errors import UserError
 from acl_lightning.representation import measure_exits
 from acl_lightning.runs.names import EMBEDDING_FIGURE
 from acl_lightning.runs.records import write_representation
+from acl_lightning.training.sample_columns import Columns, gathered, joined
 from acl_lightning.training.trainer_attributes import selection_source
 
 #: Columns that a validation step must return.

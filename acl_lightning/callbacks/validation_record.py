@@ -1,24 +1,18 @@
-"""Columns of a validation pass, collected batch by batch: the same samples on any number of processes."""
+"""Columns of a validation pass, and the exit record made from them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from acl_lightning.errors import UserError
 from acl_lightning.exits import ExitCosts, ExitRecord
+from acl_lightning.training.sample_columns import SAMPLE_DIMENSION, Columns
 
 if TYPE_CHECKING:
     from acl_lightning.training.evaluation_module import EvaluationModule
-
-#: Column name -> values of all samples.
-Columns = dict[str, Tensor]
-
-#: Dimension of the samples in the columns that have another dimension first; in all others it is 0.
-SAMPLE_DIMENSION = {"logits_EBC": 1, "gates_EB": 1, "embeddings_EBD": 1, "cosines_EBC": 1}
 
 REQUIRED = ("logits_EBC", "labels", "index", "selection", "num_tokens")
 OPTIONAL = ("gates_EB", "difficulty")
@@ -49,34 +43,6 @@ def columns_of(outputs: Mapping[str, Tensor] | Tensor | None, cosines_of: Evalua
     if cosines_of is not None:
         columns["cosines_EBC"] = cosines_of.cosines(batch["embeddings_EBD"].detach())
     return {name: values.float() if name in SAMPLE_DIMENSION else values for name, values in columns.items()}
-
-
-def joined(parts: Sequence[Columns]) -> Columns:
-    """Return all parts one after the other, on the CPU."""
-    return {
-        name: torch.cat([part[name] for part in parts], dim=SAMPLE_DIMENSION.get(name, 0)).cpu() for name in parts[0]
-    }
-
-
-def distinct(columns: Columns) -> Columns:
-    """Return every sample once, in the order of the data split.
-
-    A distributed sampler repeats samples so that every process has as many; counted twice they would weigh double.
-    """
-    first_at: dict[int, int] = {}
-    for position, index in enumerate(columns["index"].tolist()):
-        first_at.setdefault(index, position)
-    order = torch.tensor([first_at[index] for index in sorted(first_at)], dtype=torch.long)
-    return {name: values.index_select(SAMPLE_DIMENSION.get(name, 0), order) for name, values in columns.items()}
-
-
-def gathered(columns: Columns, world_size: int) -> Columns:
-    """Return the distinct samples of all processes, on every process."""
-    if world_size > 1:
-        parts: list[Columns] = [{} for _ in range(world_size)]
-        torch.distributed.all_gather_object(parts, columns)
-        columns = joined([part for part in parts if part])
-    return distinct(columns)
 
 
 def record_of(columns: Columns, module: EvaluationModule, selection_from: str = "validation") -> ExitRecord:

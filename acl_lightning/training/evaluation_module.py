@@ -11,9 +11,10 @@ from torch import Tensor, full_like
 from acl_lightning.encoders import MultiExitEncoder, exit_flops, full_depth_flops, model_inputs, static_exit_flops
 from acl_lightning.errors import UserError
 from acl_lightning.exits.inference import AdaptiveRuntime
-from acl_lightning.metrics import ExitMetrics, check_metrics, quality
+from acl_lightning.metrics import check_metrics, quality
 from acl_lightning.outputs import ExitOutputs
 from acl_lightning.pretrained import check_tokenizer
+from acl_lightning.training.exit_metrics import ExitMetrics
 from acl_lightning.training.trainer_attributes import datamodule_of, selection_source
 
 Batch = dict[str, Tensor]

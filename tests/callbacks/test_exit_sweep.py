@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 
 from acl_lightning.callbacks.exit_sweep import ExitSweep
 from acl_lightning.callbacks.sweep_figures import groups_figure, united
-from acl_lightning.callbacks.validation_record import SAMPLE_DIMENSION, columns_of, distinct, gathered, joined
+from acl_lightning.callbacks.validation_record import columns_of
 from acl_lightning.errors import UserError
 from acl_lightning.exits import (
     PCEE,
@@ -32,6 +32,7 @@ from acl_lightning.exits import (
     from_config,
 )
 from acl_lightning.exits.criteria.consecutive import fpabee, pcee
+from acl_lightning.training.sample_columns import SAMPLE_DIMENSION, distinct, gathered, joined
 
 pytestmark = QUIET_TRAINER
 
