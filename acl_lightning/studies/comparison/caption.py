@@ -35,13 +35,15 @@ def caption(specification: TableSpecification, table: MethodTable, values: Study
         table: The table.
         values: Measures of all cells.
     """
-    results, cells = values.results(), [cell for row in table.cells for cell in row]
-    unit = f"{_joined(result.curve.run.metric for result in results)} in %" if table.is_quality else "logged values"
+    results, cells = _results_of(table, values), [cell for row in table.cells for cell in row]
+    metric = _joined(result.curve.run.metric for result in results) or "quality"
+    unit = f"{metric} in %" if table.is_quality else "logged values"
     count = "n, or n/trials where some have no result" if any(cell.values.states for cell in cells) else "n"
     sentences = [
         f"{table.title[0].upper()}{table.title[1:]}: {unit}, mean ± standard deviation over n seeds ({count}).",
-        f"{_splits(results)}.",
     ]
+    if table.is_quality and results:
+        sentences.append(f"{_splits(results)}.")
     if table.tests:
         test = (
             f"paired test over {'seeds and samples' if table.is_quality else 'seeds'}, level {specification.level:g}, "
@@ -54,6 +56,13 @@ def caption(specification: TableSpecification, table: MethodTable, values: Study
     if any(cell.is_best for cell in cells):
         sentences.append("Bold: higher than every other mean of the column at this level (Bonferroni correction).")
     return " ".join(sentences)
+
+
+def _results_of(table: MethodTable, values: StudyValues) -> list[TrialResult]:
+    """Return the finished trials of the columns that a table shows."""
+    shown = {cell.values.condition for row in table.cells for cell in row}
+    columns = [column for column in values.columns if column.heading in shown]
+    return [result for column in columns for result in values.results(column)]
 
 
 def protocol(specification: TableSpecification, values: StudyValues) -> list[str]:

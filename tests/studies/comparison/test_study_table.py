@@ -11,13 +11,15 @@ from statistics import fmean, stdev
 import numpy as np
 import pytest
 import torch
-from study_folders import STRENGTH, exit_record, finish, write_study, write_trial
+from study_folders import REPORT, STRENGTH, exit_record, finish, write_study, write_trial
 
 from acl_lightning.cli import main
 from acl_lightning.errors import UserError
 from acl_lightning.runs.records import read_exit_logits
 from acl_lightning.studies.comparison import TableSpecification, compare_trials
 from acl_lightning.studies.comparison.formats import cell_text, method_table, text_tables
+from acl_lightning.studies.comparison.measures import Measured
+from acl_lightning.studies.comparison.tables import method_tables
 from acl_lightning.studies.trials import Sweep
 from acl_lightning.studies.trials.search import SearchQueue
 
@@ -157,6 +159,54 @@ def test_the_average_is_over_seeds_that_all_columns_have(copied):
     assert average.values.trials == 2
     both = [value.results for value in average.values.by_seed.values()]
     assert [result.curve.run.task for results in both for result in results] == ["sst2", "rte"]
+
+
+def test_columns_with_the_same_samples_share_the_resamples(tmp_path):
+    """The trials of both columns have the same logits, so their average is as uncertain as each of them."""
+    parameters = {"config": CONFIGS[:2], "data.train_rows": [20, 100], "seed_everything": [1, 2]}
+    trials = write_study(tmp_path / "sizes", parameters, {}).trials(tmp_path / "trials")
+    finish(trials)
+    rows_of_sizes = {"CE": CONFIGS[0], "ACL": CONFIGS[1]}
+    comparison = compare(trials, rows=rows_of_sizes, columns=["data.train_rows"], measures=["mean_exits"])
+    *columns, average = [item.pairs for item in comparison.tables[0].comparisons]
+    assert {pairs.difference.standard_error for pairs in columns} == {average.difference.standard_error}
+    assert {pairs.samples for pairs in (*columns, average)} == {REPORT}
+
+
+def test_captions_are_about_the_columns_of_their_table(copied):
+    _, trials = copied
+    for trial in trials:
+        if trial.parameters["data.task"] == "rte":
+            seed = trial.parameters["seed_everything"]
+            write_trial(trial.directory, exit_record(1.0, seed), seed=seed, task="rte", metric="matthews")
+    comparison = compare(trials)
+    captions = {table.title: comparison.caption(table) for table in comparison.tables}
+    assert "accuracy or matthews in %" in captions["last exit"]
+    assert "SST-2, every exit: accuracy in %" in captions["SST-2, every exit"]
+    assert "Rte, every exit: matthews in %" in captions["rte, every exit"]
+    assert "(samples: rte 120 and 60)" in captions["rte, every exit"]
+    assert "split" not in captions["fit seconds"]  # of the training
+    for trial in trials:
+        if trial.parameters["data.task"] == "rte":
+            shutil.rmtree(trial.directory)
+    missing = next(table for table in compare(trials).tables if table.title == "rte, every exit")
+    assert compare(trials).caption(missing).startswith("Rte, every exit: quality in %, mean")
+
+
+def test_an_undefined_value_is_shown_and_does_not_change_other_tests(study):
+    sweep, root = study
+    trials = sweep.trials(root / "trials")
+    comparison = compare(trials, measures=["fit_seconds"], average=False)
+    (lost,) = [trial for trial in trials if tuple(trial.parameters.values()) == (CONFIGS[1], "rte", 2)]
+    measured = {
+        key: {"fit_seconds": Measured(float("nan"))} if key[0] == lost.id else by_name
+        for key, by_name in comparison.values.measured.items()
+    }
+    (table,) = method_tables(comparison.specification, replace(comparison.values, measured=measured))
+    assert cell_text(table.cells[2][1], is_quality=False) == "undefined (2)"
+    assert ["ACL", "rte", "2", "undefined"] in [list(row) for row in text_tables(table, "CE", 0.05)[1].rows]
+    assert table.tests == 3
+    assert not table.comparisons[-1].pairs.p
 
 
 def test_missing_stale_and_damaged_trials_are_named_and_others_used(copied, capsys):
@@ -353,6 +403,7 @@ def test_a_model_with_one_exit_has_no_mean_over_exits(copied):
     assert [cell_text(cell, is_quality=True) for cell in comparison.tables[1].cells[0]] == ["-", "-", "-"]
     assert comparison.tables[1].tests == 0
     assert comparison.tables[0].tests == 6
+    assert compare(trials, measures=["mean_exits"]).tables[0].tests == 0
 
 
 def test_a_row_may_have_its_criterion(small):
