@@ -22,6 +22,9 @@ CONDITION = "condition"
 #: Names of the measures that have no number in their name.
 MEASURES = ("last_exit", "exits", "mean_exits", "area", "speed2", "flops2", "measured2")
 
+#: Speed-ups of curves.
+SPEEDS = ("layer_speedup", "flops_speedup")
+
 #: Keys of a row that are not parameters: several settings of a method, and the criterion of its measures.
 VARIANTS, CRITERION = "variants", "criterion"
 
@@ -75,6 +78,8 @@ class TableSpecification:
         tune: Selection of settings; None where each method has one setting.
         labels: Parameter -> value as text -> heading of a column.
         criterion: Exit criterion of `area` and of quality at a speed-up; None: entropy, and patience for a regression.
+        curve_criteria: Exit criteria that the report compares for every method; empty for none.
+        curve_speeds: Speed-ups over which the report draws the curves, of `SPEEDS`.
         average: Whether to add the mean over the columns, for seeds that all columns have.
         title: Title of the tables.
         level: Level alpha of the tests and 1 - coverage of the intervals.
@@ -89,6 +94,8 @@ class TableSpecification:
     tune: Tuning | None = None
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     criterion: str | None = None
+    curve_criteria: tuple[str, ...] = ()
+    curve_speeds: tuple[str, ...] = SPEEDS[:1]
     average: bool = False
     title: str = ""
     level: float = 0.05
@@ -146,11 +153,14 @@ class TableSpecification:
                 for parameter, names in labels.items()
             },
             criterion=_text(entries.get("criterion"), place, "criterion"),
+            curve_criteria=_texts(entries.get("curve_criteria"), place, "curve_criteria"),
+            curve_speeds=_texts(entries.get("curve_speeds"), place, "curve_speeds") or SPEEDS[:1],
             average=_flag(entries.get("average", False), place, "average"),
             title=_text(entries.get("title"), place, "title") or "",
             level=_number(entries.get("level", 0.05), place, "level", 0.0, 0.5),
             resamples=int(_number(entries.get("resamples", 2000), place, "resamples", 99, 1_000_000)),
         )
+        check_names(specification.curve_speeds, SPEEDS, f"curve_speeds of {place}")
         if specification.baseline is not None and rows:
             check_names(
                 [specification.baseline], [row.label for row in rows], f"the baseline of {place} among its rows"

@@ -136,8 +136,9 @@ class StudyValues:
 
 
 def measure_cells(cells: Sequence[Cell], measures: Sequence[str], resamples: int) -> StudyValues:
-    """Measure the selected trials of all cells; those of a column, and of columns with the same samples, on the same
-    resamples.
+    """Measure the selected trials of all cells.
+
+    The trials of a column, and those of columns with the same report samples, are measured on the same resamples.
 
     Args:
         cells: Cells of the study.

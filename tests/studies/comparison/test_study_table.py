@@ -325,6 +325,7 @@ def test_an_unfinished_setting_is_not_selected(tmp_path, monkeypatch):
         ({"rows": {"CE": "objective/cee.yaml"}}, ["'objective/cee.yaml'", "Did you mean objective/ce.yaml?"]),
         ({"rows": {"CE": {"config": CONFIGS[0], "data.task": "cola"}}}, ["a value of data.task for the row 'CE'"]),
         ({"criterion": "entropyy"}, ["entropyy"]),
+        ({"curve_criteria": ["pacience"]}, ["pacience"]),
         ({"tune": {"by": "fit_seconds"}}, ["tune.by", "Set tune.by to mean_exits."]),
         ({"tune": {"by": "area", "parameters": ["data.tusk"]}}, ["Did you mean data.task?"]),
     ],
