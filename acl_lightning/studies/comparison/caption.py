@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from acl_lightning.runs.names import EXIT_LATENCY
@@ -87,7 +88,7 @@ def protocol(specification: TableSpecification, values: StudyValues) -> list[str
 
 
 def notes(trials: Sequence[AnyTrial], values: StudyValues, tables: Sequence[MethodTable]) -> list[str]:
-    """Return what limits the tables: missing, stale and damaged trials, pairs that were not used, several commits.
+    """Return what limits the tables: missing, stale and damaged trials, pairs that were not used, and different origins.
 
     Args:
         trials: All trials of the study.
@@ -106,12 +107,26 @@ def notes(trials: Sequence[AnyTrial], values: StudyValues, tables: Sequence[Meth
         sentences.append(f"{unused} of {len(trials)} trials belong to no row.")
     sentences += _pair_notes([comparison for table in tables for comparison in table.comparisons])
     sentences += _latency_note(values, tables)
-    states = [result.curve.run.provenance.git or {} for result in values.results()]
+    return list(dict.fromkeys([*sentences, *_origin_notes(values.results())]))
+
+
+def _origin_notes(results: Sequence[TrialResult]) -> list[str]:
+    """Return what trials that are compared differ in beside their parameters: commit, device, precision."""
+    origins = [result.curve.run.provenance for result in results]
+    states = [origin.git or {} for origin in origins]
+    sentences = []
     if len({state.get("commit") for state in states}) > 1:
         sentences.append("The trials come from more than one commit; see provenance.json.")
     if any(state.get("dirty") for state in states):
         sentences.append("Trials were run with uncommitted changes; see provenance.json.")
-    return list(dict.fromkeys(sentences))
+    for name, kinds in (
+        ("devices", Counter(origin.device for origin in origins)),
+        ("precisions", Counter(origin.precision for origin in origins)),
+    ):
+        if len(kinds) > 1:
+            counts = ", ".join(f"{kind or 'unknown'} ({count})" for kind, count in kinds.items())
+            sentences.append(f"The trials were run with different {name}: {counts}.")
+    return sentences
 
 
 def _absent_notes(trials: Sequence[AnyTrial], values: StudyValues) -> list[str]:

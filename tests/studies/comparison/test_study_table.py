@@ -337,6 +337,15 @@ def test_names_that_no_trial_has_are_refused(small, changes, parts):
     assert all(part in str(error.value) for part in parts), str(error.value)
 
 
+def test_trials_of_different_devices_and_precisions_are_noted(copied):
+    _, trials = copied
+    assert not any("different" in note for note in compare(trials).notes())
+    first = trials[0]
+    seed = first.parameters["seed_everything"]
+    write_trial(first.directory, exit_record(0.9, seed), seed=seed, precision="bf16-mixed")
+    assert "The trials were run with different precisions: bf16-mixed (1), unknown (11)." in compare(trials).notes()
+
+
 def test_rows_and_columns_without_trials_are_shown_and_named(small):
     lost = [trial for trial in small if trial.parameters["data.task"] == "rte"]
     moved = [replace(trial, directory=trial.directory / "none") if trial in lost else trial for trial in small]
