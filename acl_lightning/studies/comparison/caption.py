@@ -88,7 +88,7 @@ def protocol(specification: TableSpecification, values: StudyValues) -> list[str
 
 
 def notes(trials: Sequence[AnyTrial], values: StudyValues, tables: Sequence[MethodTable]) -> list[str]:
-    """Return what limits the tables: missing, stale and damaged trials, pairs that were not used, and different origins.
+    """Return what limits the tables: missing, stale and damaged trials, pairs that were not used, different origins.
 
     Args:
         trials: All trials of the study.
@@ -96,10 +96,11 @@ def notes(trials: Sequence[AnyTrial], values: StudyValues, tables: Sequence[Meth
         tables: The tables.
     """
     by_state: dict[str, list[MissingTrial]] = {}
-    for trial in trials:
-        if isinstance(trial, MissingTrial):
-            by_state.setdefault(trial.state, []).append(trial)
-    sentences = [_missing_note(state, missing) for state, missing in by_state.items()]
+    in_cells = [trial for cell in values.cells for setting in cell.settings for trial in setting.missing]
+    missing = [*(trial for trial in trials if isinstance(trial, MissingTrial)), *in_cells]
+    for trial in {(trial.trial.id, trial.state): trial for trial in missing}.values():
+        by_state.setdefault(trial.state, []).append(trial)
+    sentences = [_missing_note(state, alike) for state, alike in by_state.items()]
     sentences += _absent_notes(trials, values)
     used = {trial.trial.id for cell in values.cells for setting in cell.settings for trial in setting.trials}
     unused = sum(trial.trial.id not in used for trial in trials)

@@ -20,6 +20,9 @@ from acl_lightning.studies.reading import GradientRecord, UnfinishedRun, read_gr
 #: State of a trial with a complete result of this version of the package.
 FINISHED = "finished"
 
+#: State of a finished trial to which the criterion of a row does not apply.
+NOT_APPLICABLE = "not applicable"
+
 #: Parameter that holds the seed of a trial.
 SEED = "seed_everything"
 
@@ -80,8 +83,8 @@ class MissingTrial:
 
     Attributes:
         trial: The trial.
-        state: State of the trial, or `damaged`.
-        reason: File that is absent or damaged; empty for other states.
+        state: State of the trial; `damaged`; or `NOT_APPLICABLE`.
+        reason: File that is absent or damaged, or why the criterion does not apply; empty for other states.
     """
 
     trial: StudyTrial
@@ -129,7 +132,7 @@ def with_criterion(result: AnyTrial, criterion: str | None) -> AnyTrial:
     try:
         return replace(result, curve=read_curve(result.curve.run, criterion))
     except UserError as error:
-        return MissingTrial(result.trial, "damaged", f"{error.expected}: {error.found}")
+        return MissingTrial(result.trial, NOT_APPLICABLE, f"{criterion}: {error.expected}; {error.found}")
 
 
 def _read(trial: StudyTrial, criterion: str | None) -> AnyTrial:

@@ -430,6 +430,14 @@ def test_a_row_may_have_its_criterion(small):
     assert areas[1] == pytest.approx(ensemble_trial.curve.area, abs=1e-6)
 
 
+def test_a_criterion_that_does_not_apply_to_a_trial_is_named(small):
+    prototypes = {"config": CONFIGS[1], "criterion": "prototype_margin"}  # the runs have no cosines
+    comparison = compare(small, rows={"CE": CONFIGS[0], "prototypes": prototypes}, measures=["area"], average=False)
+    assert [cell_text(cell, is_quality=True) for cell in comparison.tables[0].cells[1]] == ["not applicable"] * 2
+    (note,) = [note for note in comparison.notes() if note.startswith("Trials not applicable: 2")]
+    assert "prototype_margin: " in note
+
+
 def test_a_search_is_compared_by_the_trials_that_exist(tmp_path):
     parameters = {"config": CONFIGS[:2], "seed_everything": [1, 2], "data.task": ["sst2"], "rate": [0.1]}
     write_study(tmp_path / "search", parameters, {"measures": ["last_exit"]})
