@@ -213,7 +213,7 @@ def _splits(results: Sequence[TrialResult]) -> str:
         samples = result.curve.run.report.samples
         sizes.setdefault(result.curve.run.task, []).append(f"{samples.report} and {samples.selection}")
     numbers = ", ".join(f"{task} {_joined(counts)}" for task, counts in sizes.items())
-    return f"{protocols} (samples: {numbers})"
+    return f"{protocols} (report and selection samples: {numbers})"
 
 
 def _tuning(specification: TableSpecification, cells: Sequence[Cell]) -> str:

@@ -86,7 +86,7 @@ def test_the_command_writes_all_formats(copied, capsys):
     assert "| method |" in text
     assert "SST-2" in text
     assert "Reported on the whole validation split, selected on training rows that are never trained on" in text
-    assert "(samples: sst2 120 and 60, rte 120 and 60)" in text
+    assert "(report and selection samples: sst2 120 and 60, rte 120 and 60)" in text
     assert "Holm correction for 6 comparisons" in text
     assert "ACL" in capsys.readouterr().out
     tex = (out / "table.tex").read_text()
@@ -184,7 +184,7 @@ def test_captions_are_about_the_columns_of_their_table(copied):
     assert "accuracy or matthews in %" in captions["last exit"]
     assert "SST-2, every exit: accuracy in %" in captions["SST-2, every exit"]
     assert "Rte, every exit: matthews in %" in captions["rte, every exit"]
-    assert "(samples: rte 120 and 60)" in captions["rte, every exit"]
+    assert "(report and selection samples: rte 120 and 60)" in captions["rte, every exit"]
     assert "split" not in captions["fit seconds"]  # of the training
     for trial in trials:
         if trial.parameters["data.task"] == "rte":
