@@ -43,7 +43,8 @@ def cell_text(cell: TableCell, *, is_quality: bool) -> str:
         return ", ".join(dict.fromkeys(states))
     count = spread.n if spread.n == values.trials else f"{spread.n}/{values.trials}"
     stale = ", stale" if "stale" in values.states else ""
-    value = spread.text(100, 1) if is_quality else spread.text()
+    small = spread.mean is not None and abs(spread.mean) < 1  # as precise as the differences
+    value = spread.text(100, 1) if is_quality else spread.text(digits=3 if small else None)
     return f"{value} ({count}{stale}){MARK if cell.differs else ''}"
 
 

@@ -199,11 +199,12 @@ def test_an_undefined_value_is_shown_and_does_not_change_other_tests(study):
     comparison = compare(trials, measures=["fit_seconds"], average=False)
     (lost,) = [trial for trial in trials if tuple(trial.parameters.values()) == (CONFIGS[1], "rte", 2)]
     measured = {
-        key: {"fit_seconds": Measured(float("nan"))} if key[0] == lost.id else by_name
-        for key, by_name in comparison.values.measured.items()
+        key: {"fit_seconds": Measured(float("nan") if key[0] == lost.id else 0.0123)}
+        for key in comparison.values.measured
     }
     (table,) = method_tables(comparison.specification, replace(comparison.values, measured=measured))
     assert cell_text(table.cells[2][1], is_quality=False) == "undefined (2)"
+    assert cell_text(table.cells[2][0], is_quality=False) == "0.012 ± 0.000 (2)"
     assert ["ACL", "rte", "2", "undefined"] in [list(row) for row in text_tables(table, "CE", 0.05)[1].rows]
     assert table.tests == 3
     assert not table.comparisons[-1].pairs.p
