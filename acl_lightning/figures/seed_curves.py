@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from acl_lightning.figures.layout import legend_below, name_layers, wrapped
+from acl_lightning.figures.layout import add_title, legend_below, name_layers, wrapped
 from acl_lightning.figures.point_labels import PointLabel, place_labels
 from acl_lightning.figures.speed_quality import Point
-from acl_lightning.figures.style import FAINT, INK, Style, distinct_styles, plain
+from acl_lightning.figures.style import FAINT, INK, Style, criterion_styles, distinct_styles, plain
 
 LAYER_SPEEDUP = "layer speed-up (depth / mean exit layer)"
 
@@ -88,6 +89,52 @@ def seed_curves_figure(
     return figure
 
 
+def criterion_panels_figure(
+    panels: Mapping[str, Mapping[str, SeedCurve]],
+    *,
+    metric: str,
+    title: str,
+    speed: str = LAYER_SPEEDUP,
+    cut: Mapping[int, Point] | None = None,
+) -> Figure:
+    """Draw a panel per group of runs, with the mean curve of every criterion, the static exits and the upper bound.
+
+    All panels have the same axes. The upper bound is that of the first curve of a panel: it does not depend on the
+    criterion.
+
+    Args:
+        panels: Name of the group -> name of the criterion -> curve, at least one of each.
+        metric: Name of the quality on the axes.
+        title: Title of the figure.
+        speed: Name of the speed on the axes.
+        cut: Number of layers -> point of the plain model with that many layers; None for no baseline.
+    """
+    styles = criterion_styles(list(dict.fromkeys(name for curves in panels.values() for name in curves)))
+    rows, columns = math.ceil(len(panels) / 2), min(2, len(panels))
+    figure = Figure(figsize=(7.2, 0.8 + 2.5 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    for number, (axes, (label, curves)) in enumerate(zip(grid, panels.items(), strict=False)):
+        for name, curve in curves.items():
+            _draw(axes, styles[name], name.replace("_", " "), replace(curve, static={}, oracle=()))
+        _draw_bounds(axes, next(iter(curves.values())))
+        if cut:
+            _draw_cut(axes, cut)
+        axes.set_title(wrapped(label, 3.2, 10), loc="left", fontsize=10, color=INK)
+        plain(axes, grid="both")
+        if number % columns == 0:
+            axes.set_ylabel(f"{metric} (%)")
+        if number + columns >= len(panels):  # the lowest panel of its column
+            axes.set_xlabel(wrapped(speed, 3.2, 10))
+            axes.tick_params(labelbottom=True)
+    add_title(figure, title)
+    handles = [handle for axes in grid for handle in axes.get_legend_handles_labels()[0]]
+    distinct = {str(handle.get_label()): handle for handle in handles}
+    legend_below(figure, list(distinct.values()))
+    return figure
+
+
 def _draw(axes: Axes, style: Style, label: str, curve: SeedCurve) -> None:
     mean = [100 * quality for quality in curve.mean]
     axes.plot(
@@ -106,6 +153,20 @@ def _draw(axes: Axes, style: Style, label: str, curve: SeedCurve) -> None:
         axes.plot(
             [speed for speed, _ in curve.oracle], [100 * quality for _, quality in curve.oracle],
             color=style.color, linestyle=":", linewidth=1.0, zorder=2,
+        )  # fmt: skip
+
+
+def _draw_bounds(axes: Axes, curve: SeedCurve) -> None:
+    """Draw the static exits and the upper bound of a group, for all of its curves."""
+    static = list(curve.static.values())
+    axes.plot(
+        [speed for speed, _ in static], [100 * quality for _, quality in static],
+        "s", color=INK, markerfacecolor="none", markersize=6, zorder=2, label="hollow: static exits",
+    )  # fmt: skip
+    if curve.oracle:
+        axes.plot(
+            [speed for speed, _ in curve.oracle], [100 * quality for _, quality in curve.oracle],
+            color=INK, linestyle=":", linewidth=1.0, zorder=2, label="dotted: oracle (upper bound)",
         )  # fmt: skip
 
 

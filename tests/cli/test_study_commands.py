@@ -69,6 +69,15 @@ MISTAKES = {
     "no count": (["run", "random.yaml"], "--count for the method random in random.yaml; found no --count"),
     "random": (["slurm", "random.yaml", "--out=x"], "--count for the method random in random.yaml; found no --count"),
     "bayes": (["slurm", "bayes.yaml", "--out=x", "--count=2"], "the method grid or random in bayes.yaml; found bayes"),
+    "count and index": (["run", "random.yaml", "--count=2", "--index=0"], "--count or --index; found both"),
+    "per device": (
+        ["run", "sweep.yaml", "--per-device=2"],
+        "--per-device with --devices, and without --workers; found",
+    ),
+    "per device and workers": (
+        ["run", "sweep.yaml", "--devices=0", "--per-device=2", "--workers=3"],
+        "and without --workers; found --per",
+    ),
     "bayes index": (["run", "bayes.yaml", "--count=2", "--index=0"], "no --index for the method bayes in bayes.yaml"),
 }
 
@@ -157,6 +166,7 @@ def test_a_task_of_a_slurm_array_runs_its_trial_and_is_requeued_at_the_time_limi
     assert main(["study", "slurm", "sweep.yaml", "--out", "array.sh", "--limit", "8"]) == 0
     script = Path("array.sh").read_text()
     assert "#SBATCH --array=0-1%8\n" in script
+    assert "--trials runs/trials --runs runs --index" in script
     Path("bin").mkdir()
     Path("bin/scontrol").write_text('#!/bin/sh\necho "$@" > requeued\n')
     Path("bin/scontrol").chmod(0o755)
@@ -188,6 +198,11 @@ def test_an_array_runs_the_samples_of_a_random_search_without_writing_to_its_sto
     assert storage.read_bytes() == before
     assert len(list(Path("runs/trials").glob("*/result.json"))) == 2
     assert "--index from 0 to 1" in refused(capsys, "run", str(path), "--index", "2")
+
+
+def test_a_program_that_cannot_be_started_is_named(tmp_path, capsys):
+    path = write_sweep(tmp_path, command=["no-program", "${args}"])
+    assert "No such file or directory: no-program. Begin command in" in refused(capsys, "run", str(path))
 
 
 def _outputs(word: str) -> list[Path]:

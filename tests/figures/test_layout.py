@@ -27,7 +27,7 @@ from acl_lightning.figures import (
     training_figure,
 )
 from acl_lightning.figures.layout import wrapped
-from acl_lightning.figures.seed_curves import SeedCurve, seed_curves_figure
+from acl_lightning.figures.seed_curves import SeedCurve, criterion_panels_figure, seed_curves_figure
 
 TITLE = "a task with a rather long name, report split of validation, n = 436, and more words than fit into one line"
 CRITERIA = ("confidence", "entropy", "margin", "patience", "pcee", "fpabee", "learnt_gate")
@@ -143,6 +143,18 @@ def test_texts_of_the_seed_curves_figure_do_not_overlap(groups, name):
     entries = [text.get_text() for text in figure.legends[0].get_texts()]
     assert [entry.replace("\n", " ") for entry in entries][:groups] == [f"{label} (n = 3)" for label in curves]
     assert all(len(line) <= 60 for entry in entries for line in entry.splitlines())
+
+
+@pytest.mark.parametrize("groups", [1, 5])
+def test_texts_of_the_criterion_panels_figure_do_not_overlap(groups):
+    speeds = [1.0, 2.0, 3.0]
+    curve = SeedCurve(3, speeds, [0.9, 0.8, 0.7], None, {1: (3.0, 0.6), 3: (1.0, 0.9)}, oracle=[(2.0, 0.95)])
+    panels = {f"method {number}": dict.fromkeys(CRITERIA, curve) for number in range(groups)}
+    figure = criterion_panels_figure(panels, metric="accuracy", title=TITLE, cut={1: (3.0, 0.5)})
+    check(figure)
+    entries = [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()]
+    assert entries[: len(CRITERIA)] == [name.replace("_", " ") for name in CRITERIA]
+    assert len(entries) == len(set(entries)) == len(CRITERIA) + 3
 
 
 @pytest.mark.parametrize("groups", [2, 5])

@@ -13,6 +13,7 @@ from acl_lightning.errors import UserError
 
 if TYPE_CHECKING:
     from acl_lightning.studies.trials.queue import TrialQueue
+    from acl_lightning.studies.trials.runner import Slots
     from acl_lightning.studies.trials.sweep import Sweep
     from acl_lightning.studies.trials.trial import Trial
 
@@ -31,24 +32,22 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(list(arguments))
 
     from acl_lightning.runs.session.interruption import INTERRUPTED, TERMINATED
-    from acl_lightning.studies.trials.runner import Runner, Slots
+    from acl_lightning.studies.trials.runner import Runner
     from acl_lightning.studies.trials.sweep import Sweep
     from acl_lightning.studies.trials.values import parse_overrides
 
+    slots = _slots(options)
     sweep = Sweep.read(options.sweep).overridden(parse_overrides(options.set))
     queue = _queue(sweep, options)
-    devices = options.devices.split(",") if options.devices else None
-    workers = options.workers or (len(devices) * options.per_device if devices else 1)
-    slots = Slots(workers, devices, None if devices else 1)
     if (warning := slots.warning()) is not None:
         print(f"warning: {warning}", file=sys.stderr)  # noqa: T201
     runner = Runner(queue, slots, options.retries, options.rerun_stale, options.discard_checkpoints)
     try:
         failures = runner.run()
     except (KeyboardInterrupt, SystemExit) as stop:
-        print(f"stopped: {runner.counts.text(workers)}. To continue, repeat the command.", file=sys.stderr)  # noqa: T201
+        print(f"stopped: {runner.counts.text(slots.workers)}. To continue, repeat the command.", file=sys.stderr)  # noqa: T201
         return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED
-    print(f"Study {sweep.name}: {runner.counts.text(workers)}")  # noqa: T201
+    print(f"Study {sweep.name}: {runner.counts.text(slots.workers)}")  # noqa: T201
     for label in runner.stale_trials:
         print(f"not run: trial {label} has a result of another version; add --rerun-stale to repeat it")  # noqa: T201
     return 1 if failures or runner.stale_trials else 0
@@ -75,7 +74,7 @@ def _parser() -> Parser:
     )
     places.add_argument("--devices", metavar="0,1", help="CUDA devices to use (default: trials see all devices)")
     places.add_argument(
-        "--per-device", type=at_least(1), default=1, metavar="N", help="trials at a time on each of the devices"
+        "--per-device", type=at_least(1), metavar="N", help="trials at a time on each of the devices (default: 1)"
     )
     failures = parser.add_argument_group("failures")
     failures.add_argument(
@@ -85,6 +84,22 @@ def _parser() -> Parser:
         "--rerun-stale", action="store_true", help="repeat trials whose result is of another version of this package"
     )
     return parser
+
+
+def _slots(options: argparse.Namespace) -> Slots:
+    """Return the places in which trials run.
+
+    Raises:
+        UserError: `--per-device` without `--devices`, or together with `--workers`.
+    """
+    from acl_lightning.studies.trials.runner import Slots
+
+    devices = options.devices.split(",") if options.devices else None
+    if options.per_device and (options.workers or not devices):
+        place = "--per-device with --devices, and without --workers"
+        raise UserError(place, f"--per-device {options.per_device}", "Set for example --devices 0,1 --per-device 2.")
+    workers = options.workers or (len(devices) * (options.per_device or 1) if devices else 1)
+    return Slots(workers, devices, None if devices else 1)
 
 
 def _queue(sweep: Sweep, options: argparse.Namespace) -> TrialQueue:
@@ -119,6 +134,8 @@ def _trial_of_index(sweep: Sweep, options: argparse.Namespace) -> Trial:
     if sweep.method == "bayes":
         place = f"no --index for the method bayes in {sweep.path}, whose samples depend on results"
         raise UserError(place, f"--index {options.index}", "Omit --index and set --count.")
+    if options.count is not None:
+        raise UserError("--count or --index", "both", "Omit --count: the trial of --index exists.")
     trials: Sequence[Trial] = existing_trials(sweep, options.trials, options.runs)
     if not trials:
         remedy = "Draw the samples with: study slurm SWEEP --count N --out FILE."

@@ -50,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     options.trials.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "acl_lightning", "study", "run", str(options.sweep)]
     command += [argument for text in options.set for argument in ("--set", text)] + ["--trials", str(options.trials)]
+    command += ["--runs", str(options.runs)]
     script = array_script(sweep.name, len(trials), command, options.out, options.trials, options.limit)
     write_text_atomically(options.out, script)
     print(f"{len(trials)} trials. Add the partition and the time limit to {options.out}, then: sbatch {options.out}")  # noqa: T201

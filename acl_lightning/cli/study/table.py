@@ -60,7 +60,7 @@ def compared(options: argparse.Namespace) -> tuple[TrialComparison, Path]:
     from acl_lightning.studies.trials.values import parse_overrides
 
     folder = options.sweep.parent
-    specification = TableSpecification.read(options.table or folder / "table.yaml")
     sweep = Sweep.read(options.sweep).overridden(parse_overrides(options.set))
+    specification = TableSpecification.read(options.table or folder / "table.yaml")
     trials = existing_trials(sweep, options.trials, options.runs)
     return compare_trials(sweep.name, specification, trials), options.out or folder / "results"

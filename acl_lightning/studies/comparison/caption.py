@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from acl_lightning.runs.names import EXIT_LATENCY
@@ -35,13 +36,15 @@ def caption(specification: TableSpecification, table: MethodTable, values: Study
         table: The table.
         values: Measures of all cells.
     """
-    results, cells = values.results(), [cell for row in table.cells for cell in row]
-    unit = f"{_joined(result.curve.run.metric for result in results)} in %" if table.is_quality else "logged values"
+    results, cells = _results_of(table, values), [cell for row in table.cells for cell in row]
+    metric = _joined(result.curve.run.metric for result in results) or "quality"
+    unit = f"{metric} in %" if table.is_quality else "logged values"
     count = "n, or n/trials where some have no result" if any(cell.values.states for cell in cells) else "n"
     sentences = [
         f"{table.title[0].upper()}{table.title[1:]}: {unit}, mean ± standard deviation over n seeds ({count}).",
-        f"{_splits(results)}.",
     ]
+    if table.is_quality and results:
+        sentences.append(f"{_splits(results)}.")
     if table.tests:
         test = (
             f"paired test over {'seeds and samples' if table.is_quality else 'seeds'}, level {specification.level:g}, "
@@ -54,6 +57,13 @@ def caption(specification: TableSpecification, table: MethodTable, values: Study
     if any(cell.is_best for cell in cells):
         sentences.append("Bold: higher than every other mean of the column at this level (Bonferroni correction).")
     return " ".join(sentences)
+
+
+def _results_of(table: MethodTable, values: StudyValues) -> list[TrialResult]:
+    """Return the finished trials of the columns that a table shows."""
+    shown = {cell.values.condition for row in table.cells for cell in row}
+    columns = [column for column in values.columns if column.heading in shown]
+    return [result for column in columns for result in values.results(column)]
 
 
 def protocol(specification: TableSpecification, values: StudyValues) -> list[str]:
@@ -78,7 +88,7 @@ def protocol(specification: TableSpecification, values: StudyValues) -> list[str
 
 
 def notes(trials: Sequence[AnyTrial], values: StudyValues, tables: Sequence[MethodTable]) -> list[str]:
-    """Return what limits the tables: missing, stale and damaged trials, pairs that were not used, several commits.
+    """Return what limits the tables: missing, stale and damaged trials, pairs that were not used, different origins.
 
     Args:
         trials: All trials of the study.
@@ -86,10 +96,11 @@ def notes(trials: Sequence[AnyTrial], values: StudyValues, tables: Sequence[Meth
         tables: The tables.
     """
     by_state: dict[str, list[MissingTrial]] = {}
-    for trial in trials:
-        if isinstance(trial, MissingTrial):
-            by_state.setdefault(trial.state, []).append(trial)
-    sentences = [_missing_note(state, missing) for state, missing in by_state.items()]
+    in_cells = [trial for cell in values.cells for setting in cell.settings for trial in setting.missing]
+    missing = [*(trial for trial in trials if isinstance(trial, MissingTrial)), *in_cells]
+    for trial in {(trial.trial.id, trial.state): trial for trial in missing}.values():
+        by_state.setdefault(trial.state, []).append(trial)
+    sentences = [_missing_note(state, alike) for state, alike in by_state.items()]
     sentences += _absent_notes(trials, values)
     used = {trial.trial.id for cell in values.cells for setting in cell.settings for trial in setting.trials}
     unused = sum(trial.trial.id not in used for trial in trials)
@@ -97,12 +108,26 @@ def notes(trials: Sequence[AnyTrial], values: StudyValues, tables: Sequence[Meth
         sentences.append(f"{unused} of {len(trials)} trials belong to no row.")
     sentences += _pair_notes([comparison for table in tables for comparison in table.comparisons])
     sentences += _latency_note(values, tables)
-    states = [result.curve.run.provenance.git or {} for result in values.results()]
+    return list(dict.fromkeys([*sentences, *_origin_notes(values.results())]))
+
+
+def _origin_notes(results: Sequence[TrialResult]) -> list[str]:
+    """Return what trials that are compared differ in beside their parameters: commit, device, precision."""
+    origins = [result.curve.run.provenance for result in results]
+    states = [origin.git or {} for origin in origins]
+    sentences = []
     if len({state.get("commit") for state in states}) > 1:
         sentences.append("The trials come from more than one commit; see provenance.json.")
     if any(state.get("dirty") for state in states):
         sentences.append("Trials were run with uncommitted changes; see provenance.json.")
-    return list(dict.fromkeys(sentences))
+    for name, kinds in (
+        ("devices", Counter(origin.device for origin in origins)),
+        ("precisions", Counter(origin.precision for origin in origins)),
+    ):
+        if len(kinds) > 1:
+            counts = ", ".join(f"{kind or 'unknown'} ({count})" for kind, count in kinds.items())
+            sentences.append(f"The trials were run with different {name}: {counts}.")
+    return sentences
 
 
 def _absent_notes(trials: Sequence[AnyTrial], values: StudyValues) -> list[str]:
@@ -188,7 +213,7 @@ def _splits(results: Sequence[TrialResult]) -> str:
         samples = result.curve.run.report.samples
         sizes.setdefault(result.curve.run.task, []).append(f"{samples.report} and {samples.selection}")
     numbers = ", ".join(f"{task} {_joined(counts)}" for task, counts in sizes.items())
-    return f"{protocols} (samples: {numbers})"
+    return f"{protocols} (report and selection samples: {numbers})"
 
 
 def _tuning(specification: TableSpecification, cells: Sequence[Cell]) -> str:

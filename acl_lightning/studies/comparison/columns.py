@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from acl_lightning.studies.comparison.specification import CONDITION, CONFIG, TableSpecification, listed
+from acl_lightning.studies.comparison.specification import CONDITION, CONFIG, TableSpecification
 from acl_lightning.studies.comparison.trial_results import AnyTrial, StudyTrial
+from acl_lightning.studies.entries import listed
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from acl_lightning.studies.comparison.caption import MARK
 from acl_lightning.studies.comparison.tables import Comparison, MethodTable, TableCell
 from acl_lightning.studies.tables import Row, Table
 
-#: Characters with a meaning in LaTeX -> their source.
+#: Characters with a meaning in LaTeX -> their source. A bracket after the end of a row would be its argument.
 LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
+    **{character: f"{{{character}}}" for character in "[]*"},
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
@@ -42,7 +43,8 @@ def cell_text(cell: TableCell, *, is_quality: bool) -> str:
         return ", ".join(dict.fromkeys(states))
     count = spread.n if spread.n == values.trials else f"{spread.n}/{values.trials}"
     stale = ", stale" if "stale" in values.states else ""
-    value = spread.text(100, 1) if is_quality else spread.text()
+    small = spread.mean is not None and abs(spread.mean) < 1  # as precise as the differences
+    value = spread.text(100, 1) if is_quality else spread.text(digits=3 if small else None)
     return f"{value} ({count}{stale}){MARK if cell.differs else ''}"
 
 
@@ -106,6 +108,8 @@ def _comparison_cells(comparison: Comparison, scale: float, level: float) -> lis
     difference = comparison.pairs.difference
     if difference is None:
         return [comparison.row, comparison.column, "0", "no pair"]
+    if math.isnan(difference.difference):
+        return [comparison.row, comparison.column, str(difference.seeds), "undefined"]
     interval, digits = difference.interval(level), 2 if scale == 100 else 3
     return [
         comparison.row,

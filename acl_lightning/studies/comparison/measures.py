@@ -144,6 +144,8 @@ class _TrialMeasures:
         self.metric, self.record = curve.run.metric, curve.record
         self.position_B = torch.searchsorted(index_U, self.record.index_B)
         points = list(dict.fromkeys(point for measure in self.predictors.values() for point in measure.points))
+        if not points:
+            return
         exits_PB, answers_PB = curve.exits_and_answers(points)
         layers_PB = torch.tensor(self.record.costs.layers_E, dtype=torch.float64)[exits_PB]
         both_P2B = torch.stack([layers_PB, answers_PB.double()], dim=1)
@@ -154,6 +156,8 @@ class _TrialMeasures:
 
     def values(self, draws_RU: Tensor) -> dict[str, Tensor]:
         """Return the value (R,) of each measure; NaN where no sample of the trial was drawn."""
+        if not self.predictors:
+            return {}
         draws_RB = draws_RU[:, self.position_B]
         quality_RD = resampled_quality(self.metric)(self.answers_DB, self.record.labels_B, draws_RB)
         speedup_RD = self.record.costs.depth * draws_RB.sum(dim=1, keepdim=True) / (draws_RB @ self.layers_DB.T)

@@ -63,12 +63,13 @@ class PairedDifference:
         """Return the smallest true difference that a test at this level would show with a probability of 0.8.
 
         `(t(1 - level / 2) + t(0.8)) * standard_error`, the minimum detectable effect of Bloom (1995), with quantiles
-        of Student's t. None without a standard error.
+        of Student's t. None without a standard error, and for methods that agree everywhere, whose error of 0 does not
+        tell what a difference would vary by.
 
         Args:
             level: Level of the test; with m corrected comparisons, `level / m` is the level of the hardest one.
         """
-        if self.standard_error is None:
+        if not self.standard_error:
             return None
         quantiles = stats.t.ppf([1 - level / 2, POWER], self.degrees)
         return float(quantiles.sum()) * self.standard_error

@@ -6,11 +6,11 @@ import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import NoReturn
 
 import yaml
 
 from acl_lightning.errors import UserError
+from acl_lightning.studies.entries import any_mapping, flag, listed, mapping, number, refuse, text, texts
 from acl_lightning.studies.grouping import readable
 
 #: Parameter whose values are the methods: one or several configuration files.
@@ -21,6 +21,9 @@ CONDITION = "condition"
 
 #: Names of the measures that have no number in their name.
 MEASURES = ("last_exit", "exits", "mean_exits", "area", "speed2", "flops2", "measured2")
+
+#: Speed-ups of curves.
+SPEEDS = ("layer_speedup", "flops_speedup")
 
 #: Keys of a row that are not parameters: several settings of a method, and the criterion of its measures.
 VARIANTS, CRITERION = "variants", "criterion"
@@ -75,6 +78,8 @@ class TableSpecification:
         tune: Selection of settings; None where each method has one setting.
         labels: Parameter -> value as text -> heading of a column.
         criterion: Exit criterion of `area` and of quality at a speed-up; None: entropy, and patience for a regression.
+        curve_criteria: Exit criteria that the report compares for every method; empty for none.
+        curve_speeds: Speed-ups over which the report draws the curves, of `SPEEDS`.
         average: Whether to add the mean over the columns, for seeds that all columns have.
         title: Title of the tables.
         level: Level alpha of the tests and 1 - coverage of the intervals.
@@ -89,6 +94,8 @@ class TableSpecification:
     tune: Tuning | None = None
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     criterion: str | None = None
+    curve_criteria: tuple[str, ...] = ()
+    curve_speeds: tuple[str, ...] = SPEEDS[:1]
     average: bool = False
     title: str = ""
     level: float = 0.05
@@ -122,47 +129,50 @@ class TableSpecification:
         Raises:
             UserError: An entry is unknown or has a wrong type.
         """
-        entries = _mapping(content, place, "the file")
+        entries = mapping(content, place, "the file")
         check_names(entries, [item.name for item in fields(cls)], f"keys of {place}")
         rows = tuple(
             TableRow(label, _variants(value, place), _row_criterion(value, place))
-            for label, value in _mapping(entries.get("rows"), place, "rows").items()
+            for label, value in mapping(entries.get("rows"), place, "rows").items()
         )
-        labels = _mapping(entries.get("labels"), place, "labels")
+        labels = mapping(entries.get("labels"), place, "labels")
         conditions = {
-            heading: _texts(files, place, f"the condition {heading}")
-            for heading, files in _mapping(entries.get("conditions"), place, "conditions").items()
+            heading: texts(files, place, f"the condition {heading}")
+            for heading, files in mapping(entries.get("conditions"), place, "conditions").items()
         }
-        columns = _texts(entries.get("columns"), place, "columns")
+        columns = texts(entries.get("columns"), place, "columns")
         specification = cls(
             rows=rows,
             columns=(*columns, CONDITION) if conditions else columns,
             conditions=conditions,
             measures=_measures(entries.get("measures"), place),
-            baseline=_text(entries.get("baseline"), place, "baseline"),
+            baseline=text(entries.get("baseline"), place, "baseline"),
             tune=_tuning(entries.get("tune"), place),
             labels={
-                parameter: {str(value): str(label) for value, label in _any_mapping(names, place, "labels").items()}
+                parameter: {str(value): str(label) for value, label in any_mapping(names, place, "labels").items()}
                 for parameter, names in labels.items()
             },
-            criterion=_text(entries.get("criterion"), place, "criterion"),
-            average=_flag(entries.get("average", False), place, "average"),
-            title=_text(entries.get("title"), place, "title") or "",
-            level=_number(entries.get("level", 0.05), place, "level", 0.0, 0.5),
-            resamples=int(_number(entries.get("resamples", 2000), place, "resamples", 99, 1_000_000)),
+            criterion=text(entries.get("criterion"), place, "criterion"),
+            curve_criteria=texts(entries.get("curve_criteria"), place, "curve_criteria"),
+            curve_speeds=texts(entries.get("curve_speeds"), place, "curve_speeds") or SPEEDS[:1],
+            average=flag(entries.get("average", False), place, "average"),
+            title=text(entries.get("title"), place, "title") or "",
+            level=number(entries.get("level", 0.05), place, "level", 0.0, 0.5),
+            resamples=int(number(entries.get("resamples", 2000), place, "resamples", 99, 1_000_000)),
         )
+        check_names(specification.curve_speeds, SPEEDS, f"curve_speeds of {place}")
         if specification.baseline is not None and rows:
             check_names(
                 [specification.baseline], [row.label for row in rows], f"the baseline of {place} among its rows"
             )
         if any(len(row.variants) > 1 for row in rows) and specification.tune is None:
-            _refuse(place, "tune for rows with variants", "none", "Set tune: {by: mean_exits}")
+            refuse(place, "tune for rows with variants", "none", "Set tune: {by: mean_exits}")
         return specification
 
     def heading(self, parameter: str, value: object) -> str:
         """Return the heading of a value of a column parameter."""
-        text = "all" if value is None else str(value)
-        return self.labels.get(parameter, {}).get(text, text)
+        name = "all" if value is None else str(value)
+        return self.labels.get(parameter, {}).get(name, name)
 
 
 def same(first: object, second: object) -> bool:
@@ -209,28 +219,23 @@ def heading_of(measure: str) -> str:
     )
 
 
-def listed(value: object) -> list[object]:
-    """Return the items of a list, or a list with the value."""
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
 def _variants(value: object, place: str) -> tuple[Mapping[str, object], ...]:
     if isinstance(value, Mapping) and CRITERION in value:
         value = {key: item for key, item in value.items() if key != CRITERION}
     if isinstance(value, Mapping) and VARIANTS in value:
         variants = value[VARIANTS]
         if set(value) != {VARIANTS} or not isinstance(variants, list) or not variants:
-            _refuse(place, f"a row with {VARIANTS}: [...]", repr(value), f"Set {VARIANTS}: [FILE, [FILE, FILE]]")
+            refuse(place, f"a row with {VARIANTS}: [...]", repr(value), f"Set {VARIANTS}: [FILE, [FILE, FILE]]")
         return tuple(variant for item in variants for variant in _variants(item, place))
     if isinstance(value, Mapping):
         return ({str(key): item for key, item in value.items()},)
     if isinstance(value, str) or (isinstance(value, list) and value and all(isinstance(item, str) for item in value)):
         return ({CONFIG: value},)
-    return _refuse(place, "rows with configuration files or parameters", repr(value), "Set CE: objective/ce.yaml")
+    return refuse(place, "rows with configuration files or parameters", repr(value), "Set CE: objective/ce.yaml")
 
 
 def _row_criterion(value: object, place: str) -> str | None:
-    return _text(value.get(CRITERION), place, "criterion of a row") if isinstance(value, Mapping) else None
+    return text(value.get(CRITERION), place, "criterion of a row") if isinstance(value, Mapping) else None
 
 
 def _measures(value: object, place: str) -> dict[str, str]:
@@ -238,59 +243,18 @@ def _measures(value: object, place: str) -> dict[str, str]:
         return {"last_exit": "last exit"}
     if isinstance(value, Mapping):
         return {str(name): str(heading) for name, heading in value.items()}
-    names = _texts(value, place, "measures")
+    names = texts(value, place, "measures")
     if not names:
-        _refuse(place, "a measure", "none", "Set measures: [last_exit]")
+        refuse(place, "a measure", "none", "Set measures: [last_exit]")
     return {name: heading_of(name) for name in names}
 
 
 def _tuning(value: object, place: str) -> Tuning | None:
     if value is None:
         return None
-    entries = _mapping(value, place, "tune")
+    entries = mapping(value, place, "tune")
     check_names(entries, ["by", "parameters"], f"keys of tune in {place}")
-    by = _text(entries.get("by"), place, "tune.by")
+    by = text(entries.get("by"), place, "tune.by")
     if by is None:
-        _refuse(place, "tune.by, a measure on the selection split", "none", "Set tune: {by: mean_exits}")
-    return Tuning(by, _texts(entries.get("parameters"), place, "tune.parameters"))
-
-
-def _mapping(value: object, place: str, name: str) -> dict[str, object]:
-    return {str(key): item for key, item in _any_mapping(value, place, name).items()}
-
-
-def _any_mapping(value: object, place: str, name: str) -> Mapping[object, object]:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        _refuse(place, f"a mapping at {name}", repr(value), f"Write `{name}:` and an indented KEY: VALUE below it")
-    return value
-
-
-def _texts(value: object, place: str, name: str) -> tuple[str, ...]:
-    items = () if value is None else listed(value)
-    if not all(isinstance(item, str) for item in items) or len(set(map(str, items))) < len(items):
-        _refuse(place, f"different names at {name}", repr(value), f"Set {name}: [NAME, NAME]")
-    return tuple(map(str, items))
-
-
-def _text(value: object, place: str, name: str) -> str | None:
-    if value is not None and not isinstance(value, str):
-        _refuse(place, f"a text at {name}", repr(value), f"Set {name}: TEXT")
-    return value
-
-
-def _flag(value: object, place: str, name: str) -> bool:
-    if not isinstance(value, bool):
-        _refuse(place, f"true or false at {name}", repr(value), f"Set {name}: true")
-    return value
-
-
-def _number(value: object, place: str, name: str, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low < value <= high:
-        _refuse(place, f"a number above {low:g} and up to {high:g} at {name}", repr(value), f"Remove {name} (default)")
-    return value
-
-
-def _refuse(place: str, expected: str, value: str, remedy: str) -> NoReturn:
-    raise UserError(f"{expected} in {place}", value, f"{remedy}.")
+        refuse(place, "tune.by, a measure on the selection split", "none", "Set tune: {by: mean_exits}")
+    return Tuning(by, texts(entries.get("parameters"), place, "tune.parameters"))

@@ -184,8 +184,10 @@ def compare_trials(name: str, specification: TableSpecification, trials: Sequenc
         UserError: No trial of a row is finished, or a column, measure, criterion or parameter of `table.yaml` is
             unknown.
     """
-    for criterion in {specification.criterion, *(row.criterion for row in specification.rows)} - {None}:
-        check_criterion(str(criterion))
+    of_rows = (row.criterion for row in specification.rows)
+    for criterion in dict.fromkeys([specification.criterion, *of_rows, *specification.curve_criteria]):
+        if criterion is not None:
+            check_criterion(criterion)
     trials = [with_condition(trial, specification.conditions) for trial in {item.id: item for item in trials}.values()]
     results, missing = read_trials(trials, specification.criterion)
     read: tuple[AnyTrial, ...] = (*results, *missing)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +13,15 @@ from acl_lightning.errors import UserError
 from acl_lightning.runs.names import REPRESENTATION
 from acl_lightning.runs.records import read_representation, read_result
 from acl_lightning.studies.collect import measures
+from acl_lightning.studies.conflicts import conflict_rate
 from acl_lightning.studies.curves.stored_curves import StoredCurve, default_criterion, read_curve
-from acl_lightning.studies.reading import UnfinishedRun, read_run
+from acl_lightning.studies.reading import GradientRecord, UnfinishedRun, read_gradients, read_run
 
 #: State of a trial with a complete result of this version of the package.
 FINISHED = "finished"
+
+#: State of a finished trial to which the criterion of a row does not apply.
+NOT_APPLICABLE = "not applicable"
 
 #: Parameter that holds the seed of a trial.
 SEED = "seed_everything"
@@ -48,9 +54,10 @@ class TrialResult:
         trial: The trial.
         curve: Curve of its stored logits, with its `Run`.
         logged: Numbers of the run that are not recomputed from its logits, by name: logged metrics of `result.json`;
-            `POINT_quality`, `POINT_layer_speedup`, ... of its operating points; angles and conflict rates
-            (`angle_median_TERM`, `conflict_rate_TERM`); `fit_seconds`; measures of the embeddings
-            (`MEASURE_exit_LAYER`).
+            `POINT_quality`, `POINT_layer_speedup`, ... of its operating points; angles and conflict rates of the
+            gradient rule (`angle_median_TERM`, `conflict_rate_TERM`) and of the callback `GradientProbe` over all
+            parameters (`probe_angle_median_TERM`, `probe_conflict_rate_TERM`); `fit_seconds`; measures of the
+            embeddings (`MEASURE_exit_LAYER`).
         state: `finished`.
     """
 
@@ -76,8 +83,8 @@ class MissingTrial:
 
     Attributes:
         trial: The trial.
-        state: State of the trial, or `damaged`.
-        reason: File that is absent or damaged; empty for other states.
+        state: State of the trial; `damaged`; or `NOT_APPLICABLE`.
+        reason: File that is absent or damaged, or why the criterion does not apply; empty for other states.
     """
 
     trial: StudyTrial
@@ -125,7 +132,7 @@ def with_criterion(result: AnyTrial, criterion: str | None) -> AnyTrial:
     try:
         return replace(result, curve=read_curve(result.curve.run, criterion))
     except UserError as error:
-        return MissingTrial(result.trial, "damaged", f"{error.expected}: {error.found}")
+        return MissingTrial(result.trial, NOT_APPLICABLE, f"{criterion}: {error.expected}; {error.found}")
 
 
 def _read(trial: StudyTrial, criterion: str | None) -> AnyTrial:
@@ -147,9 +154,21 @@ def _logged(curve: StoredCurve) -> dict[str, float]:
     result = read_result(run.directory, added_points=False)
     values = {name: value for name, value in result.metrics.items() if value is not None}
     values |= measures(run) | dict(run.gradient_summary)
+    if isinstance(record := read_gradients(run), GradientRecord):
+        values |= _probed(record)
     if run.provenance.fit_seconds is not None:
         values["fit_seconds"] = run.provenance.fit_seconds
     if (run.directory / REPRESENTATION).exists():
         for layer, by_name in read_representation(run.directory).measures.items():
             values |= {f"{name}_exit_{layer}": value for name, value in by_name.items() if value is not None}
+    return values
+
+
+def _probed(record: GradientRecord) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for term in record.comparisons:
+        compared = record.overall(term)
+        angles = [comparison.angle for comparison in compared if not math.isnan(comparison.angle)]
+        values[f"probe_angle_median_{term}"] = statistics.median(angles) if angles else math.nan
+        values[f"probe_conflict_rate_{term}"] = conflict_rate(compared)
     return values

@@ -16,6 +16,7 @@ from acl_lightning.studies.comparison.measures import Measured, known_measure, m
 from acl_lightning.studies.comparison.paired import PairedDifference, paired_difference
 from acl_lightning.studies.comparison.specification import MEASURES, check_names
 from acl_lightning.studies.comparison.trial_results import TrialResult
+from acl_lightning.studies.curves.stored_curves import StoredCurve
 from acl_lightning.studies.statistics import Spread, spread
 
 #: Measure that stands for all exits.
@@ -70,7 +71,7 @@ class Pairs:
 
     Attributes:
         difference: Difference of the measure, first method minus second; None without a pair.
-        samples: Number of report samples of each pair, over all columns of an average; 0 without a pair.
+        samples: Number of different report samples of each pair, over all columns of an average; 0 without a pair.
         unpaired: Seeds that only one of the methods has.
         refused: Seeds whose trials have different report samples, labels or metrics.
     """
@@ -135,7 +136,9 @@ class StudyValues:
 
 
 def measure_cells(cells: Sequence[Cell], measures: Sequence[str], resamples: int) -> StudyValues:
-    """Measure the selected trials of all cells; those of a column on the same resamples.
+    """Measure the selected trials of all cells.
+
+    The trials of a column, and those of columns with the same report samples, are measured on the same resamples.
 
     Args:
         cells: Cells of the study.
@@ -148,16 +151,18 @@ def measure_cells(cells: Sequence[Cell], measures: Sequence[str], resamples: int
     values = StudyValues(tuple(cells), {})
     _check_measures(measures, values.results())
     measured: dict[tuple[str, str], Mapping[str, Measured]] = {}
-    for number, column in enumerate(values.columns):
+    seeds: dict[tuple[object, ...], int] = {}
+    for column in values.columns:
         results = values.results(column)
         if not results:
             continue
         names = expanded(measures, results)
         of_samples = [name for name in names if known_measure(name)]
         curves = [result.curve for result in results]
-        # Columns have different samples, so their draws are independent.
+        # Columns with the same samples, such as sizes of the training set, share the draws; others are independent.
+        seed = seeds.setdefault(_samples(curves), len(seeds))
         for result, by_name in zip(
-            results, measure_curves(curves, of_samples, resamples=resamples, seed=number), strict=True
+            results, measure_curves(curves, of_samples, resamples=resamples, seed=seed), strict=True
         ):
             logged = {name: Measured(result.logged[name]) for name in names if name in result.logged}
             measured[result.key] = logged | by_name
@@ -225,8 +230,8 @@ def pair(first: MethodValues, second: MethodValues) -> Pairs:
     resampled_RS = np.stack(resampled, axis=1) if len(resampled) == len(both) else None
     if resampled_RS is not None:
         resampled_RS = resampled_RS[~np.isnan(resampled_RS).any(axis=1)]
-    samples = sum(len(result.curve.record.labels_B) for result in both[0][0].results)
-    return Pairs(paired_difference(differences_S, resampled_RS), samples, unpaired, refused)
+    samples = {_samples([result.curve]): len(result.curve.record.labels_B) for result in both[0][0].results}
+    return Pairs(paired_difference(differences_S, resampled_RS), sum(samples.values()), unpaired, refused)
 
 
 def _same_samples(first: SeedValue, second: SeedValue) -> bool:
@@ -239,6 +244,12 @@ def _same_samples(first: SeedValue, second: SeedValue) -> bool:
         if not torch.equal(left_B, right_B) or not torch.equal(left.labels_B[left_order], right.labels_B[right_order]):
             return False
     return True
+
+
+def _samples(curves: Sequence[StoredCurve]) -> tuple[object, ...]:
+    """Return what identifies the report samples of trials: their tasks and row numbers."""
+    index_U = torch.unique(torch.cat([curve.record.index_B for curve in curves]))
+    return (*sorted({curve.run.task for curve in curves}), *index_U.tolist())
 
 
 def _check_measures(measures: Sequence[str], results: Sequence[TrialResult]) -> None:

@@ -149,15 +149,24 @@ def mean_curve(group: Group, curves: Sequence[StoredCurve], criterion: str, spee
     mean = seed_curve(group, criterion, speed)
     if len(curves) == 1:
         mean = replace(mean, interval=curves[0].interval(mean.speeds, speed))
+    return replace(mean, oracle=mean_oracle(curves, speed))
+
+
+def mean_oracle(curves: Sequence[StoredCurve], speed: str) -> list[tuple[float, float]]:
+    """Return the mean upper bound of curves as points (speed-up, quality); empty for a regression.
+
+    Args:
+        curves: Curve of each run.
+        speed: `layer_speedup` or `flops_speedup`.
+    """
     oracles = zip(*(curve.oracle for curve in curves), strict=True) if all(curve.oracle for curve in curves) else ()
-    oracle = [
+    return [
         (
             sum(getattr(point, speed) for point in alike) / len(curves),
             sum(point.quality for point in alike) / len(curves),
         )
         for alike in oracles
     ]
-    return replace(mean, oracle=oracle)
 
 
 def _notes(compared: Sequence[GroupCurve], groups: Sequence[Group], plain: Sequence[StoredCurve]) -> list[str]:

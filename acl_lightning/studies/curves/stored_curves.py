@@ -81,7 +81,11 @@ class StoredCurve:
         return elue_score(self.points, reference)
 
     def exits_and_answers(self, points: Sequence[OperatingPoint]) -> tuple[Tensor, Tensor]:
-        """Return the index of the exit at which each sample leaves at each point, and its answer there, both (P, B)."""
+        """Return the index of the exit at which each sample leaves at each point, and its answer there, both (P, B).
+
+        Args:
+            points: One point or more.
+        """
         places: dict[OperatingPoint, tuple[Tensor, Tensor]] = {}
         for criterion in dict.fromkeys(point.criterion for point in points):
             alike = [point for point in points if point.criterion == criterion]

@@ -40,7 +40,7 @@ def page_html(comparison: TrialComparison, folder: Path, commands: Mapping[str, 
     """
     title, question, rest = read_readme(folder)
     parts = [_Part(table.title, comparison.texts(table)) for table in comparison.tables]
-    for section in sections(comparison.values):
+    for section in sections(comparison.specification, comparison.values):
         images = [(_image(figure), text) for text, figure in section.figures.items()]
         parts.append(_Part(section.heading, [(table, table.title) for table in section.tables], images, section.notes))
     environment = Environment(

@@ -5,21 +5,24 @@ They show the trials of the selected settings, one section per column of the stu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from matplotlib.figure import Figure
 
 from acl_lightning.errors import UserError
-from acl_lightning.figures.seed_curves import SeedCurve, seed_curves_figure
+from acl_lightning.figures.seed_curves import SeedCurve, criterion_panels_figure, seed_curves_figure
 from acl_lightning.runs.names import REPRESENTATION
 from acl_lightning.runs.records import read_representation
 from acl_lightning.studies.comparison.columns import Column
+from acl_lightning.studies.comparison.specification import TableSpecification
 from acl_lightning.studies.comparison.trial_results import TrialResult
 from acl_lightning.studies.comparison.values import StudyValues
 from acl_lightning.studies.conflicts import RecordedGroup, angle_figures, angle_rows, angle_table
-from acl_lightning.studies.curves.comparison import mean_curve
-from acl_lightning.studies.curves.seed_curves import mean_static_exits
+from acl_lightning.studies.curves.comparison import mean_curve, mean_oracle
+from acl_lightning.studies.curves.seed_curves import mean_static_exits, seed_curve
+from acl_lightning.studies.curves.stored_curves import StoredCurve, read_curve
 from acl_lightning.studies.curves.study import AXES
 from acl_lightning.studies.embeddings import MeasuredGroup, map_figure, measure_table
 from acl_lightning.studies.grouping import Group
@@ -27,8 +30,8 @@ from acl_lightning.studies.reading import GradientRecord, Run, read_gradients
 from acl_lightning.studies.statistics import spread
 from acl_lightning.studies.tables import Table
 
-#: Speed-up of the curves.
-SPEED = "layer_speedup"
+#: Largest number of curves in a figure.
+CURVES = 8
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,21 @@ class Section:
     notes: tuple[str, ...] = ()
 
 
-def sections(values: StudyValues) -> Iterator[Section]:
-    """Yield the sections that the trials have data for: curves, then angles, then embeddings."""
+def sections(specification: TableSpecification, values: StudyValues) -> Iterator[Section]:
+    """Yield the sections that the trials have data for: curves, criteria, angles, embeddings.
+
+    Args:
+        specification: Content of `table.yaml`.
+        values: Measures of all cells.
+    """
     methods = {column: _methods(values, column) for column in values.columns}
-    for make in (_curves, _angles, _logged_angles, _embeddings):
+    for make in (
+        partial(_curves, specification),
+        partial(_criteria, specification),
+        _angles,
+        _logged_angles,
+        _embeddings,
+    ):
         for column, members in methods.items():
             section = make(column, members) if members else None
             if section is not None:
@@ -77,29 +91,104 @@ def _heading(text: str, column: Column) -> str:
     return ": ".join(filter(None, (text, column.heading)))
 
 
-def _curves(column: Column, methods: Sequence[_Method]) -> Section | None:
-    curves: dict[str, SeedCurve] = {}
-    plain: list[Run] = []
-    for group, results in methods:
-        if len(results[0].curve.static) == 1:
-            plain += group.runs
-            continue
-        stored = [result.curve for result in results]
-        mean = mean_curve(group, stored, stored[0].criterion.name, SPEED)
-        curves[group.label] = replace(mean, oracle=())
-    cut = mean_static_exits(plain, SPEED)
-    if not curves:
+def _curves(specification: TableSpecification, column: Column, methods: Sequence[_Method]) -> Section | None:
+    several, plain = _by_exits(methods)
+    if not several:
         return None
-    first = methods[0][1][0].curve
-    figure = seed_curves_figure(
-        curves,
-        metric=first.run.metric,
-        title=f"{column.heading or first.run.task}, criterion {first.criterion.name}, report split",
-        speed=AXES[SPEED],
-        cut=cut,
-    )
-    heading = _heading("Speed-quality curves", column)
-    return Section(heading, {f"Quality over layer speed-up of {', '.join(curves)}": figure})
+    first = several[0][1][0].curve
+    criteria = dict.fromkeys(results[0].curve.criterion.name for _, results in several)
+    title = f"{column.heading or first.run.task}, criterion {' or '.join(criteria)}, report split"
+    figures = {}
+    for speed in specification.curve_speeds:
+        curves = {
+            _curve_label(group, results, criteria): replace(
+                mean_curve(group, [result.curve for result in results], results[0].curve.criterion.name, speed),
+                oracle=(),
+            )
+            for group, results in several
+        }
+        for names in _portions(list(curves)):
+            figure = seed_curves_figure(
+                {name: curves[name] for name in names},
+                metric=first.run.metric,
+                title=title,
+                speed=AXES[speed],
+                cut=mean_static_exits(plain, speed),
+            )
+            figures[f"Quality over {AXES[speed]} of {'; '.join(names)}"] = figure
+    return Section(_heading("Speed-quality curves", column), figures)
+
+
+def _criteria(specification: TableSpecification, column: Column, methods: Sequence[_Method]) -> Section | None:
+    """Return the curves of every method under each of the criteria of the table, and the areas under them."""
+    several, plain = _by_exits(methods)
+    if not several or not specification.curve_criteria:
+        return None
+    names, excluded = _readable(specification.curve_criteria, several)
+    if not names:
+        return None
+    panels: dict[str, dict[str, dict[str, SeedCurve]]] = {speed: {} for speed in specification.curve_speeds}
+    rows = []
+    for group, results in several:
+        stored = {name: [read_curve(result.curve.run, name) for result in results] for name in names}
+        areas = [spread([curve.area for curve in curves]).text(100, 1) for curves in stored.values()]
+        rows.append([group.label, str(len(results)), *areas])
+        for speed, by_method in panels.items():
+            by_method[group.label] = {name: _mean_line(group, curves, speed) for name, curves in stored.items()}
+    first = several[0][1][0].curve.run
+    figures = {
+        f"Quality over {AXES[speed]} of each method under each criterion": criterion_panels_figure(
+            by_method,
+            metric=first.metric,
+            title=f"{column.heading or first.task}, report split, mean over seeds",
+            speed=AXES[speed],
+            cut=mean_static_exits(plain, speed),
+        )
+        for speed, by_method in panels.items()
+    }
+    title = f"Area under the curve of each criterion: {first.metric} in %, mean ± standard deviation over n seeds"
+    headings = ["method", "n", *(name.replace("_", " ") for name in names)]
+    table = Table(title, headings, rows, frozenset({"method"}))
+    return Section(_heading("Exit criteria", column), figures, (table,), excluded)
+
+
+def _readable(names: Sequence[str], methods: Sequence[_Method]) -> tuple[list[str], tuple[str, ...]]:
+    """Return the criteria that all methods have the outputs for, and a note for each of the others."""
+    readable, notes = [], []
+    for name in names:
+        try:
+            for _, results in methods:
+                read_curve(results[0].curve.run, name)
+        except UserError as error:
+            notes.append(f"No curves of {name}: expected {error.expected}; found {error.found}.")
+        else:
+            readable.append(name)
+    return readable, tuple(notes)
+
+
+def _mean_line(group: Group, curves: Sequence[StoredCurve], speed: str) -> SeedCurve:
+    """Return the mean curve of a criterion with its upper bound, without a band."""
+    runs = tuple(curve.run for curve in curves)
+    mean = seed_curve(replace(group, runs=runs), curves[0].criterion.name, speed)
+    return replace(mean, std=None, oracle=mean_oracle(curves, speed))
+
+
+def _by_exits(methods: Sequence[_Method]) -> tuple[list[_Method], list[Run]]:
+    """Return the methods with several exits, and the runs of plain models."""
+    several = [method for method in methods if len(method[1][0].curve.static) > 1]
+    plain = [run for group, results in methods if len(results[0].curve.static) == 1 for run in group.runs]
+    return several, plain
+
+
+def _curve_label(group: Group, results: Sequence[TrialResult], criteria: Collection[str]) -> str:
+    """Return the label of a method, with its criterion where the methods of the figure have several."""
+    return group.label if len(criteria) == 1 else f"{group.label}, {results[0].curve.criterion.name}"
+
+
+def _portions(names: Sequence[str]) -> list[list[str]]:
+    """Return the names of the curves of each figure: the first in all of them, so that each has a reference."""
+    first, *others = names
+    return [[first, *others[start : start + CURVES - 1]] for start in range(0, max(1, len(others)), CURVES - 1)]
 
 
 def _angles(column: Column, methods: Sequence[_Method]) -> Section | None:

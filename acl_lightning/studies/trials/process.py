@@ -46,8 +46,7 @@ class TrialProcess:
         attempt: Number of the attempt, counted from 1.
 
     Raises:
-        UserError: The file system refuses a file.
-        OSError: The program of the command cannot be started.
+        UserError: The file system refuses a file, or the program of the command cannot be started.
     """
 
     def __init__(self, trial: Trial, lock: TrialLock, environment: Mapping[str, str], attempt: int) -> None:
@@ -61,15 +60,21 @@ class TrialProcess:
             log.write(f"# {now}, attempt {attempt}: {' '.join(command)}\n".encode())
             log.flush()
             self._start_of_log = log.tell()
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**_environment(), **environment},
-                start_new_session=True,
-                pass_fds=(lock.descriptor,),
-            )
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env={**_environment(), **environment},
+                    start_new_session=True,
+                    pass_fds=(lock.descriptor,),
+                )
+            except (FileNotFoundError, PermissionError) as error:
+                remedy = 'Begin command in the sweep file with ["${env}", python, -m, acl_lightning, fit].'
+                raise UserError(
+                    "a program for the command of a trial", f"{error.strerror}: {command[0]}", remedy
+                ) from error
 
     def exit_code(self) -> int | None:
         """Return the exit code; None while the process runs. Negative: the number of the signal that ended it."""

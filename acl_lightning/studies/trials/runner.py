@@ -160,8 +160,10 @@ class Runner:
     def _start(self, trial: Trial, lock: TrialLock) -> None:
         state = trial.recorded_state()
         if state == TrialState.STALE and self.stale:
-            lock.release()
-            _put_away(trial.directory)
+            try:
+                _put_away(trial.directory)
+            finally:
+                lock.release()
             self._again.append(trial)
             return
         if state in {TrialState.FINISHED, TrialState.STALE} or self._failed_elsewhere(trial, state):

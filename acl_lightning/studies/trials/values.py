@@ -48,4 +48,6 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, list[JsonValue]]:
 def _with_floats(value: JsonValue) -> JsonValue:
     if isinstance(value, str) and _FLOAT.fullmatch(value):
         return float(value)
+    if isinstance(value, dict):
+        return {key: _with_floats(item) for key, item in value.items()}
     return [_with_floats(item) for item in value] if isinstance(value, list) else value

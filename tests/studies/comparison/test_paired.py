@@ -114,6 +114,7 @@ def test_one_seed_has_an_interval_over_samples_only():
 def test_methods_that_agree_everywhere_do_not_differ():
     result = paired_difference(np.zeros(3), np.zeros((20, 3)))
     assert (result.p, result.interval()) == (1.0, (0.0, 0.0))
+    assert result.detectable() is None
 
 
 def test_equal_differences_of_few_seeds_are_not_certain():

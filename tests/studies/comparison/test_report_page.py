@@ -11,6 +11,7 @@ from study_folders import finish, write_measurements, write_study
 
 from acl_lightning.cli import main
 from acl_lightning.studies.page.readme import markdown_html, read_readme
+from acl_lightning.studies.page.sections import _portions
 
 README = """# Does ACL help?
 
@@ -57,7 +58,13 @@ class Page(HTMLParser):
 def text(tmp_path_factory):
     root = tmp_path_factory.mktemp("report")
     parameters = {"config": ["objective/ce.yaml", "objective/acl.yaml"], "seed_everything": [1, 2, 3]}
-    specification = {"measures": ["last_exit", "exits"], "baseline": "CE", "resamples": 100}
+    specification = {
+        "measures": ["last_exit", "exits", "probe_conflict_rate_acl"],
+        "baseline": "CE",
+        "resamples": 100,
+        "curve_criteria": ["confidence", "prototype_margin"],
+        "curve_speeds": ["flops_speedup"],
+    }
     sweep = write_study(root / "help", parameters, specification)
     (root / "help/README.md").write_text(README)
     (root / "help/figure.png").write_bytes(PIXEL)
@@ -76,7 +83,7 @@ def test_the_page_needs_no_other_file_and_no_script(text):
     assert "script" not in [tag for tag, _ in page.starts]
     assert "link" not in [tag for tag, _ in page.starts]
     sources = page.values("img", "src")
-    assert len(sources) == 4  # the README's figure, curves, angles, embeddings
+    assert len(sources) == 5  # the README's figure, curves, criteria, angles, embeddings
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert all(page.values("img", "alt"))
     assert "url(" not in text
@@ -92,7 +99,8 @@ def test_the_page_has_question_tables_figures_provenance_and_commands(text):
     assert anchors == set(page.values("section", "id"))
     headings = re.findall(r"<h2>(.*?)</h2>", text)
     assert headings == [
-        *("Last exit", "Every exit", "Speed-quality curves", "Angles between gradients", "Embeddings"),
+        *("Last exit", "Every exit", "Probe conflict rate acl"),
+        *("Speed-quality curves", "Exit criteria", "Angles between gradients", "Embeddings"),
         *("Protocol", "Limits", "From the README of the study", "Provenance", "Commands"),
     ]
     assert "<h3>Cost</h3>" in text
@@ -102,6 +110,17 @@ def test_the_page_has_question_tables_figures_provenance_and_commands(text):
     assert "config.yaml --run_dir=null" in text
     assert "Holm correction for 4 comparisons" in text
     assert "waiting" in text
+    assert "Quality over FLOPs speed-up (exit heads included) of CE; ACL" in text
+    assert "No curves of prototype_margin: expected" in text
+
+
+def test_figures_of_many_methods_have_the_first_in_common():
+    names = [str(number) for number in range(16)]
+    portions = _portions(names)
+    assert [len(portion) for portion in portions] == [8, 8, 2]
+    assert {portion[0] for portion in portions} == {"0"}
+    assert [name for portion in portions for name in portion[1:]] == names[1:]
+    assert _portions(["CE"]) == [["CE"]]
 
 
 def test_the_readme_is_not_trusted(tmp_path):

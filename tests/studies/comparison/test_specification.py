@@ -81,6 +81,7 @@ def test_a_row_matches_the_parameters_that_it_names():
         ({"measures": []}, ["a measure", "last_exit"]),
         ({"tune": {"parameters": ["a"]}}, ["tune.by"]),
         ({"tune": {"by": "area", "parameter": ["a"]}}, ["'parameter'", "Did you mean parameters?"]),
+        ({"curve_speeds": ["layers_speedup"]}, ["'layers_speedup'", "Did you mean layer_speedup?"]),
         ({"level": 2}, ["level"]),
         ({"resamples": "many"}, ["resamples"]),
         ({"average": "yes"}, ["true or false at average"]),
@@ -108,5 +109,6 @@ def test_the_example_of_the_documentation_is_read():
     table = TableSpecification.from_yaml(yaml.safe_load(example))
     assert (len(table.rows), table.rows[-1].criterion) == (5, "ensemble_entropy")
     assert table.rows[-1].variants == ({"config": "objective/acl.yaml"},)
-    assert all(f"\n{name}:" in example for name in ("tune", "average", "criterion", "level", "resamples"))
+    names = ("tune", "average", "criterion", "curve_speeds", "level", "resamples")
+    assert all(f"\n{name}:" in example for name in names)
     assert (table.level, table.resamples) == (TableSpecification().level, TableSpecification().resamples)

@@ -11,13 +11,15 @@ from statistics import fmean, stdev
 import numpy as np
 import pytest
 import torch
-from study_folders import STRENGTH, exit_record, finish, write_study, write_trial
+from study_folders import REPORT, STRENGTH, exit_record, finish, write_study, write_trial
 
 from acl_lightning.cli import main
 from acl_lightning.errors import UserError
 from acl_lightning.runs.records import read_exit_logits
 from acl_lightning.studies.comparison import TableSpecification, compare_trials
 from acl_lightning.studies.comparison.formats import cell_text, method_table, text_tables
+from acl_lightning.studies.comparison.measures import Measured
+from acl_lightning.studies.comparison.tables import method_tables
 from acl_lightning.studies.trials import Sweep
 from acl_lightning.studies.trials.search import SearchQueue
 
@@ -84,7 +86,7 @@ def test_the_command_writes_all_formats(copied, capsys):
     assert "| method |" in text
     assert "SST-2" in text
     assert "Reported on the whole validation split, selected on training rows that are never trained on" in text
-    assert "(samples: sst2 120 and 60, rte 120 and 60)" in text
+    assert "(report and selection samples: sst2 120 and 60, rte 120 and 60)" in text
     assert "Holm correction for 6 comparisons" in text
     assert "ACL" in capsys.readouterr().out
     tex = (out / "table.tex").read_text()
@@ -157,6 +159,55 @@ def test_the_average_is_over_seeds_that_all_columns_have(copied):
     assert average.values.trials == 2
     both = [value.results for value in average.values.by_seed.values()]
     assert [result.curve.run.task for results in both for result in results] == ["sst2", "rte"]
+
+
+def test_columns_with_the_same_samples_share_the_resamples(tmp_path):
+    """The trials of both columns have the same logits, so their average is as uncertain as each of them."""
+    parameters = {"config": CONFIGS[:2], "data.train_rows": [20, 100], "seed_everything": [1, 2]}
+    trials = write_study(tmp_path / "sizes", parameters, {}).trials(tmp_path / "trials")
+    finish(trials)
+    rows_of_sizes = {"CE": CONFIGS[0], "ACL": CONFIGS[1]}
+    comparison = compare(trials, rows=rows_of_sizes, columns=["data.train_rows"], measures=["mean_exits"])
+    *columns, average = [item.pairs for item in comparison.tables[0].comparisons]
+    assert {pairs.difference.standard_error for pairs in columns} == {average.difference.standard_error}
+    assert {pairs.samples for pairs in (*columns, average)} == {REPORT}
+
+
+def test_captions_are_about_the_columns_of_their_table(copied):
+    _, trials = copied
+    for trial in trials:
+        if trial.parameters["data.task"] == "rte":
+            seed = trial.parameters["seed_everything"]
+            write_trial(trial.directory, exit_record(1.0, seed), seed=seed, task="rte", metric="matthews")
+    comparison = compare(trials)
+    captions = {table.title: comparison.caption(table) for table in comparison.tables}
+    assert "accuracy or matthews in %" in captions["last exit"]
+    assert "SST-2, every exit: accuracy in %" in captions["SST-2, every exit"]
+    assert "Rte, every exit: matthews in %" in captions["rte, every exit"]
+    assert "(report and selection samples: rte 120 and 60)" in captions["rte, every exit"]
+    assert "split" not in captions["fit seconds"]  # of the training
+    for trial in trials:
+        if trial.parameters["data.task"] == "rte":
+            shutil.rmtree(trial.directory)
+    missing = next(table for table in compare(trials).tables if table.title == "rte, every exit")
+    assert compare(trials).caption(missing).startswith("Rte, every exit: quality in %, mean")
+
+
+def test_an_undefined_value_is_shown_and_does_not_change_other_tests(study):
+    sweep, root = study
+    trials = sweep.trials(root / "trials")
+    comparison = compare(trials, measures=["fit_seconds"], average=False)
+    (lost,) = [trial for trial in trials if tuple(trial.parameters.values()) == (CONFIGS[1], "rte", 2)]
+    measured = {
+        key: {"fit_seconds": Measured(float("nan") if key[0] == lost.id else 0.0123)}
+        for key in comparison.values.measured
+    }
+    (table,) = method_tables(comparison.specification, replace(comparison.values, measured=measured))
+    assert cell_text(table.cells[2][1], is_quality=False) == "undefined (2)"
+    assert cell_text(table.cells[2][0], is_quality=False) == "0.012 ± 0.000 (2)"
+    assert ["ACL", "rte", "2", "undefined"] in [list(row) for row in text_tables(table, "CE", 0.05)[1].rows]
+    assert table.tests == 3
+    assert not table.comparisons[-1].pairs.p
 
 
 def test_missing_stale_and_damaged_trials_are_named_and_others_used(copied, capsys):
@@ -275,6 +326,7 @@ def test_an_unfinished_setting_is_not_selected(tmp_path, monkeypatch):
         ({"rows": {"CE": "objective/cee.yaml"}}, ["'objective/cee.yaml'", "Did you mean objective/ce.yaml?"]),
         ({"rows": {"CE": {"config": CONFIGS[0], "data.task": "cola"}}}, ["a value of data.task for the row 'CE'"]),
         ({"criterion": "entropyy"}, ["entropyy"]),
+        ({"curve_criteria": ["pacience"]}, ["pacience"]),
         ({"tune": {"by": "fit_seconds"}}, ["tune.by", "Set tune.by to mean_exits."]),
         ({"tune": {"by": "area", "parameters": ["data.tusk"]}}, ["Did you mean data.task?"]),
     ],
@@ -284,6 +336,15 @@ def test_names_that_no_trial_has_are_refused(small, changes, parts):
     with pytest.raises(UserError) as error:
         compare(small, **({"rows": rows_of_small} | changes))
     assert all(part in str(error.value) for part in parts), str(error.value)
+
+
+def test_trials_of_different_devices_and_precisions_are_noted(copied):
+    _, trials = copied
+    assert not any("different" in note for note in compare(trials).notes())
+    first = trials[0]
+    seed = first.parameters["seed_everything"]
+    write_trial(first.directory, exit_record(0.9, seed), seed=seed, precision="bf16-mixed")
+    assert "The trials were run with different precisions: bf16-mixed (1), unknown (11)." in compare(trials).notes()
 
 
 def test_rows_and_columns_without_trials_are_shown_and_named(small):
@@ -353,6 +414,7 @@ def test_a_model_with_one_exit_has_no_mean_over_exits(copied):
     assert [cell_text(cell, is_quality=True) for cell in comparison.tables[1].cells[0]] == ["-", "-", "-"]
     assert comparison.tables[1].tests == 0
     assert comparison.tables[0].tests == 6
+    assert compare(trials, measures=["mean_exits"]).tables[0].tests == 0
 
 
 def test_a_row_may_have_its_criterion(small):
@@ -367,6 +429,14 @@ def test_a_row_may_have_its_criterion(small):
     ensemble_trial = comparison.values.cells[2].selected.results[0]
     assert len(ensemble_trial.curve.criterion.weights_EE) == 4
     assert areas[1] == pytest.approx(ensemble_trial.curve.area, abs=1e-6)
+
+
+def test_a_criterion_that_does_not_apply_to_a_trial_is_named(small):
+    prototypes = {"config": CONFIGS[1], "criterion": "prototype_margin"}  # the runs have no cosines
+    comparison = compare(small, rows={"CE": CONFIGS[0], "prototypes": prototypes}, measures=["area"], average=False)
+    assert [cell_text(cell, is_quality=True) for cell in comparison.tables[0].cells[1]] == ["not applicable"] * 2
+    (note,) = [note for note in comparison.notes() if note.startswith("Trials not applicable: 2")]
+    assert "prototype_margin: " in note
 
 
 def test_a_search_is_compared_by_the_trials_that_exist(tmp_path):

@@ -51,6 +51,7 @@ def test_set_replaces_the_values_of_a_parameter_and_adds_others(tmp_path):
     assert {trial.parameters["x"] for trial in trials} == {7}
     assert [trial.parameters["rate"] for trial in trials[::2]] == [1e-5, 2.5e-4, None]
     assert trials[0].parameters["config"] == ["first.yaml", "second.yaml"]
+    assert parse_overrides(["a={b: 1e-3, c: [2e-3]}"]) == {"a": [{"b": 1e-3, "c": [2e-3]}]}
 
 
 @pytest.mark.parametrize("text", ["x", "=1", "x=", "x=[1", "x=1"])
