@@ -13,8 +13,8 @@ from acl_lightning.errors import UserError
 from acl_lightning.runs.names import REPRESENTATION
 from acl_lightning.runs.records import read_representation, read_result
 from acl_lightning.studies.collect import measures
-from acl_lightning.studies.conflicts import conflict_rate
 from acl_lightning.studies.curves.stored_curves import StoredCurve, default_criterion, read_curve
+from acl_lightning.studies.gradient_rows import conflict_rate
 from acl_lightning.studies.reading import GradientRecord, UnfinishedRun, read_gradients, read_run
 
 #: State of a trial with a complete result of this version of the package.

@@ -19,12 +19,13 @@ from acl_lightning.studies.comparison.columns import Column
 from acl_lightning.studies.comparison.specification import TableSpecification
 from acl_lightning.studies.comparison.trial_results import TrialResult
 from acl_lightning.studies.comparison.values import StudyValues
-from acl_lightning.studies.conflicts import RecordedGroup, angle_figures, angle_rows, angle_table
+from acl_lightning.studies.conflicts import angle_figures, angle_table
 from acl_lightning.studies.curves.comparison import mean_curve, mean_oracle
 from acl_lightning.studies.curves.seed_curves import mean_static_exits, seed_curve
 from acl_lightning.studies.curves.stored_curves import StoredCurve, read_curve
 from acl_lightning.studies.curves.study import AXES
 from acl_lightning.studies.embeddings import MeasuredGroup, map_figure, measure_table
+from acl_lightning.studies.gradient_rows import RecordedGroup, angle_rows
 from acl_lightning.studies.grouping import Group
 from acl_lightning.studies.reading import GradientRecord, Run, read_gradients
 from acl_lightning.studies.statistics import spread
