@@ -68,6 +68,7 @@ def test_a_failing_trial_is_repeated_and_reported_and_the_others_go_on(tmp_path,
     assert (trials[2].directory / "trial.log").read_text().count("# ") == 2
     shown = capsys.readouterr().out
     assert "failed, to be repeated: trial 2 (action=fail once)" in shown
+    assert "expected a; found b. Set a. Log: " in shown
     assert "6 of 6" not in shown
     assert "2 of 6 trials finished, 0 running, 4 failed" in shown.splitlines()[-1]
     StudyStatus.of("small", trials).show()
