@@ -153,12 +153,14 @@ def _absent_notes(trials: Sequence[AnyTrial], values: StudyValues) -> list[str]:
 def _pair_notes(comparisons: Sequence[Comparison]) -> list[str]:
     """Return what limits the comparisons, with all places of a reason in one sentence."""
     places: dict[str, list[str]] = {}
+    compared: set[str] = set()
     several = len({comparison.condition for comparison in comparisons}) > 1
     for comparison in comparisons:
         pairs = comparison.pairs
         if pairs.difference is None and not pairs.refused:  # the table shows it
             continue
         place = f"{comparison.row}, {comparison.condition}" if several else comparison.row
+        compared.add(place)
         reasons = []
         if pairs.unpaired:
             reasons.append(f"{_seeds(pairs.unpaired)} without a partner, not in the comparison")
@@ -170,7 +172,11 @@ def _pair_notes(comparisons: Sequence[Comparison]) -> list[str]:
             reasons.append("one pair of seeds; the interval is over samples only, and there is no test")
         for reason in reasons:
             places.setdefault(reason, []).append(place)
-    return [f"{'; '.join(dict.fromkeys(alike))}: {reason}." for reason, alike in places.items()]
+    notes = []
+    for reason, alike in places.items():
+        everywhere = len(compared) > 2 and compared == set(alike)
+        notes.append(f"{'All comparisons' if everywhere else '; '.join(dict.fromkeys(alike))}: {reason}.")
+    return notes
 
 
 def _latency_note(values: StudyValues, tables: Sequence[MethodTable]) -> list[str]:

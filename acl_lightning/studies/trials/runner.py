@@ -232,7 +232,9 @@ class Runner:
         self.counts.failed += 1
         self.failures[trial.label()] = reason
         self.queue.done(trial)
-        self.progress.event(f"failed: trial {trial.label()}: {reason.rstrip('.')}. Log: {trial.directory / 'trial.log'}")
+        self.progress.event(
+            f"failed: trial {trial.label()}: {reason.rstrip('.')}. Log: {trial.directory / 'trial.log'}"
+        )
 
 
 def _put_away(directory: Path) -> None:

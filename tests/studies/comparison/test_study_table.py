@@ -245,6 +245,15 @@ def test_seeds_of_other_samples_or_labels_are_not_paired(copied):
     assert any("ACL, rte: seeds 1, 2 measured on other samples or labels" in note for note in comparison.notes())
 
 
+def test_a_remark_on_all_comparisons_does_not_list_them(copied):
+    _, trials = copied
+    for trial in trials:
+        if trial.parameters["seed_everything"] != 1:
+            shutil.rmtree(trial.directory)
+    notes = compare(trials, average=False).notes()
+    assert "All comparisons: one pair of seeds; the interval is over samples only, and there is no test." in notes
+
+
 def test_seeds_without_a_partner_are_shown_and_the_pairs_counted(copied):
     _, trials = copied
     shutil.rmtree(trials[0].directory)  # CE on SST-2, seed 1
