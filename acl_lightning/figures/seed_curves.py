@@ -16,6 +16,9 @@ from acl_lightning.figures.style import FAINT, INK, Style, criterion_styles, dis
 
 LAYER_SPEEDUP = "layer speed-up (depth / mean exit layer)"
 
+#: Largest number of curves with bands: more bands on top of each other hide the curves.
+MAX_BANDS = 4
+
 
 @dataclass(frozen=True)
 class SeedCurve:
@@ -56,6 +59,8 @@ def seed_curves_figure(
 ) -> Figure:
     """Draw a mean curve per group, its band, its upper bound, and the static exits of the group.
 
+    Bands are left out with more than `MAX_BANDS` groups.
+
     The static exits, drawn as hollow markers of the group without a line, are a baseline. The other baseline is a plain
     model cut to its first layers, drawn as joined grey squares. Upper bounds are thin and dotted.
 
@@ -70,7 +75,8 @@ def seed_curves_figure(
     figure = Figure(figsize=(7.2, 5.0), layout="constrained")
     axes = figure.add_subplot()
     for style, (label, curve) in zip(distinct_styles(len(curves)), curves.items(), strict=True):
-        _draw(axes, style, f"{label} (n = {curve.seeds})", curve)
+        shown = curve if len(curves) <= MAX_BANDS else replace(curve, std=None, interval=None)
+        _draw(axes, style, f"{label} (n = {curve.seeds})", shown)
     if cut:
         _draw_cut(axes, cut)
     axes.set_xlabel(speed)

@@ -27,7 +27,7 @@ from acl_lightning.figures import (
     training_figure,
 )
 from acl_lightning.figures.layout import wrapped
-from acl_lightning.figures.seed_curves import SeedCurve, criterion_panels_figure, seed_curves_figure
+from acl_lightning.figures.seed_curves import MAX_BANDS, SeedCurve, criterion_panels_figure, seed_curves_figure
 
 TITLE = "a task with a rather long name, report split of validation, n = 436, and more words than fit into one line"
 CRITERIA = ("confidence", "entropy", "margin", "patience", "pcee", "fpabee", "learnt_gate")
@@ -142,6 +142,7 @@ def test_texts_of_the_seed_curves_figure_do_not_overlap(groups, name):
     check(figure)
     entries = [text.get_text() for text in figure.legends[0].get_texts()]
     assert [entry.replace("\n", " ") for entry in entries][:groups] == [f"{label} (n = 3)" for label in curves]
+    assert len(figure.axes[0].collections) == (groups if groups <= MAX_BANDS else 0), "bands"
     assert all(len(line) <= 60 for entry in entries for line in entry.splitlines())
 
 
