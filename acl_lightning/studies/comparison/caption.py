@@ -237,6 +237,8 @@ def _tuning(specification: TableSpecification, cells: Sequence[Cell]) -> str:
         )
         for row, alike in by_row.items()
     }
+    if all(settings == "1" for settings, _ in grids.values()):
+        return "Each method has one setting, which was not selected."
     if len(set(grids.values())) == 1:
         settings, trials = next(iter(grids.values()))
         budget = f"{settings} settings and {trials} trials per method and column"

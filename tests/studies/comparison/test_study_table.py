@@ -316,6 +316,19 @@ def test_settings_are_selected_on_the_selection_split(tmp_path, monkeypatch):
     assert not np.isnan([row["selection"] for row in unselected]).any()
 
 
+def test_a_part_of_a_study_with_one_setting_per_method_selects_none(tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    trials = [
+        trial
+        for trial in tuned_study(tmp_path / "work")
+        if trial.parameters["tau"] == 0.1 and trial.parameters["config"] in CONFIGS
+    ]
+    finish(trials)
+    comparison = compare_trials("tuned", TableSpecification.from_yaml(TUNED), trials)
+    assert comparison.protocol()[0] == "Each method has one setting, which was not selected."
+
+
 def test_an_unfinished_setting_is_not_selected(tmp_path, monkeypatch):
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
