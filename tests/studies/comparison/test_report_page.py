@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from html.parser import HTMLParser
 from unittest import mock
 
 import pytest
+from PIL import Image
 from study_folders import finish, write_measurements, write_study
 
 from acl_lightning.cli import main
@@ -89,6 +92,14 @@ def test_the_page_needs_no_other_file_and_no_script(text):
     assert "url(" not in text
     assert "viewport" in page.values("meta", "name")
     assert "@media print" in text
+
+
+def test_figures_have_few_colours(text):
+    """So that a page with many figures remains small: a byte per pixel before compression instead of four."""
+    _, *figures = Page(text).values("img", "src")
+    for source in figures:
+        with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as image:
+            assert image.mode == "P"
 
 
 def test_the_page_has_question_tables_figures_provenance_and_commands(text):
