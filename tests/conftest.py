@@ -16,6 +16,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # A shell starts background jobs with SIGINT ignored, which child processes would inherit; tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Child processes of tests have one thread; results are equal to the bit with as many threads only.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent))
 
 # Imported before pytest turns warnings into errors: Lightning treats a library whose import warns as not installed.

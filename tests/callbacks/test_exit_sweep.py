@@ -215,7 +215,8 @@ def test_thresholds_can_be_given(tmp_path):
         ({"confidence": [0.5, 1.5]}, "a threshold of confidence between 0 .* and 1 .*; found 1.5"),
         (
             {"pcee": [0.5]},
-            "a patience that is a whole number, 1 or more; found 0.5. With patience 1 pcee leaves at exit 1",
+            "a patience that is a whole number, 1 or more; found 0.5. Set the threshold to 1 or more; with 1, pcee "
+            "leaves at exit 1",
         ),
         ({"confidense": [0.5]}, "thresholds of criteria that are swept: confidence, entropy, .*; found 'confidense'"),
     ],

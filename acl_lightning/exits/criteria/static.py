@@ -42,7 +42,7 @@ class Static(Criterion):
             raise UserError(
                 "the number of an exit, 1 or more",
                 f"{threshold}",
-                "Set the threshold to 1 for the first exit, or more.",
+                "Set the threshold to 1 or more; 1 is the first exit.",
             )
 
     def check_reachable(self, threshold: float, num_exits: int) -> None:

@@ -51,7 +51,7 @@ class ConsecutiveCriterion(Criterion):
             raise UserError(
                 "a patience that is a whole number, 1 or more",
                 f"{threshold}",
-                f"Set the threshold to 1, at which {self.name} leaves at exit {self.first_count} or later, or more.",
+                f"Set the threshold to 1 or more; with 1, {self.name} leaves at exit {self.first_count} or later.",
             )
 
     def check_reachable(self, threshold: float, num_exits: int) -> None:
