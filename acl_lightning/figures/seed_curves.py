@@ -124,7 +124,8 @@ def criterion_panels_figure(
     for number, (axes, (label, curves)) in enumerate(zip(grid, panels.items(), strict=False)):
         for name, curve in curves.items():
             _draw(axes, styles[name], name.replace("_", " "), replace(curve, static={}, oracle=()))
-        _draw_bounds(axes, next(iter(curves.values())))
+        labels = ("hollow: static exits", "dotted: oracle (upper bound)")
+        _draw_bounds(axes, next(iter(curves.values())), "s", 6, INK, labels)
         if cut:
             _draw_cut(axes, cut)
         axes.set_title(wrapped(label, 3.2, 10), loc="left", fontsize=10, color=INK)
@@ -151,28 +152,22 @@ def _draw(axes: Axes, style: Style, label: str, curve: SeedCurve) -> None:
     if bounds:
         low, high = ([100 * bound for bound in column] for column in zip(*bounds, strict=True))
         axes.fill_between(curve.speeds, low, high, color=style.color, alpha=0.15, linewidth=0, zorder=1)
+    _draw_bounds(axes, curve, style.marker, 8, style.color)
+
+
+def _draw_bounds(
+    axes: Axes, curve: SeedCurve, marker: str, size: float, color: str, labels: tuple[str, str] = ("", "")
+) -> None:
+    """Draw the static exits as hollow markers and the upper bound as a dotted line, with a label each or none."""
+    static, oracle = labels
     axes.plot(
         [speed for speed, _ in curve.static.values()], [100 * quality for _, quality in curve.static.values()],
-        style.marker, markerfacecolor="none", markeredgecolor=style.color, markersize=8, zorder=2,
+        marker, color=color, markerfacecolor="none", markersize=size, zorder=2, label=static or "_",
     )  # fmt: skip
     if curve.oracle:
         axes.plot(
             [speed for speed, _ in curve.oracle], [100 * quality for _, quality in curve.oracle],
-            color=style.color, linestyle=":", linewidth=1.0, zorder=2,
-        )  # fmt: skip
-
-
-def _draw_bounds(axes: Axes, curve: SeedCurve) -> None:
-    """Draw the static exits and the upper bound of a group, for all of its curves."""
-    static = list(curve.static.values())
-    axes.plot(
-        [speed for speed, _ in static], [100 * quality for _, quality in static],
-        "s", color=INK, markerfacecolor="none", markersize=6, zorder=2, label="hollow: static exits",
-    )  # fmt: skip
-    if curve.oracle:
-        axes.plot(
-            [speed for speed, _ in curve.oracle], [100 * quality for _, quality in curve.oracle],
-            color=INK, linestyle=":", linewidth=1.0, zorder=2, label="dotted: oracle (upper bound)",
+            color=color, linestyle=":", linewidth=1.0, zorder=2, label=oracle or "_",
         )  # fmt: skip
 
 

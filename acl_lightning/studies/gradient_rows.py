@@ -88,6 +88,12 @@ def conflict_rate(comparisons: Sequence[GradientComparison]) -> float:
     return sum(comparison.conflict for comparison in comparisons) / len(comparisons)
 
 
+def median_angle(comparisons: Sequence[GradientComparison]) -> float | None:
+    """Return the median of the defined angles, in degrees; None without one."""
+    angles = [comparison.angle for comparison in comparisons if not np.isnan(comparison.angle)]
+    return statistics.median(angles) if angles else None
+
+
 def agreement_rate(comparisons: Sequence[GradientComparison], overall: Sequence[GradientComparison]) -> float:
     """Return the share of the comparisons whose decision equals that over all parameters at the same step."""
     decisions = {comparison.step: comparison.conflict for comparison in overall}
@@ -132,9 +138,8 @@ def _layer(group: RecordedGroup, term: str, layer: str) -> Row:
         return [comparison for comparison in record.comparisons[term][PER_LAYER] if comparison.group == layer]
 
     compared = [comparison for record in group.records for comparison in of_layer(record)]
-    angles = [comparison.angle for comparison in compared if not np.isnan(comparison.angle)]
     return {
         "steps": len(compared),
-        "angle_median": statistics.median(angles) if angles else None,
+        "angle_median": median_angle(compared),
         **group.over_runs("conflict_rate", lambda record: conflict_rate(of_layer(record))),
     }

@@ -17,6 +17,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from acl_lightning.callbacks.checkpoints.last_checkpoint import LastCheckpoint
 from acl_lightning.runs.checkpoints import next_requeue_checkpoint, requeue_checkpoints
+from acl_lightning.training.trainer_attributes import find_callback
 
 _log = logging.getLogger(__name__)
 
@@ -100,4 +101,6 @@ class SlurmRequeue(Checkpoint):
 
 
 def _last_checkpoint(trainer: Trainer) -> LastCheckpoint:
-    return next(callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint))
+    last = find_callback(trainer, LastCheckpoint)
+    assert last is not None  # every `fit` has one
+    return last

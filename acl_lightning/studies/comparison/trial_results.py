@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from acl_lightning.runs.names import REPRESENTATION
 from acl_lightning.runs.records import read_representation, read_result
 from acl_lightning.studies.collect import measures
 from acl_lightning.studies.curves.stored_curves import StoredCurve, default_criterion, read_curve
-from acl_lightning.studies.gradient_rows import conflict_rate
+from acl_lightning.studies.gradient_rows import conflict_rate, median_angle
 from acl_lightning.studies.reading import GradientRecord, UnfinishedRun, read_gradients, read_run
 
 #: State of a trial with a complete result of this version of the package.
@@ -168,7 +167,7 @@ def _probed(record: GradientRecord) -> dict[str, float]:
     values: dict[str, float] = {}
     for term in record.comparisons:
         compared = record.overall(term)
-        angles = [comparison.angle for comparison in compared if not math.isnan(comparison.angle)]
-        values[f"probe_angle_median_{term}"] = statistics.median(angles) if angles else math.nan
+        angle = median_angle(compared)
+        values[f"probe_angle_median_{term}"] = math.nan if angle is None else angle
         values[f"probe_conflict_rate_{term}"] = conflict_rate(compared)
     return values

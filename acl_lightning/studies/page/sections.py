@@ -125,17 +125,17 @@ def _criteria(specification: TableSpecification, column: Column, methods: Sequen
     several, plain = _by_exits(methods)
     if not several or not specification.curve_criteria:
         return None
-    names, excluded = _readable(specification.curve_criteria, several)
-    if not names:
+    stored, excluded = _stored(specification.curve_criteria, several)
+    if not stored:
         return None
     panels: dict[str, dict[str, dict[str, SeedCurve]]] = {speed: {} for speed in specification.curve_speeds}
     rows = []
-    for group, results in several:
-        stored = {name: [read_curve(result.curve.run, name) for result in results] for name in names}
-        areas = [spread([curve.area for curve in curves]).text(100, 1) for curves in stored.values()]
+    for number, (group, results) in enumerate(several):
+        curves = {name: of_methods[number] for name, of_methods in stored.items()}
+        areas = [spread([curve.area for curve in alike]).text(100, 1) for alike in curves.values()]
         rows.append([group.label, str(len(results)), *areas])
         for speed, by_method in panels.items():
-            by_method[group.label] = {name: _mean_line(group, curves, speed) for name, curves in stored.items()}
+            by_method[group.label] = {name: _mean_line(group, alike, speed) for name, alike in curves.items()}
     first = several[0][1][0].curve.run
     figures = {
         f"Quality over {AXES[speed]} of each method under each criterion": criterion_panels_figure(
@@ -148,23 +148,23 @@ def _criteria(specification: TableSpecification, column: Column, methods: Sequen
         for speed, by_method in panels.items()
     }
     title = f"Area under the curve of each criterion: {first.metric} in %, mean ± standard deviation over n seeds"
-    headings = ["method", "n", *(name.replace("_", " ") for name in names)]
+    headings = ["method", "n", *(name.replace("_", " ") for name in stored)]
     table = Table(title, headings, rows, frozenset({"method"}))
     return Section(_heading("Exit criteria", column), figures, (table,), excluded)
 
 
-def _readable(names: Sequence[str], methods: Sequence[_Method]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the criteria that all methods have the outputs for, and a note for each of the others."""
-    readable, notes = [], []
+def _stored(
+    names: Sequence[str], methods: Sequence[_Method]
+) -> tuple[dict[str, list[list[StoredCurve]]], tuple[str, ...]]:
+    """Return criterion -> curves of each method, and a note for each criterion whose outputs a run lacks."""
+    stored: dict[str, list[list[StoredCurve]]] = {}
+    notes = []
     for name in names:
         try:
-            for _, results in methods:
-                read_curve(results[0].curve.run, name)
+            stored[name] = [[read_curve(result.curve.run, name) for result in results] for _, results in methods]
         except UserError as error:
             notes.append(f"No curves of {name}: expected {error.expected}; found {error.found}.")
-        else:
-            readable.append(name)
-    return readable, tuple(notes)
+    return stored, tuple(notes)
 
 
 def _mean_line(group: Group, curves: Sequence[StoredCurve], speed: str) -> SeedCurve:
